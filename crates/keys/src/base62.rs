@@ -1,0 +1,82 @@
+//! Numbers in base 62, `0-9A-Za-z`, at a fixed width, so that one number has one text.
+
+/// The most digits whose value always fits a `u128`.
+const DIGITS_MAX: usize = 21;
+
+/// Whether every character is one of the 62.
+pub(crate) fn is_base62(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// The digit for a value below 62.
+pub(crate) fn digit(value: u8) -> char {
+    char::from(match value {
+        0..=9 => b'0' + value,
+        10..=35 => b'A' + (value - 10),
+        _ => b'a' + value.saturating_sub(36).min(25),
+    })
+}
+
+/// Appends `value` in exactly `WIDTH` digits, zeros first. A value too large loses its high digits.
+pub(crate) fn push<const WIDTH: usize>(text: &mut String, mut value: u128) {
+    let mut digits = ['0'; WIDTH];
+    for place in digits.iter_mut().rev() {
+        *place = digit((value % 62) as u8);
+        value /= 62;
+    }
+    text.extend(digits);
+}
+
+/// The value of a text of at most 21 digits; `None` for any other.
+pub(crate) fn read(text: &str) -> Option<u128> {
+    if text.len() > DIGITS_MAX {
+        return None;
+    }
+    text.bytes().try_fold(0u128, |value, byte| Some(value * 62 + u128::from(value_of(byte)?)))
+}
+
+fn value_of(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'A'..=b'Z' => Some(byte - b'A' + 10),
+        b'a'..=b'z' => Some(byte - b'a' + 36),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text<const WIDTH: usize>(value: u128) -> String {
+        let mut text = String::new();
+        push::<WIDTH>(&mut text, value);
+        text
+    }
+
+    #[test]
+    fn digits_are_in_the_order_of_their_bytes() {
+        let all: String = (0..62).map(digit).collect();
+        assert_eq!(all, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+        assert!(all.bytes().is_sorted());
+        assert!(is_base62(&all));
+    }
+
+    #[test]
+    fn numbers_keep_their_width_and_come_back() {
+        for value in [0, 1, 61, 62, 3843, 3844, u128::from(u32::MAX)] {
+            assert_eq!(text::<6>(value).len(), 6);
+            assert_eq!(read(&text::<6>(value)), Some(value));
+        }
+        let tag_max = (1 << 96) - 1;
+        assert_eq!(read(&text::<17>(tag_max)), Some(tag_max));
+    }
+
+    #[test]
+    fn refuses_other_characters_and_texts_too_long() {
+        assert_eq!(read("12-4"), None);
+        assert_eq!(read("ä"), None);
+        assert_eq!(read(&"z".repeat(21)), Some(62u128.pow(21) - 1));
+        assert_eq!(read(&"0".repeat(22)), None);
+    }
+}

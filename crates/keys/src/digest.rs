@@ -1,0 +1,53 @@
+//! What a node remembers of a secret it has verified: a keyed digest, worthless elsewhere.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+
+use crate::{
+    KeyId, RandomnessError, Secret,
+    mac::{self, HmacSha256},
+    random_bytes,
+};
+
+/// A key that lives as long as its process and is never written anywhere.
+#[derive(Clone)]
+pub struct ProcessKey(HmacSha256);
+
+/// HMAC-SHA256 of a key id and a secret under a [`ProcessKey`].
+///
+/// Comparing two takes the same time wherever they differ; there is no `==`.
+#[derive(Clone, Copy)]
+pub struct SecretDigest([u8; 32]);
+
+impl ProcessKey {
+    /// A key from fresh randomness.
+    pub fn generate() -> Result<Self, RandomnessError> {
+        Ok(Self(mac::keyed(&zeroize::Zeroizing::new(random_bytes()?))))
+    }
+
+    /// The digest of a secret as presented with a key id. Takes well under a microsecond.
+    pub fn digest(&self, key_id: &KeyId, secret: &Secret) -> SecretDigest {
+        let mac = mac::field(self.0.clone(), key_id.as_str().as_bytes());
+        SecretDigest(mac::finish(mac::field(mac, secret.expose().as_bytes())))
+    }
+}
+
+impl SecretDigest {
+    /// Whether both digests are of the same key id and secret, in constant time.
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl fmt::Debug for ProcessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl fmt::Debug for SecretDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}

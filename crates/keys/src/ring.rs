@@ -1,0 +1,94 @@
+//! The ring of signing keys: signs with the newest, checks with any, and needs no look-up.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+
+use crate::{KeyId, RandomPart, RingChar, Secret, SecretKind, SigningKey};
+
+/// All signing keys that a node knows, oldest first.
+#[derive(Clone, Default)]
+pub struct SigningRing(Vec<SigningKey>);
+
+/// Keys that cannot form a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("two signing keys share the ring character {0}")]
+pub struct RingError(pub RingChar);
+
+/// What the tag of a secret says. Only [`TagCheck::Good`] is worth anything, and even that is
+/// a filter, not the authority: the stored hash decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagCheck {
+    /// Made with one of our active keys for this key id.
+    Good,
+    /// Not made by us for this key id: refuse, without any look-up.
+    Forged,
+    /// Made with a key that is retired: treat as unsigned.
+    Retired,
+    /// Names a key this ring lacks: load the ring anew, then ask again.
+    UnknownRing,
+    /// Carries no tag.
+    NotSigned,
+}
+
+impl SigningRing {
+    /// A ring of keys given oldest first: the last one that is not retired signs.
+    pub fn new(keys: Vec<SigningKey>) -> Result<Self, RingError> {
+        for (place, key) in keys.iter().enumerate() {
+            if keys.iter().take(place).any(|earlier| earlier.ring() == key.ring()) {
+                return Err(RingError(key.ring()));
+            }
+        }
+        Ok(Self(keys))
+    }
+
+    /// The keys, oldest first.
+    pub fn keys(&self) -> &[SigningKey] {
+        &self.0
+    }
+
+    /// The newest key that is not retired; `None` where nothing can be signed.
+    pub fn signer(&self) -> Option<&SigningKey> {
+        self.0.iter().rev().find(|key| !key.is_retired())
+    }
+
+    /// The key that a ring character names.
+    pub fn get(&self, ring: RingChar) -> Option<&SigningKey> {
+        self.0.iter().find(|key| key.ring() == ring)
+    }
+
+    /// A character for the next key: the first that no key has ever had.
+    pub fn free_char(&self) -> Option<RingChar> {
+        RingChar::all().find(|ring| self.get(*ring).is_none())
+    }
+
+    /// A secret signed by the newest key; `None` where nothing can be signed.
+    pub fn sign(&self, key_id: &KeyId, random: &RandomPart) -> Option<Secret> {
+        self.signer().map(|signer| Secret::signed(signer, key_id, random))
+    }
+
+    /// What the tag of `secret` says for `key_id`: one HMAC at most, compared in constant time.
+    ///
+    /// A wrong tag is a forgery even under a retired key: the right secret has the right one.
+    pub fn verify(&self, key_id: &KeyId, secret: &Secret) -> TagCheck {
+        if secret.kind() != SecretKind::Signed {
+            return TagCheck::NotSigned;
+        }
+        let Some(parts) = secret.signed_parts() else { return TagCheck::Forged };
+        let Some(key) = self.get(parts.ring) else { return TagCheck::UnknownRing };
+        let Some(tag) = parts.tag else { return TagCheck::Forged };
+        if !bool::from(key.tag(key_id, parts.random).ct_eq(&tag)) {
+            return TagCheck::Forged;
+        }
+        if key.is_retired() { TagCheck::Retired } else { TagCheck::Good }
+    }
+}
+
+impl fmt::Debug for SigningRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.0).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
