@@ -1,0 +1,45 @@
+//! One file per concern: its settings, their ranges, and what must hold between them.
+
+mod argon2;
+mod cache;
+mod change_log;
+mod forward_auth;
+mod http;
+mod keys;
+mod log;
+mod outage;
+mod postgres;
+mod redis;
+mod shutdown;
+mod tls;
+
+pub use argon2::Argon2Settings;
+pub use cache::CacheSettings;
+pub use change_log::ChangeLogSettings;
+pub use forward_auth::ForwardAuthSettings;
+pub use http::HttpSettings;
+pub use keys::{DefaultRateLimit, KeysSettings};
+pub use log::{LogFormat, LogSettings};
+pub use outage::{OutageMode, OutageSettings};
+pub use postgres::PostgresSettings;
+pub use redis::RedisSettings;
+pub use shutdown::ShutdownSettings;
+pub use tls::TlsSettings;
+
+use crate::values::Bound;
+
+/// The range of every setting that is a number, a time or a size.
+pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
+    let sections: [&[Bound]; 9] = [
+        redis::BOUNDS,
+        postgres::BOUNDS,
+        outage::BOUNDS,
+        cache::BOUNDS,
+        keys::BOUNDS,
+        argon2::BOUNDS,
+        change_log::BOUNDS,
+        http::BOUNDS,
+        shutdown::BOUNDS,
+    ];
+    sections.into_iter().flatten()
+}

@@ -1,0 +1,42 @@
+//! How secrets are hashed.
+
+use crate::{
+    load::Check,
+    values::{Bound, whole},
+};
+
+/// Settings `argon2.*`.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Argon2Settings {
+    /// Memory of one hash in KiB.
+    pub memory_kib: u32,
+    /// Passes over that memory.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+    /// Hashes computed at one time.
+    pub threads: usize,
+    /// Hashes that may wait for a thread.
+    pub queue_max: usize,
+}
+
+pub(super) const BOUNDS: &[Bound] = &[
+    whole("argon2.memory_kib", 8, 4_194_304),
+    whole("argon2.iterations", 1, 100),
+    whole("argon2.parallelism", 1, 64),
+    whole("argon2.threads", 1, 256),
+    whole("argon2.queue_max", 1, 65_536),
+];
+
+/// RFC 9106, section 3.1: memory is at least 8 KiB for each lane.
+const KIB_PER_LANE_MIN: u32 = 8;
+
+impl Argon2Settings {
+    /// What must hold between these settings.
+    pub(crate) fn validate(&self, check: &mut Check<'_>) {
+        if self.memory_kib < KIB_PER_LANE_MIN.saturating_mul(self.parallelism) {
+            check.refuse("argon2.memory_kib", "must be at least 8 times argon2.parallelism");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! All settings of a node, and what must hold between the sections.
+
+use crate::{
+    Argon2Settings, CacheSettings, ChangeLogSettings, ForwardAuthSettings, HttpSettings, KeysSettings, LogSettings, Network,
+    OutageSettings, PostgresSettings, RedisSettings, Shown, ShutdownSettings, TlsSettings, load::Check,
+};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// The settings of one node, each checked. [`Settings::load`] makes them.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Alone, or one node of many.
+    pub mode: Mode,
+    /// Where requests are taken.
+    pub listen: SocketAddr,
+    /// Where `/metrics` is served.
+    pub metrics_listen: SocketAddr,
+    /// Where a node of mode `embedded` keeps its file.
+    pub data_dir: PathBuf,
+    /// Whether listeners and stores beyond this machine may go without TLS.
+    pub allow_plaintext: bool,
+    /// Peers whose word about the client's address is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Which rate-limit headers decisions carry.
+    pub ratelimit_headers: RateLimitHeaders,
+    /// Buckets of a cluster.
+    pub redis: RedisSettings,
+    /// Keys of a cluster.
+    pub postgres: PostgresSettings,
+    /// What happens while a store is gone.
+    pub outage: OutageSettings,
+    /// Keys that a node remembers.
+    pub cache: CacheSettings,
+    /// How keys are made.
+    pub keys: KeysSettings,
+    /// How secrets are hashed.
+    pub argon2: Argon2Settings,
+    /// How changes of keys are followed.
+    pub change_log: ChangeLogSettings,
+    /// What one client may take.
+    pub http: HttpSettings,
+    /// How a node leaves.
+    pub shutdown: ShutdownSettings,
+    /// What a gateway may say.
+    pub forward_auth: ForwardAuthSettings,
+    /// The listener's certificate.
+    pub tls: TlsSettings,
+    /// What is logged.
+    pub log: LogSettings,
+    #[serde(skip)]
+    pub(crate) shown: Vec<Shown>,
+}
+
+/// Whether a node is alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// One node, buckets in memory, keys in one file.
+    Embedded,
+    /// Buckets in Redis, keys in Postgres, any number of nodes.
+    Cluster,
+}
+
+/// Which rate-limit headers decisions carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateLimitHeaders {
+    /// `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11.
+    Draft11,
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    Legacy,
+    /// All of them.
+    Both,
+    /// None.
+    Off,
+}
+
+impl Mode {
+    /// The word of the settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Cluster => "cluster",
+        }
+    }
+
+    /// The one mode that has the setting `name`, or `None` where both have it.
+    pub(crate) fn only_one_with(name: &str) -> Option<Self> {
+        match name.split_once('.').map_or(name, |(section, _)| section) {
+            "redis" | "postgres" => Some(Self::Cluster),
+            "data_dir" => Some(Self::Embedded),
+            _ => None,
+        }
+    }
+}
+
+impl Settings {
+    /// What must hold between settings, section by section.
+    pub(crate) fn validate(&self, check: &mut Check<'_>) {
+        check.settings_of_other_mode(self.mode);
+        self.validate_listeners(check);
+        match self.mode {
+            Mode::Embedded if self.data_dir.as_os_str().is_empty() => check.refuse("data_dir", "must be set in mode \"embedded\""),
+            Mode::Embedded => {}
+            Mode::Cluster => {
+                self.redis.validate(check);
+                self.postgres.validate(check);
+            }
+        }
+        self.argon2.validate(check);
+        self.forward_auth.validate(check);
+        self.tls.validate(check);
+    }
+
+    fn validate_listeners(&self, check: &mut Check<'_>) {
+        if self.listen == self.metrics_listen && self.listen.port() != 0 {
+            check.refuse("metrics_listen", "must not be the same as listen");
+        }
+        // The certificate is for `listen`; metrics are always plain.
+        for (setting, address, tls) in [("listen", self.listen, self.tls.is_on()), ("metrics_listen", self.metrics_listen, false)] {
+            if !tls && !self.allow_plaintext && !address.ip().to_canonical().is_loopback() {
+                let way_out = if setting == "listen" { "set tls.cert_file and tls.key_file, or " } else { "" };
+                check.refuse(
+                    setting,
+                    format!("is plain text beyond loopback: {way_out}set allow_plaintext = true where the network is trusted"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The types of single values: times, sizes, networks, URLs with passwords.
+
+mod byte_size;
+mod endpoint;
+mod network;
+mod range;
+mod secret_url;
+mod time_span;
+mod unset;
+
+pub use byte_size::{ByteSize, ByteSizeError};
+pub(crate) use endpoint::{Endpoint, postgres_endpoint, redis_endpoint};
+pub use network::{Network, NetworkError};
+pub(crate) use range::{Bound, size, time, whole};
+pub use secret_url::SecretUrl;
+pub use time_span::{TimeSpan, TimeSpanError};
+pub(crate) use unset::{path, text};

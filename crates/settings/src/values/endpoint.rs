@@ -1,0 +1,155 @@
+//! Where the URL of a store leads, and whether the way there is encrypted.
+
+use super::SecretUrl;
+use std::{borrow::Cow, net::IpAddr};
+use url::Url;
+
+/// What matters about a store's URL: whether secrets could be read on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// TLS, a Unix socket, or this very machine.
+    Private,
+    /// Another host without TLS.
+    Plain,
+}
+
+const REDIS_PLAIN: [&str; 6] = ["redis", "redis-cluster", "redis-sentinel", "valkey", "valkey-cluster", "valkey-sentinel"];
+const REDIS_TLS: [&str; 6] = ["rediss", "rediss-cluster", "rediss-sentinel", "valkeys", "valkeys-cluster", "valkeys-sentinel"];
+const REDIS_PARAMETERS: [&str; 4] = ["node", "sentinelServiceName", "sentinelUsername", "sentinelPassword"];
+
+/// What the driver understands. It logs the value of any other, so none may reach it.
+const POSTGRES_PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// Reads a Redis URL; the error says what is wrong without repeating any of it.
+pub(crate) fn redis_endpoint(url: &SecretUrl) -> Result<Endpoint, String> {
+    let url = parsed(url, "redis://user:password@host:6379/0")?;
+    let tls = REDIS_TLS.contains(&url.scheme());
+    if !tls && !REDIS_PLAIN.contains(&url.scheme()) {
+        return Err("must begin with redis://, redis-cluster:// or redis-sentinel://, or rediss in their place for TLS".into());
+    }
+    known_parameters(&url, &REDIS_PARAMETERS)?;
+    let nodes = url.query_pairs().filter(|(name, _)| name == "node");
+    // host:port, where the host may be an IPv6 address in brackets
+    let others = nodes.map(|(_, node)| Cow::Owned(node.rsplit_once(':').map_or(&*node, |(host, _)| host).to_owned()));
+    endpoint(&url, others.collect(), tls)
+}
+
+/// Reads a Postgres URL; the error says what is wrong without repeating any of it.
+pub(crate) fn postgres_endpoint(url: &SecretUrl) -> Result<Endpoint, String> {
+    let url = parsed(url, "postgres://user:password@host:5432/database")?;
+    if !["postgres", "postgresql"].contains(&url.scheme()) {
+        return Err("must begin with postgres:// or postgresql://".into());
+    }
+    known_parameters(&url, &POSTGRES_PARAMETERS)?;
+    let mut modes = url.query_pairs().filter(|(name, _)| name == "sslmode" || name == "ssl-mode").map(|(_, mode)| mode).peekable();
+    let tls = modes.peek().is_some() && modes.all(|mode| ["require", "verify-ca", "verify-full"].contains(&&*mode));
+    let others = url.query_pairs().filter(|(name, _)| name == "host" || name == "hostaddr").map(|(_, host)| host);
+    endpoint(&url, others.collect(), tls)
+}
+
+fn parsed(url: &SecretUrl, example: &str) -> Result<Url, String> {
+    let parsed = Url::parse(url.expose()).ok().filter(|parsed| !parsed.cannot_be_a_base() && url.expose().contains("://"));
+    parsed.ok_or_else(|| format!("must be a URL such as {example} (percent-encode special characters in the password)"))
+}
+
+fn known_parameters(url: &Url, known: &[&str]) -> Result<(), String> {
+    match url.query_pairs().find(|(name, _)| !known.contains(&&**name)) {
+        Some(_) => Err(format!("has a parameter that is none of {}", known.join(", "))),
+        None => Ok(()),
+    }
+}
+
+/// Every host that the URL names must be this machine, or the connection encrypted.
+fn endpoint<'a>(url: &'a Url, mut hosts: Vec<Cow<'a, str>>, tls: bool) -> Result<Endpoint, String> {
+    hosts.extend(url.host_str().filter(|host| !host.is_empty()).map(Cow::Borrowed));
+    if hosts.is_empty() {
+        // The driver would take it from its own environment variables, past these settings.
+        return Err("names no host".into());
+    }
+    let near = hosts.iter().all(|host| is_loopback_or_socket(host));
+    Ok(if tls || near { Endpoint::Private } else { Endpoint::Plain })
+}
+
+fn is_loopback_or_socket(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let socket = host.starts_with('/') || host.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("%2f"));
+    socket || bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redis_is_private_by_tls_or_on_this_machine() {
+        for (url, expected) in [
+            ("redis://localhost", Endpoint::Private),
+            ("redis://user:pw@127.0.0.1:6379/0", Endpoint::Private),
+            ("redis://[::1]:6379", Endpoint::Private),
+            ("rediss://redis.example:6379", Endpoint::Private),
+            ("rediss-cluster://redis.example:6379?node=b.example:2", Endpoint::Private),
+            ("redis-cluster://127.0.0.1:7000?node=127.0.0.1:7001&node=[::1]:7002", Endpoint::Private),
+            ("redis://redis.example", Endpoint::Plain),
+            ("redis://10.0.0.1", Endpoint::Plain),
+            ("redis://localhost.example", Endpoint::Plain),
+            ("redis-cluster://127.0.0.1:7000?node=10.0.0.1:7001", Endpoint::Plain),
+        ] {
+            assert_eq!(redis_endpoint(&SecretUrl::new(url)), Ok(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn postgres_is_private_by_tls_by_socket_or_on_this_machine() {
+        for (url, expected) in [
+            ("postgres://u:p@localhost/db", Endpoint::Private),
+            ("postgres:///db?host=/run/postgresql", Endpoint::Private),
+            ("postgres://%2Frun%2Fpostgresql/db", Endpoint::Private),
+            ("postgresql://pg.example/db?sslmode=require", Endpoint::Private),
+            ("postgres://pg.example/db?ssl-mode=verify-full", Endpoint::Private),
+            ("postgres://pg.example/db", Endpoint::Plain),
+            ("postgres://pg.example/db?sslmode=prefer", Endpoint::Plain),
+            ("postgres://pg.example/db?sslmode=require&sslmode=disable", Endpoint::Plain),
+            ("postgres://localhost/db?host=pg.example", Endpoint::Plain),
+            ("postgres://localhost/db?hostaddr=10.0.0.1", Endpoint::Plain),
+        ] {
+            assert_eq!(postgres_endpoint(&SecretUrl::new(url)), Ok(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn errors_repeat_nothing_of_the_url() {
+        for url in [
+            "hunter2",
+            "http://u:hunter2@host",
+            "redis:hunter2",
+            "redis://u:hunter2@",
+            "redis://h?hunter2=hunter2",
+            "postgres:///hunter2",
+            "://hunter2",
+        ] {
+            for read in [redis_endpoint, postgres_endpoint] {
+                let error = read(&SecretUrl::new(url)).unwrap_err();
+                assert!(!error.contains("hunter2"), "{url}: {error}");
+            }
+        }
+    }
+}
