@@ -51,3 +51,28 @@ impl fmt::Debug for SecretDigest {
         f.write_str("[redacted]")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_key_ids_and_secrets_apart() {
+        let process = ProcessKey::generate().expect("randomness");
+        let id = |text| KeyId::parse(text).expect("a good id");
+        let secret = |text| Secret::parse(text).expect("a good secret");
+        let known = process.digest(&id("key-1"), &secret("swordfish"));
+        assert!(known.matches(&process.digest(&id("key-1"), &secret("swordfish"))));
+        assert!(!known.matches(&process.digest(&id("key-2"), &secret("swordfish"))));
+        assert!(!known.matches(&process.digest(&id("key-1"), &secret("swordfisH"))));
+        assert!(!known.matches(&process.digest(&id("key-"), &secret("1swordfish"))));
+    }
+
+    #[test]
+    fn is_worthless_in_another_process() {
+        let (id, secret) = (KeyId::parse("key-1").expect("a good id"), Secret::parse("swordfish").expect("a good secret"));
+        let one = ProcessKey::generate().expect("randomness");
+        let other = ProcessKey::generate().expect("randomness");
+        assert!(!one.digest(&id, &secret).matches(&other.digest(&id, &secret)));
+    }
+}

@@ -53,3 +53,6 @@ impl fmt::Debug for Receipt {
         f.write_str("[redacted]")
     }
 }
+
+#[cfg(test)]
+mod tests;

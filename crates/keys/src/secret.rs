@@ -230,6 +230,11 @@ impl RandomPart {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    #[cfg(test)]
+    pub(crate) fn fixed() -> Self {
+        Self(Zeroizing::new("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg".to_owned()))
+    }
 }
 
 impl fmt::Debug for RandomPart {

@@ -50,6 +50,9 @@ impl fmt::Display for RingChar {
 
 /// 32 bytes that sign secrets, under the character that the secrets carry. Wiped when dropped.
 ///
+/// A tag is the first 96 bits of HMAC-SHA256 under these bytes over three fields (ring
+/// character, key id, random part), each after its length as eight bytes, big-endian.
+///
 /// A *retired* key signs no more, and its tags prove nothing: whoever has stolen it could make
 /// them. Secrets it signed stay good, but are treated like unsigned ones.
 #[derive(Clone)]
@@ -98,8 +101,7 @@ impl SigningKey {
 
     /// The 96 bits that bind the random part of a secret to a key id and to this key.
     pub(crate) fn tag(&self, key_id: &KeyId, random: &str) -> [u8; 12] {
-        let mut ring = [0; 4];
-        let mac = mac::field(self.tag_mac.clone(), self.ring.0.encode_utf8(&mut ring).as_bytes());
+        let mac = mac::field(self.tag_mac.clone(), self.ring.0.encode_utf8(&mut [0; 4]).as_bytes());
         let full = mac::finish(mac::field(mac::field(mac, key_id.as_str().as_bytes()), random.as_bytes()));
         let mut tag = [0; 12];
         for (to, from) in tag.iter_mut().zip(full) {
