@@ -143,21 +143,22 @@ fn weigh<'a>(records: &[Record], asks: &[Ask<'a>], cost: Cost, now_us: u64) -> O
     records.iter().zip(asks).map(of_subject).collect()
 }
 
-/// Writes back what a decision changed: charges, and what a denial or a peek must store too (a
-/// conversion, or an arrival that a clock's step back had left too far ahead).
+/// Writes back what a decision changed: charges, and what a denial or a peek must store too.
 fn keep(record: &mut Record, ask: &Ask<'_>, sums: &[Sum<'_>], charge: bool, now_us: u64) {
-    let mended = sums.iter().any(|sum| {
-        record.buckets.iter().any(|bucket| {
-            let same_name = bucket.name_id == sum.named.name.id();
-            same_name && (bucket.limit != sum.named.limit || !bucket.arrival.within(bucket.limit, now_us))
-        })
-    });
-    if sums.is_empty() || !(charge || mended) {
+    if sums.is_empty() || !(charge || needs_mending(record, ask.limits, now_us)) {
         return;
     }
     let arrivals: Vec<Arrival> = sums.iter().map(|sum| if charge { sum.after } else { sum.before }).collect();
     record.generation = record.generation.max(ask.generation);
     record.store(ask.limits, &arrivals, now_us);
+}
+
+/// Whether a bucket that is asked for stands under other figures, or further ahead than a period
+/// (a clock stepped back). A full bucket never does: it is as good as one that is not stored.
+fn needs_mending(record: &Record, limits: &RateLimits, now_us: u64) -> bool {
+    let mended = |bucket: &Bucket, named: &NamedLimit| bucket.limit != named.limit || !bucket.arrival.within(bucket.limit, now_us);
+    let mut refilling = record.buckets.iter().filter(|bucket| bucket.arrival > Arrival::full_at(now_us));
+    refilling.any(|bucket| limits.as_slice().iter().any(|named| named.name.id() == bucket.name_id && mended(bucket, named)))
 }
 
 #[cfg(test)]

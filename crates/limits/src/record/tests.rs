@@ -141,6 +141,17 @@ fn a_peek_stores_the_debt_under_a_changed_limit() {
 }
 
 #[test]
+fn a_full_bucket_under_other_figures_needs_no_mending() {
+    let mut record = Record::default();
+    charge(&mut record, 1, &limits(&[("key", 10, 10)]), 1, NOW);
+    let before = record.clone();
+    let changed = limits(&[("key", 20, 10)]);
+    let ask = Ask { generation: 2, limits: &changed };
+    assert!(matches!(decide(std::slice::from_mut(&mut record), &[ask], Cost::ONE, true, NOW + SECOND), Decided::Allowed(_)));
+    assert_eq!(record, before);
+}
+
+#[test]
 fn mending_one_bucket_leaves_the_others_as_they_were() {
     let mut record = Record::default();
     charge(&mut record, 0, &limits(&[("a", 10, 10), ("b", 10, 100)]), 5, NOW);
