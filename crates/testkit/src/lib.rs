@@ -1,0 +1,47 @@
+//! What the tests run against: throwaway Redis and Postgres, real nodes, a balancer, and a wire
+//! that can be cut.
+//!
+//! Everything here is started by the test that needs it, on loopback ports of its own, and is
+//! gone when the value is dropped or the test process ends, however it ends. Nothing waits by
+//! sleeping: whatever has to come up is asked until it answers, within a bound ([`eventually`]).
+//!
+//! `tests/run` starts one Redis and one Postgres for all test processes and names them in
+//! `TOLLGATE_TEST_REDIS_URL` and `TOLLGATE_TEST_POSTGRES_URL`; without these each test process
+//! starts its own when it first asks for a shared one. A test that flushes, stops or reconfigures
+//! a server starts its own with `start`.
+
+mod backend;
+mod container;
+mod database;
+mod eventually;
+mod fleet;
+mod keeper;
+mod nginx;
+mod node;
+mod ports;
+mod postgres_server;
+mod probe;
+mod process;
+mod proxy;
+mod redis_cluster;
+mod redis_options;
+mod redis_server;
+mod scratch;
+mod server;
+
+pub use backend::Backend;
+pub use database::TestDatabase;
+pub use eventually::eventually;
+pub use fleet::{Fleet, FleetBuilder};
+pub use nginx::TestNginx;
+pub use node::{Node, NodeBuilder, tollgate};
+pub use ports::Port;
+pub use postgres_server::TestPostgres;
+pub use probe::{get, status};
+pub use process::Process;
+pub use proxy::{Fault, Proxy, Way};
+pub use redis_cluster::TestRedisCluster;
+pub use redis_options::RedisOptions;
+pub use redis_server::TestRedis;
+pub use scratch::{Scratch, repository, unique};
+pub use server::Server;

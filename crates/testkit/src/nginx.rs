@@ -1,0 +1,108 @@
+//! nginx as the load balancer before some nodes.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpStream;
+
+use crate::process::{Launch, find_program};
+use crate::{Port, Process, Scratch, eventually};
+
+const UP_WITHIN: Duration = Duration::from_secs(20);
+
+/// One nginx that shares requests out in turn, over kept connections.
+#[derive(Debug)]
+pub struct TestNginx {
+    process: Process,
+    port: Port,
+    _folder: Scratch,
+}
+
+impl TestNginx {
+    /// Starts it before these addresses.
+    pub async fn start(upstreams: &[SocketAddr]) -> Result<Self> {
+        let folder = Scratch::new("nginx")?;
+        let port = Port::take()?;
+        let file = folder.path().join("nginx.conf");
+        std::fs::write(&file, configuration(upstreams, &port, folder.path()))?;
+        let mut command = Command::new(find_program("nginx")?);
+        command.arg("-p").arg(folder.path()).arg("-c").arg(&file).args(["-e", "stderr"]).current_dir(folder.path());
+        let process = Launch::new(command, folder.path()).start()?;
+        let up = eventually("nginx listens", UP_WITHIN, async || {
+            anyhow::ensure!(process.is_running(), "nginx has ended");
+            Ok(TcpStream::connect(port.address()).await?)
+        });
+        up.await.with_context(|| process.log_tail())?;
+        Ok(Self { process, port, _folder: folder })
+    }
+
+    /// Where clients connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// The URL of it, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        self.process.log_tail()
+    }
+}
+
+/// One process without a master: it has no children that could outlive it.
+fn configuration(upstreams: &[SocketAddr], port: &Port, folder: &Path) -> String {
+    let servers: Vec<String> = upstreams.iter().map(|upstream| format!(" server {upstream};")).collect();
+    let servers = servers.concat();
+    let folder = folder.display();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {folder}/{kind};")).concat();
+    format!(
+        "daemon off; master_process off; pid {folder}/pid; error_log stderr warn; worker_rlimit_nofile 8192;\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{ access_log off; {temporary}\n\
+         upstream nodes {{{servers} keepalive 128; }}\n\
+         server {{ listen {address} backlog=1024; keepalive_requests 1000000;\n\
+         location / {{ proxy_pass http://nodes; proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
+         proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }} }}\n",
+        address = port.address(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers every request with its own name.
+    async fn named(name: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{name}", name.len());
+                let mut request = [0; 1024];
+                assert!(stream.read(&mut request).await.unwrap() > 0);
+                stream.write_all(answer.as_bytes()).await.ok();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn requests_go_to_each_node_in_turn() {
+        let nginx = TestNginx::start(&[named("one").await, named("two").await]).await.unwrap();
+        let mut names = Vec::new();
+        for _ in 0..4 {
+            names.push(crate::get(nginx.address(), "/").await.unwrap().1);
+        }
+        names.sort();
+        assert_eq!(names, ["one", "one", "two", "two"]);
+    }
+}

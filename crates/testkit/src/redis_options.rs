@@ -1,0 +1,96 @@
+//! How a throwaway Redis is set up.
+
+/// Settings of a throwaway Redis; without any it keeps nothing on disk and asks for no password.
+#[derive(Debug, Clone, Default)]
+pub struct RedisOptions {
+    lines: Vec<String>,
+    pub(crate) users: Vec<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) cluster: bool,
+    append_only: bool,
+}
+
+impl RedisOptions {
+    /// One line of `redis.conf`, e.g. `maxmemory 4mb`.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.lines.push(line.into());
+        self
+    }
+
+    /// The default user needs this password.
+    #[must_use]
+    pub fn password(mut self, password: &str) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Keeps what is written over [`crate::TestRedis::restart`].
+    #[must_use]
+    pub fn append_only(mut self) -> Self {
+        self.append_only = true;
+        self
+    }
+
+    /// Loads an ACL file with this line, e.g. `user node on >secret ~tg:* +@all`.
+    #[must_use]
+    pub fn user(mut self, line: &str) -> Self {
+        self.users.push(line.into());
+        self
+    }
+
+    /// Runs as a node of a Cluster.
+    #[must_use]
+    pub fn cluster(mut self) -> Self {
+        self.cluster = true;
+        self
+    }
+
+    /// The text of the ACL file; with one, `requirepass` is not read.
+    pub(crate) fn acl_file(&self) -> Option<String> {
+        if self.users.is_empty() {
+            return None;
+        }
+        let default = match &self.password {
+            Some(password) => format!("user default on >{password} ~* &* +@all\n"),
+            None => "user default on nopass ~* &* +@all\n".into(),
+        };
+        Some(self.users.iter().fold(default, |text, line| text + line + "\n"))
+    }
+
+    /// The text of `redis.conf`.
+    pub(crate) fn file(&self, port: u16, data: &str, acl: Option<&str>) -> String {
+        let append = if self.append_only { "yes" } else { "no" };
+        let mut text = format!("port {port}\nbind 127.0.0.1\ndir {data}\nsave \"\"\nappendonly {append}\ndaemonize no\n");
+        if self.cluster {
+            text += "cluster-enabled yes\ncluster-node-timeout 2000\ncluster-announce-ip 127.0.0.1\n";
+        }
+        let secured = match (acl, &self.password) {
+            (Some(path), _) => format!("aclfile {path}"),
+            (None, Some(password)) => format!("requirepass {password}"),
+            (None, None) => String::new(),
+        };
+        std::iter::once(&secured).chain(&self.lines).fold(text, |text, line| text + line + "\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_goes_to_the_acl_file_if_there_is_one() {
+        let plain = RedisOptions::default().password("p");
+        assert!(plain.acl_file().is_none());
+        assert!(plain.file(1, "/d", None).contains("requirepass p\n"));
+        let users = plain.user("user node on >n ~* +@all");
+        assert_eq!(users.acl_file().unwrap(), "user default on >p ~* &* +@all\nuser node on >n ~* +@all\n");
+        let file = users.file(1, "/d", Some("/a"));
+        assert!(file.contains("aclfile /a\n") && !file.contains("requirepass"));
+    }
+
+    #[test]
+    fn own_lines_come_last_and_so_win() {
+        assert!(RedisOptions::default().line("appendonly yes").file(1, "/d", None).ends_with("appendonly yes\n"));
+    }
+}
