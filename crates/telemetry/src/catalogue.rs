@@ -1,0 +1,107 @@
+//! Every metric there is.
+
+use crate::labels::{AuthOutcome, Component, Label, LabelSet, LookupOutcome, PoolState, RedisErrorKind, Source, Verdict};
+use metrics::Unit;
+
+/// One metric: the only place where its name, help and labels stand.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// The name on the metrics page.
+    pub name: &'static str,
+    /// What kind it is.
+    pub kind: Kind,
+    /// What is counted or measured.
+    pub unit: Unit,
+    /// What it tells, one line.
+    pub help: &'static str,
+    /// Its labels; a series exists for every combination, from the start.
+    pub labels: &'static [LabelSet],
+}
+
+/// The kind of a metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// A distribution over buckets with these upper ends.
+    Histogram(&'static [f64]),
+}
+
+/// Seconds, for what should take less than a millisecond and must not take more than a few tens.
+const FAST_SECONDS: Kind =
+    Kind::Histogram(&[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0]);
+/// Seconds, for hashing and waiting for it.
+const SLOW_SECONDS: Kind = Kind::Histogram(&[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]);
+/// Decisions in one call.
+const BATCH: Kind = Kind::Histogram(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]);
+
+pub(crate) const THROTTLED: Metric = counter("api_rate_limit_throttled_total", "Requests that a rate limit refused.", &[]);
+pub(crate) const DECISIONS: Metric =
+    counter("tollgate_decisions_total", "Decisions by verdict and by what decided.", &[Verdict::SET, Source::SET]);
+pub(crate) const AUTH: Metric = counter("api_auth_total", "Credentials presented, by how they fared.", &[AuthOutcome::SET]);
+pub(crate) const DECISION_DURATION: Metric =
+    seconds("tollgate_decision_duration_seconds", FAST_SECONDS, "Time from the accepted request to its verdict.");
+pub(crate) const REDIS_BATCH_SIZE: Metric =
+    Metric { name: "tollgate_redis_batch_size", kind: BATCH, unit: Unit::Count, help: "Decisions in one call to Redis.", labels: &[] };
+pub(crate) const REDIS_CALL_DURATION: Metric =
+    seconds("tollgate_redis_call_duration_seconds", FAST_SECONDS, "Time that one call to Redis took.");
+pub(crate) const REDIS_ERRORS: Metric =
+    counter("tollgate_redis_errors_total", "Calls to Redis and decisions that failed, by kind.", &[RedisErrorKind::SET]);
+pub(crate) const REDIS_STATE_LOST: Metric =
+    counter("tollgate_redis_state_lost_total", "Times that Redis was found to have lost its state.", &[]);
+pub(crate) const POSTGRES_LOOKUPS: Metric =
+    counter("tollgate_postgres_lookups_total", "Look-ups of keys in the store, by outcome.", &[LookupOutcome::SET]);
+pub(crate) const POSTGRES_POOL: Metric =
+    gauge("tollgate_postgres_pool_connections", "Connections to Postgres, by what they do.", &[PoolState::SET]);
+pub(crate) const ARGON2_QUEUE: Metric = gauge("tollgate_argon2_queue_depth", "Secrets that wait to be hashed.", &[]);
+pub(crate) const ARGON2_DURATION: Metric =
+    seconds("tollgate_argon2_duration_seconds", SLOW_SECONDS, "Time that hashing one secret took, without the wait.");
+pub(crate) const CHANGE_LOG_LAG: Metric = Metric {
+    name: "tollgate_change_log_lag_seconds",
+    kind: Kind::Gauge,
+    unit: Unit::Seconds,
+    help: "Time since the start of the last good read of the change log.",
+    labels: &[],
+};
+pub(crate) const HEALTH_STATE: Metric =
+    gauge("tollgate_health_state", "How a component is: 0 ok or not in use, 1 degraded, 2 down.", &[Component::SET]);
+pub(crate) const OUTAGE_MODE: Metric = gauge("tollgate_outage_mode", "What decides now: 0 no outage, 1 local, 2 open, 3 closed.", &[]);
+pub(crate) const BUILD_INFO: Metric = gauge(
+    "tollgate_build_info",
+    "Always 1; the label says which build this is.",
+    &[LabelSet { name: "version", values: &[crate::VERSION] }],
+);
+
+/// Every metric, in the order of the metrics page of the book.
+pub const CATALOGUE: &[Metric] = &[
+    THROTTLED,
+    DECISIONS,
+    AUTH,
+    DECISION_DURATION,
+    REDIS_BATCH_SIZE,
+    REDIS_CALL_DURATION,
+    REDIS_ERRORS,
+    REDIS_STATE_LOST,
+    POSTGRES_LOOKUPS,
+    POSTGRES_POOL,
+    ARGON2_QUEUE,
+    ARGON2_DURATION,
+    CHANGE_LOG_LAG,
+    HEALTH_STATE,
+    OUTAGE_MODE,
+    BUILD_INFO,
+];
+
+const fn counter(name: &'static str, help: &'static str, labels: &'static [LabelSet]) -> Metric {
+    Metric { name, kind: Kind::Counter, unit: Unit::Count, help, labels }
+}
+
+const fn gauge(name: &'static str, help: &'static str, labels: &'static [LabelSet]) -> Metric {
+    Metric { name, kind: Kind::Gauge, unit: Unit::Count, help, labels }
+}
+
+const fn seconds(name: &'static str, buckets: Kind, help: &'static str) -> Metric {
+    Metric { name, kind: buckets, unit: Unit::Seconds, help, labels: &[] }
+}

@@ -1,0 +1,151 @@
+//! The handles of all metrics, made once.
+
+mod family;
+
+use crate::{
+    catalogue::{self, Metric},
+    labels::{AuthOutcome, Component, HealthState, LookupOutcome, OutageState, PoolState, RedisErrorKind, Source, Verdict},
+};
+use ::metrics::{Counter, Gauge, Histogram, Recorder};
+use family::{Family, Family2, single};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// What a node counts and measures. Cloning shares the handles; recording allocates nothing.
+#[derive(Clone)]
+pub struct Metrics(Arc<Handles>);
+
+struct Handles {
+    throttled: Counter,
+    decisions: Family2<Counter, Verdict, Source>,
+    auth: Family<Counter, AuthOutcome>,
+    decision_duration: Histogram,
+    redis_batch_size: Histogram,
+    redis_call_duration: Histogram,
+    redis_errors: Family<Counter, RedisErrorKind>,
+    redis_state_lost: Counter,
+    postgres_lookups: Family<Counter, LookupOutcome>,
+    postgres_pool: Family<Gauge, PoolState>,
+    argon2_queue: Gauge,
+    argon2_duration: Histogram,
+    change_log_lag: Gauge,
+    health_state: Family<Gauge, Component>,
+    outage_mode: Gauge,
+}
+
+impl Metrics {
+    /// Handles that lead nowhere, for tests of other things.
+    pub fn noop() -> Self {
+        Self::made_by(&::metrics::NoopRecorder)
+    }
+
+    /// Registers every metric with `recorder`, so that all of them show from the start.
+    pub(crate) fn made_by(recorder: &impl Recorder) -> Self {
+        single::<Gauge>(recorder, &catalogue::BUILD_INFO).set(1.0);
+        let histogram = |metric: &'static Metric| single::<Histogram>(recorder, metric);
+        Self(Arc::new(Handles {
+            throttled: single(recorder, &catalogue::THROTTLED),
+            decisions: Family2::new(recorder, &catalogue::DECISIONS),
+            auth: Family::new(recorder, &catalogue::AUTH),
+            decision_duration: histogram(&catalogue::DECISION_DURATION),
+            redis_batch_size: histogram(&catalogue::REDIS_BATCH_SIZE),
+            redis_call_duration: histogram(&catalogue::REDIS_CALL_DURATION),
+            redis_errors: Family::new(recorder, &catalogue::REDIS_ERRORS),
+            redis_state_lost: single(recorder, &catalogue::REDIS_STATE_LOST),
+            postgres_lookups: Family::new(recorder, &catalogue::POSTGRES_LOOKUPS),
+            postgres_pool: Family::new(recorder, &catalogue::POSTGRES_POOL),
+            argon2_queue: single(recorder, &catalogue::ARGON2_QUEUE),
+            argon2_duration: histogram(&catalogue::ARGON2_DURATION),
+            change_log_lag: single(recorder, &catalogue::CHANGE_LOG_LAG),
+            health_state: Family::new(recorder, &catalogue::HEALTH_STATE),
+            outage_mode: single(recorder, &catalogue::OUTAGE_MODE),
+        }))
+    }
+
+    /// A rate limit refused a request.
+    pub fn throttled(&self) {
+        self.0.throttled.increment(1);
+    }
+
+    /// A request was decided.
+    pub fn decision(&self, verdict: Verdict, source: Source) {
+        self.0.decisions.with(verdict, source, |counter| counter.increment(1));
+    }
+
+    /// A decision took so long.
+    pub fn decision_took(&self, duration: Duration) {
+        self.0.decision_duration.record(duration);
+    }
+
+    /// A credential fared so.
+    pub fn auth(&self, outcome: AuthOutcome) {
+        self.0.auth.with(outcome, |counter| counter.increment(1));
+    }
+
+    /// A call to Redis with so many decisions took so long.
+    pub fn redis_call(&self, decisions: usize, duration: Duration) {
+        self.0.redis_batch_size.record(u32::try_from(decisions).unwrap_or(u32::MAX));
+        self.0.redis_call_duration.record(duration);
+    }
+
+    /// Something went wrong with Redis.
+    pub fn redis_error(&self, kind: RedisErrorKind) {
+        self.0.redis_errors.with(kind, |counter| counter.increment(1));
+    }
+
+    /// Redis was found to have lost its state.
+    pub fn redis_state_lost(&self) {
+        self.0.redis_state_lost.increment(1);
+    }
+
+    /// A look-up of a key in the store ended so.
+    pub fn postgres_lookup(&self, outcome: LookupOutcome) {
+        self.0.postgres_lookups.with(outcome, |counter| counter.increment(1));
+    }
+
+    /// So many connections to Postgres wait for work, and so many work.
+    pub fn postgres_pool(&self, idle: u32, in_use: u32) {
+        self.0.postgres_pool.with(PoolState::Idle, |gauge| gauge.set(idle));
+        self.0.postgres_pool.with(PoolState::InUse, |gauge| gauge.set(in_use));
+    }
+
+    /// So many secrets wait to be hashed.
+    pub fn argon2_queue_depth(&self, waiting: usize) {
+        self.0.argon2_queue.set(u32::try_from(waiting).unwrap_or(u32::MAX));
+    }
+
+    /// Hashing a secret took so long.
+    pub fn argon2_took(&self, duration: Duration) {
+        self.0.argon2_duration.record(duration);
+    }
+
+    /// The last good read of the change log began so long ago.
+    pub fn change_log_lag(&self, age: Duration) {
+        self.0.change_log_lag.set(age);
+    }
+
+    /// A component is so.
+    pub fn health(&self, component: Component, state: HealthState) {
+        let value = match state {
+            HealthState::Ok => 0.0,
+            HealthState::Degraded => 1.0,
+            HealthState::Down => 2.0,
+        };
+        self.0.health_state.with(component, |gauge| gauge.set(value));
+    }
+
+    /// This decides now.
+    pub fn outage(&self, state: OutageState) {
+        self.0.outage_mode.set(match state {
+            OutageState::None => 0.0,
+            OutageState::Local => 1.0,
+            OutageState::Open => 2.0,
+            OutageState::Closed => 3.0,
+        });
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
