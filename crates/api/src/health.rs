@@ -1,0 +1,53 @@
+//! Health, as it is asked for and told.
+
+use serde::{Deserialize, Serialize};
+
+/// What a node depends on or is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Component {
+    /// The store of buckets.
+    Redis,
+    /// The source of truth for keys.
+    Postgres,
+    /// The buckets of an embedded node.
+    Memory,
+    /// The one-file key store of an embedded node.
+    KeyFile,
+}
+
+/// How it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ComponentState {
+    /// As it should be.
+    Ok,
+    /// Works, but somebody should look.
+    Degraded,
+    /// Does not work.
+    Down,
+}
+
+/// One component and why it is as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentHealth {
+    /// Which.
+    pub component: Component,
+    /// How.
+    pub state: ComponentState,
+    /// Why, where it is not `ok`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Answer of `GET /health/ready`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Whether this node should be sent requests.
+    pub ready: bool,
+    /// Why not, where it should not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Each component.
+    pub components: Vec<ComponentHealth>,
+}

@@ -1,0 +1,158 @@
+//! The control plane's keys.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use crate::{Patch, RateLimitSpec};
+
+/// Body of `POST /v1/keys`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateKeyBody {
+    /// What people call it: 1 to 128 printable characters.
+    pub name: String,
+    /// The tenant that holds it; fixed for the key's life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// What it may do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// Absent: the default of the settings. `null`: unlimited, an operator's privilege.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub rate_limit: Patch<RateLimitSpec>,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub expires_at: Option<OffsetDateTime>,
+    /// Anything that fits 4 KiB of JSON.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+    /// `signed` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<KeyKindName>,
+}
+
+/// Body of `PATCH /v1/keys/{key_id}`: what is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatchKeyBody {
+    /// A new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The new scopes, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// A new limit, or `null` for none.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub rate_limit: Patch<RateLimitSpec>,
+    /// A new end (RFC 3339), or `null` for none.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub expires_at: Patch<Rfc3339>,
+    /// New metadata, all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// An instant, written as RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rfc3339(#[serde(with = "time::serde::rfc3339")] pub OffsetDateTime);
+
+/// Body of `POST /v1/keys/{key_id}/revoke`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeKeyBody {
+    /// Why, for the audit log: at most 256 printable characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How a key's secret is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKindName {
+    /// Carries a tag that tells a forgery without any look-up.
+    Signed,
+    /// Random characters and a checksum.
+    Unsigned,
+    /// Made elsewhere; only its hash is known here.
+    Imported,
+}
+
+/// Where a key is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyStatus {
+    /// May be used.
+    Active,
+    /// Out of use until it is resumed.
+    Suspended,
+    /// Out of use for ever.
+    Revoked,
+    /// Past its end.
+    Expired,
+}
+
+/// A key as anyone with `keys:read` sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Key {
+    /// Public id.
+    pub key_id: String,
+    /// Name.
+    pub name: String,
+    /// The tenant that holds it.
+    pub owner: Option<String>,
+    /// How its secret is made.
+    pub kind: KeyKindName,
+    /// Where it is in its life.
+    pub status: KeyStatus,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// Its limit; null for none.
+    pub rate_limit: Option<RateLimitSpec>,
+    /// Position in the change log of its last change.
+    pub generation: u64,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it ends.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub expires_at: Option<OffsetDateTime>,
+    /// When it was revoked.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<OffsetDateTime>,
+    /// Why it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoke_reason: Option<String>,
+    /// Its metadata.
+    pub metadata: Map<String, Value>,
+    /// After a change: whether the fence was raised at once. False means that nodes learn of the
+    /// change from the log, within seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub propagated: Option<bool>,
+}
+
+/// Answer of `POST /v1/keys`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct CreatedKey {
+    /// The api key, `key_id:secret`, shown this once.
+    pub api_key: Option<String>,
+    /// The key.
+    #[serde(flatten)]
+    pub key: Key,
+}
+
+impl std::fmt::Debug for CreatedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CreatedKey").field("api_key", &"[redacted]").field("key", &self.key).finish()
+    }
+}
+
+/// Answer of `GET /v1/keys`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyPage {
+    /// Keys in order of their ids.
+    pub keys: Vec<Key>,
+    /// Where to go on; null at the end.
+    pub next_cursor: Option<String>,
+}

@@ -1,0 +1,23 @@
+//! The types of Tollgate's wire: requests, answers, problems and the auth context.
+//!
+//! Server, client and command line share these, so none of them can disagree about a name. The
+//! types say what may be written, not what is allowed: ranges and privileges are checked by the
+//! gate's `ConfigService`.
+
+mod auth;
+mod decisions;
+mod health;
+mod keys;
+mod owners;
+mod patch;
+mod problem;
+mod rate_limit;
+
+pub use auth::{AuthContext, REQUEST_ID_BYTES_MAX, REQUEST_ID_HEADER, is_sane_request_id};
+pub use decisions::{CheckAnswer, CheckBody, LimitBody, LimitStanding, VerdictName};
+pub use health::{Component, ComponentHealth, ComponentState, Readiness};
+pub use keys::{CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, KeyStatus, PatchKeyBody, RevokeKeyBody, Rfc3339};
+pub use owners::{Owner, PutOwnerBody};
+pub use patch::Patch;
+pub use problem::{PROBLEM_JSON, Problem, ViolatedPolicy};
+pub use rate_limit::{NamedRateLimitFields, RateLimitFields, RateLimitSpec};

@@ -1,0 +1,43 @@
+//! Problems (RFC 9457).
+
+use serde::{Deserialize, Serialize};
+
+/// The media type of a problem.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// A problem, as it stands in a body.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What kind of problem: a URI that does not change.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in a few words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong here, and what to do.
+    pub detail: String,
+    /// The path that was asked for.
+    pub instance: String,
+    /// The id of the request.
+    pub request_id: String,
+    /// JSON pointer to the field that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// The limits that refused.
+    #[serde(default, rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    pub violated_policies: Vec<ViolatedPolicy>,
+}
+
+/// One limit that refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ViolatedPolicy {
+    /// The limit's name as in `RateLimit-Policy`.
+    pub policy: String,
+    /// Its capacity in tokens.
+    pub burst: u64,
+    /// The time in which it fills, in seconds.
+    pub per_seconds: u64,
+    /// Milliseconds after which the same request fits, rounded up.
+    pub retry_after_ms: u64,
+}

@@ -1,0 +1,167 @@
+//! May he, now: the third stage of a request.
+
+use tokio::time::Instant;
+use tollgate_limits::RateLimit;
+use tollgate_telemetry::{Source, Verdict as VerdictLabel};
+
+use crate::{
+    Gate,
+    authenticate::{Caller, Standing, Verified, identity_of, subjects_of},
+    gate::{DecisionSource, GateShared},
+    link::Trouble,
+    ports::{BucketError, Decision, Outcome, SubjectStanding},
+    verdict::{Denial, GateError, Identity, Passed, Unauthenticated, Verdict},
+};
+
+/// What one call to the bucket store came to.
+pub(crate) enum Told {
+    /// All allowed, or one refused.
+    Decided { allowed: bool, standings: Vec<SubjectStanding>, source: Source },
+    /// The rules have changed since they were read.
+    Stale,
+    /// The key is revoked.
+    Revoked,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    Verdict(Verdict),
+    AuthenticateAgain,
+}
+
+impl Gate {
+    /// Decides for a caller. Rules that turn out to be out of date are read again, once.
+    pub async fn decide(&self, caller: Caller) -> Result<Verdict, GateError> {
+        let started = Instant::now();
+        let verdict = self.shared.decide(caller).await;
+        self.shared.metrics.decision_took(started.elapsed());
+        verdict
+    }
+}
+
+impl GateShared {
+    async fn decide(&self, caller: Caller) -> Result<Verdict, GateError> {
+        let first = match caller.0 {
+            Standing::Refused(denial) => return Ok(self.denied(denial)),
+            Standing::Verified(verified) => verified,
+        };
+        if let Attempt::Verdict(verdict) = self.attempt(&first).await? {
+            return Ok(verdict);
+        }
+        self.cache.forget(&first.entry.found.key.key_id);
+        let again = match self.authenticate_again(first.request).await? {
+            Standing::Refused(denial) => return Ok(self.denied(denial)),
+            Standing::Verified(verified) => verified,
+        };
+        match self.attempt(&again).await? {
+            Attempt::Verdict(verdict) => Ok(verdict),
+            // A fence above what the key store says: a restored backup, or changes faster than reads.
+            Attempt::AuthenticateAgain => Err(self.unavailable("the fence is ahead of the key store".to_owned())),
+        }
+    }
+
+    async fn attempt(&self, verified: &Verified) -> Result<Attempt, GateError> {
+        if let Some(denial) = refusal(verified) {
+            let stands = !verified.cached || self.is_confirmed(&verified.entry).await;
+            return Ok(if stands { Attempt::Verdict(self.denied(denial)) } else { Attempt::AuthenticateAgain });
+        }
+        let request = &verified.request;
+        let decision = Decision { subjects: subjects_of(&verified.entry), cost: request.cost, peek: request.peek };
+        Ok(match self.ask(decision, request.plane).await? {
+            Told::Decided { allowed, standings, source } => {
+                let passed = Passed { identity: identity_of(&verified.entry), standings };
+                Attempt::Verdict(self.decided(allowed, passed, source, request.peek))
+            }
+            Told::Stale => Attempt::AuthenticateAgain,
+            Told::Revoked => {
+                self.cache.forget(&verified.entry.found.key.key_id);
+                let Standing::Refused(denial) = self.refused(Unauthenticated::Revoked) else { return Ok(Attempt::AuthenticateAgain) };
+                Attempt::Verdict(self.denied(denial))
+            }
+        })
+    }
+
+    /// Asks the bucket store, and where it does not answer, whatever the outage mode names.
+    pub(crate) async fn ask(&self, decision: Decision, plane: crate::request::Plane) -> Result<Told, GateError> {
+        // Twice: a store that has lost its state is taken up again, then asked once more.
+        for _ in 0..2 {
+            let seen = self.link.count();
+            if let Err(trouble) = self.trust_link(seen).await {
+                return match trouble {
+                    Trouble::Keys(reason) => Err(self.unavailable(reason.to_string())),
+                    Trouble::Buckets(reason) => self.without_buckets(decision, plane, &reason).await,
+                };
+            }
+            let deadline = Instant::now() + self.options.decision_timeout;
+            let source = self.source();
+            match self.buckets.decide(decision.clone(), deadline).await {
+                Ok(Outcome::Allowed(standings)) => return Ok(Told::Decided { allowed: true, standings, source }),
+                Ok(Outcome::Limited(standings)) => return Ok(Told::Decided { allowed: false, standings, source }),
+                Ok(Outcome::Stale) => return Ok(Told::Stale),
+                Ok(Outcome::Revoked) => return Ok(Told::Revoked),
+                Ok(Outcome::Broken) => return self.without_buckets(decision, plane, "a bucket's state cannot be read or written").await,
+                Ok(Outcome::Lost) => self.lost(seen),
+                Err(error @ (BucketError::Deadline | BucketError::Unreachable(_) | BucketError::QueueFull | BucketError::Unusable(_))) => {
+                    return self.without_buckets(decision, plane, &error.to_string()).await;
+                }
+            }
+        }
+        Err(self.unavailable("the bucket store has lost its state".to_owned()))
+    }
+
+    fn source(&self) -> Source {
+        match self.options.source {
+            DecisionSource::Redis => Source::Redis,
+            DecisionSource::Local => Source::Local,
+        }
+    }
+
+    fn lost(&self, seen: u64) {
+        if self.link.distrust(seen) {
+            tracing::warn!("the bucket store has lost its state; reading the change log before anything cached is used again");
+            self.metrics.redis_state_lost();
+        }
+    }
+
+    fn decided(&self, allowed: bool, passed: Passed, source: Source, peek: bool) -> Verdict {
+        if allowed {
+            self.metrics.decision(VerdictLabel::Allowed, source);
+            return Verdict::Allowed(passed);
+        }
+        self.metrics.decision(VerdictLabel::Limited, source);
+        if !peek {
+            self.metrics.throttled();
+        }
+        Verdict::Limited(passed)
+    }
+
+    fn denied(&self, denial: Denial) -> Verdict {
+        self.metrics.decision(VerdictLabel::Denied, Source::Local);
+        Verdict::Denied(denial)
+    }
+
+    /// Counts and words the verdict on a named thing.
+    pub(crate) fn decided_named(&self, identity: &Identity, told: Told, peek: bool) -> Result<Verdict, GateError> {
+        match told {
+            Told::Decided { allowed, standings, source } => {
+                Ok(self.decided(allowed, Passed { identity: identity.clone(), standings }, source, peek))
+            }
+            // A named thing has neither a generation nor a revocation.
+            Told::Stale | Told::Revoked => Err(self.unavailable("the state of a named thing has a fence".to_owned())),
+        }
+    }
+}
+
+/// Why these rules never let the request pass.
+fn refusal(verified: &Verified) -> Option<Denial> {
+    let (request, found) = (&verified.request, &verified.entry.found);
+    let identity = || identity_of(&verified.entry);
+    if let Some(scope) = request.scope.as_ref().filter(|scope| !identity().may(scope)) {
+        return Some(Denial::ScopeMissing { identity: identity(), scope: scope.clone() });
+    }
+    let owners = found.owner.as_ref().map(|rules| rules.limits.as_slice()).unwrap_or_default();
+    let all = found.key.limits.as_slice().iter().chain(owners).map(|named| named.limit);
+    let tightest: Option<RateLimit> = all.min_by_key(|limit| limit.burst());
+    let limit = tightest.filter(|limit| request.cost.tokens() > limit.burst())?;
+    Some(Denial::CostExceedsBurst { identity: identity(), limit })
+}

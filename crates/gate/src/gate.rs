@@ -1,0 +1,140 @@
+//! The gate: what it is made of, and the loops that keep it true.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tollgate_keys::{ProcessKey, RandomnessError};
+use tollgate_telemetry::Metrics;
+
+use crate::{
+    cache::{CacheOptions, KeyCache},
+    clock::Clock,
+    config::ConfigService,
+    follower::{FollowOptions, Follower},
+    hashing::{HashingOptions, HashingPool},
+    link::Link,
+    outage::OutageOptions,
+    ports::{BucketStore, KeyStore},
+    signing::{MasterKey, Signing},
+};
+
+/// Every bound and choice of the gate.
+#[derive(Debug, Clone)]
+pub struct GateOptions {
+    /// The longest that one decision may wait for the bucket store.
+    pub decision_timeout: Duration,
+    /// Look-ups in the key store at a time; more wait.
+    pub lookups_max: usize,
+    /// What to do when the bucket store does not answer.
+    pub outage: OutageOptions,
+    /// Keys held in memory.
+    pub cache: CacheOptions,
+    /// Hashing of secrets.
+    pub hashing: HashingOptions,
+    /// Following the change log.
+    pub follow: FollowOptions,
+    /// Where decisions come from, for the metric: another process, or this one's memory.
+    pub source: DecisionSource,
+}
+
+/// Where the bucket store decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecisionSource {
+    /// In Redis.
+    Redis,
+    /// In this process.
+    Local,
+}
+
+/// What the gate stands on.
+#[derive(Debug)]
+pub struct GateParts {
+    /// Keys, owners, change log.
+    pub keys: Arc<dyn KeyStore>,
+    /// Buckets and fences.
+    pub buckets: Arc<dyn BucketStore>,
+    /// Buckets of this node alone, for outages in mode `local`.
+    pub fallback: Arc<dyn BucketStore>,
+    /// Seals signing keys.
+    pub master_key: Option<MasterKey>,
+    /// Time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Rules of keys and owners.
+    pub config: ConfigService,
+    /// Figures.
+    pub metrics: Metrics,
+}
+
+/// The gate. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    pub(crate) shared: Arc<GateShared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct GateShared {
+    pub(crate) options: GateOptions,
+    pub(crate) keys: Arc<dyn KeyStore>,
+    pub(crate) buckets: Arc<dyn BucketStore>,
+    pub(crate) fallback: Arc<dyn BucketStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: ConfigService,
+    pub(crate) metrics: Metrics,
+    pub(crate) cache: KeyCache,
+    pub(crate) hashing: HashingPool,
+    pub(crate) signing: Signing,
+    pub(crate) follower: Follower,
+    pub(crate) link: Link,
+    pub(crate) lookups: tokio::sync::Semaphore,
+    pub(crate) draining: AtomicBool,
+}
+
+impl Gate {
+    /// Puts a gate together. It answers 503 until [`Gate::run`] has taken up its stores.
+    pub fn new(parts: GateParts, options: GateOptions) -> Result<Self, RandomnessError> {
+        let GateParts { keys, buckets, fallback, master_key, clock, config, metrics } = parts;
+        let shared = GateShared {
+            cache: KeyCache::new(options.cache, ProcessKey::generate()?),
+            hashing: HashingPool::new(options.hashing, metrics.clone()),
+            signing: Signing::new(master_key),
+            follower: Follower::new(options.follow),
+            link: Link::default(),
+            lookups: tokio::sync::Semaphore::new(options.lookups_max.max(1)),
+            draining: AtomicBool::new(false),
+            options,
+            keys,
+            buckets,
+            fallback,
+            clock,
+            config,
+            metrics,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Keeps the gate true until dropped: takes up the stores, follows the change log, forgets
+    /// what is old. Never returns.
+    pub async fn run(&self) {
+        self.shared.run().await;
+    }
+
+    /// From now on not ready: the node is about to stop.
+    pub fn start_draining(&self) {
+        self.shared.draining.store(true, Ordering::Release);
+    }
+
+    /// The checker of rules.
+    pub fn config(&self) -> &ConfigService {
+        &self.shared.config
+    }
+
+    /// Checks the fields of a decision on a named thing.
+    pub fn named_decision(&self, body: tollgate_api::LimitBody) -> Result<crate::NamedDecision, crate::config::ConfigError> {
+        self.shared.config.named_decision(body)
+    }
+}

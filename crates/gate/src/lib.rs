@@ -1,0 +1,42 @@
+//! The way of one request through the gate, and what keeps the gate true.
+//!
+//! A front reads a request ([`request::CheckRequest`]); [`Gate::authenticate`] makes a [`Caller`]
+//! of it; [`Gate::decide`] makes a [`verdict::Verdict`] of that. Each can be made from the one
+//! before alone, so no stage can be left out. A refusal is a value; an error means that the
+//! machinery failed and nobody can say.
+//!
+//! The gate keeps nothing that matters: keys are in the key store, buckets and fences in the
+//! bucket store (the [`ports`]), and all it holds in memory may be lost at any time.
+
+pub mod config;
+pub mod control;
+pub mod ports;
+pub mod record;
+pub mod request;
+pub mod verdict;
+
+mod authenticate;
+mod background;
+mod cache;
+mod clock;
+mod decide;
+mod follower;
+mod gate;
+mod hashing;
+mod link;
+mod mint;
+mod named;
+mod outage;
+mod signing;
+mod view;
+
+pub use authenticate::Caller;
+pub use cache::CacheOptions;
+pub use clock::{Clock, SystemClock};
+pub use follower::FollowOptions;
+pub use gate::{DecisionSource, Gate, GateOptions, GateParts};
+pub use hashing::HashingOptions;
+pub use mint::{MintError, Minted, mint_key};
+pub use named::NamedDecision;
+pub use outage::{OutageMode, OutageOptions};
+pub use signing::{MasterKey, SigningError, add_signing_key};

@@ -1,0 +1,18 @@
+//! What the gate needs from the stores under it. Redis, Postgres and the embedded store implement
+//! these; the gate knows no other way to them.
+
+mod buckets;
+mod keys;
+
+pub use buckets::{
+    BucketError, BucketStore, BucketsHealth, Decision, Fence, Outcome, PendingOutcome, Subject, SubjectKind, SubjectStanding, Subjects,
+};
+pub use keys::{
+    Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyListQuery, KeyStore, KeyStoreError, LogHead,
+    LogId, StoredSigningKey,
+};
+
+use std::{future::Future, pin::Pin};
+
+/// A boxed future, so that a store can stand behind a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

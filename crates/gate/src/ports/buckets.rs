@@ -1,0 +1,190 @@
+//! The store of buckets and fences.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::{sync::oneshot, time::Instant};
+use tollgate_limits::{Cost, NamedLimit, RateLimits, Standing};
+
+use super::{BoxFuture, LogId};
+
+/// What a bucket or a fence belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SubjectKind {
+    /// An API key.
+    Key,
+    /// A tenant.
+    Owner,
+    /// Anything that a back end limits by name.
+    Named,
+}
+
+/// One subject of a decision: whose rules the asker knows under which generation.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// What it is.
+    pub kind: SubjectKind,
+    /// Its id: a key id, an owner's name, or 32 hex digits that stand for a named thing.
+    pub id: Arc<str>,
+    /// The generation of the rules that the asker knows; 0 where none were ever written.
+    pub generation: u64,
+    /// The limits that must all allow; unlimited asks for the fence alone.
+    pub limits: RateLimits,
+}
+
+/// The subjects of one decision: one, or a key and its owner.
+#[derive(Debug, Clone)]
+pub struct Subjects {
+    /// The key or the named thing.
+    pub first: Subject,
+    /// The key's owner.
+    pub owner: Option<Subject>,
+}
+
+impl Subjects {
+    /// The subjects in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Subject> {
+        std::iter::once(&self.first).chain(&self.owner)
+    }
+
+    /// The id that places the decision: all subjects of one decision live under its tag.
+    pub fn placed_by(&self) -> &str {
+        self.owner.as_ref().map_or(&*self.first.id, |owner| &*owner.id)
+    }
+}
+
+/// One request for a decision. The cost is at most every burst: the gate has checked it.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// Who must allow.
+    pub subjects: Subjects,
+    /// Tokens to spend from every bucket.
+    pub cost: Cost,
+    /// Answer as if asked, and charge nothing.
+    pub peek: bool,
+}
+
+/// One limit after a decision, with whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectStanding {
+    /// The kind of subject that the limit belongs to.
+    pub kind: SubjectKind,
+    /// The limit.
+    pub named: NamedLimit,
+    /// Its figures.
+    pub standing: Standing,
+}
+
+/// What the store decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All allowed; charged, unless it was a peek. One standing per limit, in order.
+    Allowed(Vec<SubjectStanding>),
+    /// One refused; nothing was charged.
+    Limited(Vec<SubjectStanding>),
+    /// The asker's rules are out of date: read the key again. Nothing was charged.
+    Stale,
+    /// The key is revoked.
+    Revoked,
+    /// The store has lost its state, or belongs to another change log: nothing was decided.
+    Lost,
+    /// This entry's state cannot be read or written; nothing was charged.
+    Broken,
+}
+
+/// Why no outcome came.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BucketError {
+    /// The deadline passed. The charge may have happened; it is never sent again.
+    #[error("the bucket store did not answer within the deadline")]
+    Deadline,
+    /// The call could not be made, or its answer was lost.
+    #[error("the bucket store cannot be reached: {0}")]
+    Unreachable(Arc<str>),
+    /// More decisions wait than the queue holds.
+    #[error("the queue of decisions is full")]
+    QueueFull,
+    /// The store answers, but must not be used: another change log or number of tags.
+    #[error("{0}")]
+    Unusable(Arc<str>),
+}
+
+/// An outcome that is there, or on its way: a future without an allocation.
+#[derive(Debug)]
+pub enum PendingOutcome {
+    /// Decided at once. `None` after it was taken.
+    Ready(Option<Result<Outcome, BucketError>>),
+    /// Will be told. A dropped sender means that the store stopped.
+    Waiting(oneshot::Receiver<Result<Outcome, BucketError>>),
+}
+
+impl From<Result<Outcome, BucketError>> for PendingOutcome {
+    fn from(result: Result<Outcome, BucketError>) -> Self {
+        Self::Ready(Some(result))
+    }
+}
+
+impl Future for PendingOutcome {
+    type Output = Result<Outcome, BucketError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let stopped = || Err(BucketError::Unreachable("the store has stopped".into()));
+        match self.get_mut() {
+            Self::Ready(result) => Poll::Ready(result.take().unwrap_or_else(stopped)),
+            Self::Waiting(receiver) => Pin::new(receiver).poll(cx).map(|told| told.unwrap_or_else(|_| stopped())),
+        }
+    }
+}
+
+/// A mark that stops everyone who knows older rules.
+#[derive(Debug, Clone)]
+pub struct Fence {
+    /// Key or owner.
+    pub kind: SubjectKind,
+    /// Its id.
+    pub id: Arc<str>,
+    /// The id that places it: the key's owner, else the key itself ([`Subjects::placed_by`]).
+    pub placed_by: Arc<str>,
+    /// Position in the change log of the change.
+    pub generation: u64,
+    /// Whether the key is revoked from now on.
+    pub revoked: bool,
+    /// Whether its buckets become full.
+    pub reset: bool,
+}
+
+/// How the store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BucketsHealth {
+    /// Answers and may be used.
+    Ok,
+    /// Does not answer, or must not be used; why.
+    Down(String),
+}
+
+/// Buckets and fences, decided atomically by one authority.
+pub trait BucketStore: Send + Sync + fmt::Debug + 'static {
+    /// Decides, charging all or nothing. Answers no later than shortly after `deadline`.
+    fn decide(&self, decision: Decision, deadline: Instant) -> PendingOutcome;
+
+    /// Raises a fence. It never falls; a revoked mark is never taken away.
+    fn raise_fence(&self, fence: Fence, deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>>;
+
+    /// Takes up the store's state under the change log `log`, making it where there is none.
+    /// Until this has succeeded, and again after [`Outcome::Lost`], every decision is `Lost`.
+    fn join(&self, log: LogId) -> BoxFuture<'_, Result<(), BucketError>>;
+
+    /// Rises whenever a connection was lost and made anew, or another server answers: the state
+    /// behind it may then be an older one. Cheap.
+    fn connection_count(&self) -> u64 {
+        0
+    }
+
+    /// How the store is, by a call that charges nothing.
+    fn health(&self) -> BoxFuture<'_, BucketsHealth>;
+}

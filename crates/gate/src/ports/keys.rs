@@ -1,0 +1,236 @@
+//! The store of keys, owners and the change log.
+
+use std::{fmt, sync::Arc};
+
+use tollgate_keys::{KeyId, OwnerName};
+use tollgate_limits::RateLimits;
+
+use super::BoxFuture;
+use crate::record::{KeyRecord, OwnerRecord, OwnerRules};
+
+/// The random identity of a change log: positions of different logs must never be compared.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LogId(pub Arc<str>);
+
+/// Where the change log ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogHead {
+    /// Which log.
+    pub log: LogId,
+    /// The position of the last change; 0 where there is none.
+    pub position: u64,
+    /// The oldest position that is still kept; a reader behind it must start over.
+    pub oldest: u64,
+}
+
+/// What a change was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// A key was made.
+    Created,
+    /// A key's rules, name or state changed.
+    Updated,
+    /// A key has another secret.
+    Rotated,
+    /// A key was revoked.
+    Revoked,
+    /// An owner's rules changed.
+    OwnerUpdated,
+}
+
+impl ChangeKind {
+    /// Its name in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Rotated => "rotated",
+            Self::Revoked => "revoked",
+            Self::OwnerUpdated => "owner_updated",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Created, Self::Updated, Self::Rotated, Self::Revoked, Self::OwnerUpdated].into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// One row of the change log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its place: 1, 2, 3 … without a hole, in order of commits.
+    pub position: u64,
+    /// When, in milliseconds since 1970; strictly rising.
+    pub at_ms: u64,
+    /// What.
+    pub kind: ChangeKind,
+    /// The key that changed; none for an owner's change.
+    pub key_id: Option<KeyId>,
+    /// The key's owner, or the owner that changed.
+    pub owner: Option<OwnerName>,
+}
+
+/// A key with the rules of its owner, as of one instant of the log.
+#[derive(Debug, Clone)]
+pub struct FoundKey {
+    /// The key.
+    pub key: KeyRecord,
+    /// Its owner's rules; generation 0 where none were ever written. None for a key without owner.
+    pub owner: Option<OwnerRules>,
+}
+
+/// Who makes a change, for the audit row.
+#[derive(Debug, Clone)]
+pub struct ChangeContext {
+    /// The key id of the caller, or `bootstrap`, `import` for the command line.
+    pub actor: String,
+    /// The id of the request.
+    pub request_id: String,
+    /// What was asked for, in a word: `keys.create`, `keys.update`, `keys.revoke`, `owners.put` …
+    pub action: &'static str,
+    /// Now, in milliseconds since 1970 (the log moves on even where this does not).
+    pub now_ms: u64,
+}
+
+/// A key that is to be made: all but what only the log can say (its id's instant, its generation).
+///
+/// The store sets `record.key_id` from the log's millisecond and `id_entropy`, unless `own_id`;
+/// and `record.generation`, `record.created_at_ms` from the log's row.
+#[derive(Debug, Clone)]
+pub struct KeyDraft {
+    /// The record, with a placeholder id.
+    pub record: KeyRecord,
+    /// 80 random bits of the id.
+    pub id_entropy: [u8; 10],
+    /// Keep the id that the record has (imports).
+    pub own_id: bool,
+}
+
+/// A condition under which a key is made, checked in the same transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreateGuard {
+    /// Always.
+    None,
+    /// Only where no usable key with scope `admin` and without an owner exists yet.
+    NoAdminYet,
+}
+
+/// A pure change of a record, run inside the store's transaction on the current record: the new
+/// record, or `None` where nothing is to change (so that a repeated revoke is no change), or the
+/// reason why not. The store sets the generation of what comes back.
+pub type KeyEdit = Box<dyn FnOnce(&KeyRecord) -> Result<Option<KeyRecord>, crate::config::ConfigError> + Send>;
+
+/// What came of a change.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The record as it stands now.
+    pub record: KeyRecord,
+    /// Whether anything changed; its generation is then the change's position.
+    pub changed: bool,
+}
+
+/// Which keys to list, in order of ids.
+#[derive(Debug, Clone)]
+pub struct KeyListQuery {
+    /// Only this owner's keys.
+    pub owner: Option<OwnerName>,
+    /// Only keys of this state, as of `now_ms`.
+    pub status: Option<tollgate_api::KeyStatus>,
+    /// Only ids after this one.
+    pub after: Option<KeyId>,
+    /// At most so many, 1 to 1000.
+    pub count_max: u32,
+    /// The instant that tells an expired key from an active one.
+    pub now_ms: u64,
+}
+
+/// A signing key as it is stored: its bytes may be wrapped by a master key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredSigningKey {
+    /// The ring character, `0-9A-Za-z`.
+    pub ring: char,
+    /// The key, wrapped or plain (`keys` of the gate can tell).
+    pub sealed: Vec<u8>,
+    /// When it was added, in milliseconds since 1970. The newest that is not retired signs.
+    pub added_at_ms: u64,
+    /// When it was retired.
+    pub retired_at_ms: Option<u64>,
+}
+
+impl fmt::Debug for StoredSigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ring, sealed: _, added_at_ms, retired_at_ms } = self;
+        let mut out = f.debug_struct("StoredSigningKey");
+        out.field("ring", ring).field("added_at_ms", added_at_ms).field("retired_at_ms", retired_at_ms).finish_non_exhaustive()
+    }
+}
+
+/// Why a call on the key store failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KeyStoreError {
+    /// Cannot be reached, or did not answer in time. The change may or may not stand.
+    #[error("the key store cannot be reached: {0}")]
+    Unreachable(Arc<str>),
+    /// It is there, but must not be used (not migrated, other version, unreadable row).
+    #[error("{0}")]
+    Unusable(Arc<str>),
+    /// No such key or owner for this caller.
+    #[error("no such key")]
+    NotFound,
+    /// The change is refused.
+    #[error(transparent)]
+    Refused(#[from] crate::config::ConfigError),
+    /// That id, ring character or owner is there already.
+    #[error("{0} exists already")]
+    Exists(Arc<str>),
+}
+
+/// Keys, owners, signing keys and the change log. Every change writes record, log and audit row
+/// in one transaction, and draws its position last, so that order of positions is order of commits.
+pub trait KeyStore: Send + Sync + fmt::Debug + 'static {
+    /// The key of that id in any state, with its owner's rules, read at one instant.
+    fn find(&self, key_id: KeyId) -> BoxFuture<'_, Result<Option<FoundKey>, KeyStoreError>>;
+
+    /// One page of keys in order of ids.
+    fn list(&self, query: KeyListQuery) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>>;
+
+    /// Makes a key; `None` where the guard forbids it.
+    fn create(
+        &self,
+        draft: KeyDraft,
+        guard: CreateGuard,
+        context: ChangeContext,
+    ) -> BoxFuture<'_, Result<Option<KeyRecord>, KeyStoreError>>;
+
+    /// Changes a key. Where `tenant` is given, a key of another owner (or of none) is not found.
+    fn change(
+        &self,
+        key_id: KeyId,
+        tenant: Option<OwnerName>,
+        kind: ChangeKind,
+        edit: KeyEdit,
+        context: ChangeContext,
+    ) -> BoxFuture<'_, Result<Changed, KeyStoreError>>;
+
+    /// An owner that has keys or rules.
+    fn owner(&self, owner: OwnerName) -> BoxFuture<'_, Result<Option<OwnerRecord>, KeyStoreError>>;
+
+    /// Sets an owner's rules; `None` for no limit. Making an owner that has no keys is fine.
+    fn put_owner(&self, owner: OwnerName, limits: RateLimits, context: ChangeContext) -> BoxFuture<'_, Result<OwnerRecord, KeyStoreError>>;
+
+    /// All signing keys, retired ones too.
+    fn signing_keys(&self) -> BoxFuture<'_, Result<Vec<StoredSigningKey>, KeyStoreError>>;
+
+    /// Adds a signing key. `only_first`: do nothing where one exists (start-up race).
+    fn add_signing_key(&self, key: StoredSigningKey, only_first: bool) -> BoxFuture<'_, Result<(), KeyStoreError>>;
+
+    /// Retires a signing key.
+    fn retire_signing_key(&self, ring: char, now_ms: u64) -> BoxFuture<'_, Result<(), KeyStoreError>>;
+
+    /// Where the log ends.
+    fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>>;
+
+    /// Changes after a position, in order, at most `count_max`.
+    fn changes(&self, after: u64, count_max: u32) -> BoxFuture<'_, Result<Vec<Change>, KeyStoreError>>;
+}
