@@ -1,0 +1,149 @@
+//! What can go wrong with Postgres, and what the gate is told of it.
+//!
+//! Nothing that Postgres says about values is kept: the detail of its messages may hold a row, and
+//! a row holds hashes. Its one-line message and the names of constraints hold none.
+
+use std::sync::Arc;
+
+use sqlx::error::DatabaseError;
+use tollgate_gate::{
+    config::{ConfigError, ConfigErrorKind},
+    ports::KeyStoreError,
+};
+
+use crate::SchemaState;
+
+/// Why a call on Postgres failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PostgresError {
+    /// The URL of the settings is none.
+    #[error("postgres.url is no URL such as postgres://user@host:5432/database?sslmode=verify-full")]
+    Url,
+    /// No connection, no answer in time, a lock not had in time. A change may or may not stand.
+    #[error("postgres: {0}")]
+    Unreachable(Arc<str>),
+    /// The schema is not the one this program was built for.
+    #[error("{0}")]
+    Schema(SchemaState),
+    /// It answers, but refuses what must work, or holds what cannot be read.
+    #[error("postgres: {0}")]
+    Unusable(Arc<str>),
+    /// No such row for this caller.
+    #[error("no such key")]
+    NotFound,
+    /// The change is refused.
+    #[error(transparent)]
+    Refused(#[from] ConfigError),
+    /// There already.
+    #[error("{0} exists already")]
+    Exists(Arc<str>),
+}
+
+impl PostgresError {
+    /// Whether the same call may succeed a little later, with nothing mended.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+    }
+
+    /// A row that this program cannot read.
+    pub(crate) fn unreadable(what: &str, id: &str, column: &str) -> Self {
+        Self::Unusable(format!("{what} {id} has a {column} that cannot be read").into())
+    }
+}
+
+impl From<PostgresError> for KeyStoreError {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::Unreachable(reason) => Self::Unreachable(reason),
+            PostgresError::NotFound => Self::NotFound,
+            PostgresError::Refused(refusal) => Self::Refused(refusal),
+            PostgresError::Exists(what) => Self::Exists(what),
+            PostgresError::Url | PostgresError::Schema(_) | PostgresError::Unusable(_) => Self::Unusable(error.to_string().into()),
+        }
+    }
+}
+
+impl From<sqlx::Error> for PostgresError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error;
+        match error {
+            Error::Database(error) => said_by_server(&*error),
+            Error::Io(error) => Self::Unreachable(error.to_string().into()),
+            Error::Tls(error) => Self::Unreachable(format!("no TLS connection: {error}").into()),
+            Error::PoolTimedOut => Self::Unreachable("no connection in time: the server does not answer, or all are in use".into()),
+            Error::PoolClosed => Self::Unreachable("the pool is closed".into()),
+            Error::WorkerCrashed | Error::Protocol(_) => Self::Unreachable("the connection broke".into()),
+            Error::ColumnDecode { index, .. } => Self::Unusable(format!("column {index} cannot be read").into()),
+            Error::Configuration(_) => Self::Url,
+            // The rest cannot come of these queries; its text might hold values.
+            _ => Self::Unusable("the driver failed".into()),
+        }
+    }
+}
+
+/// By SQLSTATE, see the appendix of the Postgres manual.
+fn said_by_server(error: &dyn DatabaseError) -> PostgresError {
+    let code = error.code().unwrap_or_default();
+    let message = || format!("{} ({code})", error.message()).into();
+    match (code.get(..2).unwrap_or_default(), &*code) {
+        // Broken, out of resources, rolled back for another's sake, interrupted, starting, ending.
+        ("08" | "53" | "40" | "57" | "58", _) | (_, "55P03" | "25P03" | "25P04") => PostgresError::Unreachable(message()),
+        // A standby: a failover is on its way, or the URL names the wrong server.
+        (_, "25006") => PostgresError::Unreachable("the server is read-only".into()),
+        (_, "42P01" | "42703" | "42883") => PostgresError::Schema(SchemaState::Broken),
+        (_, "23505") => exists(error.constraint().unwrap_or_default()),
+        ("22" | "23" | "54", _) => refused(error.constraint().unwrap_or_default()).into(),
+        _ => PostgresError::Unusable(message()),
+    }
+}
+
+fn exists(constraint: &str) -> PostgresError {
+    PostgresError::Exists(match constraint {
+        "keys_pkey" => "a key of that id".into(),
+        "signing_keys_pkey" => "a signing key of that ring character".into(),
+        other => other.into(),
+    })
+}
+
+/// The gate refuses bad rules before they come here: this is the second line, with less to say.
+fn refused(constraint: &str) -> ConfigError {
+    let (pointer, detail) = match constraint {
+        "keys_rate_limit_good" | "owners_rate_limit_good" => ("/rate_limit", "the database takes no such rate limit"),
+        "keys_name_length" => ("/name", "a name has 1 to 128 characters"),
+        "keys_scopes_good" => ("/scopes", "at most 32 scopes, each [a-z0-9][a-z0-9._:-]{0,63}"),
+        "keys_owned_scopes" => ("/scopes", "a key with an owner cannot have the scope owners:write"),
+        "keys_metadata_form" => ("/metadata", "metadata is an object of at most 4096 bytes"),
+        "keys_revoke_reason_form" => ("/reason", "a reason has at most 256 characters"),
+        "keys_key_id_form" => ("/key_id", "not a key id"),
+        "keys_owner_fkey" | "owners_owner_form" => ("/owner", "not an owner"),
+        "" => ("", "a text holds a character that the database cannot store, or a value is out of range"),
+        _ => ("", "the database refuses these values"),
+    };
+    ConfigError { kind: ConfigErrorKind::Invalid, pointer: pointer.to_owned(), detail: detail.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_by_itself_is_transient() {
+        assert!(PostgresError::from(sqlx::Error::PoolTimedOut).is_transient());
+        assert!(PostgresError::from(sqlx::Error::WorkerCrashed).is_transient());
+        assert!(!PostgresError::Schema(SchemaState::Absent).is_transient());
+        assert!(!PostgresError::NotFound.is_transient());
+    }
+
+    #[test]
+    fn the_gate_learns_what_to_do_about_a_schema() {
+        let KeyStoreError::Unusable(text) = PostgresError::Schema(SchemaState::Absent).into() else { panic!("not unusable") };
+        assert!(text.contains("tollgate migrate"), "{text}");
+    }
+
+    #[test]
+    fn values_of_a_row_are_not_repeated() {
+        let source = "$argon2id$secret".to_owned().into();
+        let error = PostgresError::from(sqlx::Error::ColumnDecode { index: "\"name\"".to_owned(), source });
+        assert!(!format!("{error:?} {error}").contains("argon2"), "{error:?}");
+    }
+}

@@ -1,0 +1,122 @@
+//! The change log: drawing positions, writing its rows, reading it.
+
+use sqlx::{PgConnection, PgPool};
+use tollgate_gate::ports::{Change, ChangeContext, ChangeKind, LogHead, LogId};
+use tollgate_keys::{KeyId, OwnerName};
+
+use crate::PostgresError;
+
+/// The place and instant that a change has drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drawn {
+    pub(crate) position: u64,
+    pub(crate) at_ms: u64,
+}
+
+/// What a change's rows in log and audit say.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry<'a> {
+    pub(crate) kind: ChangeKind,
+    pub(crate) key_id: Option<&'a KeyId>,
+    pub(crate) owner: Option<&'a OwnerName>,
+    pub(crate) detail: serde_json::Value,
+}
+
+/// Draws the next position and an instant after the last one. From here to the commit all other
+/// changes wait, so only what needs the position comes after it.
+pub(crate) async fn draw(connection: &mut PgConnection, now_ms: u64) -> Result<Drawn, PostgresError> {
+    let row: Option<(i64, i64)> = sqlx::query_as(
+        "update change_head set position = position + 1, last_ms = greatest(last_ms + 1, $1) \
+         where only_row returning position, last_ms",
+    )
+    .bind(to_db(now_ms)?)
+    .fetch_optional(connection)
+    .await?;
+    let (position, at_ms) = row.ok_or_else(no_head)?;
+    Ok(Drawn { position: from_db(position, "change_head", "position")?, at_ms: from_db(at_ms, "change_head", "last_ms")? })
+}
+
+/// Writes the rows of the change log and of the audit log.
+pub(crate) async fn write(
+    connection: &mut PgConnection,
+    drawn: Drawn,
+    entry: Entry<'_>,
+    context: &ChangeContext,
+) -> Result<(), PostgresError> {
+    sqlx::query(
+        "with logged as ( \
+             insert into change_log (position, at_ms, kind, key_id, owner, request_id) values ($1, $2, $3, $4, $5, $6) \
+         ) insert into audit (position, at_ms, actor, action, key_id, owner, request_id, detail) values ($1, $2, $7, $8, $4, $5, $6, $9)",
+    )
+    .bind(to_db(drawn.position)?)
+    .bind(to_db(drawn.at_ms)?)
+    .bind(entry.kind.as_str())
+    .bind(entry.key_id.map(KeyId::as_str))
+    .bind(entry.owner.map(OwnerName::as_str))
+    .bind(&context.request_id)
+    .bind(&context.actor)
+    .bind(context.action)
+    .bind(entry.detail)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Where the log ends.
+pub(crate) async fn head(pool: &PgPool) -> Result<LogHead, PostgresError> {
+    let row: Option<(String, i64, i64)> = sqlx::query_as("select log_id, position, oldest from change_head").fetch_optional(pool).await?;
+    let (log, position, oldest) = row.ok_or_else(no_head)?;
+    Ok(LogHead {
+        log: LogId(log.into()),
+        position: from_db(position, "change_head", "position")?,
+        oldest: from_db(oldest, "change_head", "oldest")?,
+    })
+}
+
+/// Changes after a position, at most `count_max`.
+pub(crate) async fn changes(pool: &PgPool, after: u64, count_max: u32) -> Result<Vec<Change>, PostgresError> {
+    let rows: Vec<ChangeRow> =
+        sqlx::query_as("select position, at_ms, kind, key_id, owner from change_log where position > $1 order by position limit $2")
+            // A cursor beyond what a position can be has nothing after it.
+            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(i64::from(count_max))
+            .fetch_all(pool)
+            .await?;
+    rows.into_iter().map(ChangeRow::read).collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct ChangeRow {
+    position: i64,
+    at_ms: i64,
+    kind: String,
+    key_id: Option<String>,
+    owner: Option<String>,
+}
+
+impl ChangeRow {
+    fn read(self) -> Result<Change, PostgresError> {
+        let Self { position, at_ms, kind, key_id, owner } = self;
+        let unreadable = |column| PostgresError::unreadable("change", &position.to_string(), column);
+        Ok(Change {
+            position: u64::try_from(position).map_err(|_| unreadable("position"))?,
+            at_ms: u64::try_from(at_ms).map_err(|_| unreadable("at_ms"))?,
+            kind: ChangeKind::parse(&kind).ok_or_else(|| unreadable("kind"))?,
+            key_id: key_id.map(|id| KeyId::parse(&id)).transpose().map_err(|_| unreadable("key_id"))?,
+            owner: owner.map(|owner| OwnerName::parse(&owner)).transpose().map_err(|_| unreadable("owner"))?,
+        })
+    }
+}
+
+fn no_head() -> PostgresError {
+    PostgresError::Unusable("table change_head has lost its row: restore the database".into())
+}
+
+/// A count or an instant as Postgres holds it.
+pub(crate) fn to_db(value: u64) -> Result<i64, PostgresError> {
+    i64::try_from(value).map_err(|_| PostgresError::Unusable("an instant or a position is beyond 2^63".into()))
+}
+
+fn from_db(value: i64, what: &str, column: &str) -> Result<u64, PostgresError> {
+    u64::try_from(value).map_err(|_| PostgresError::unreadable(what, "", column))
+}

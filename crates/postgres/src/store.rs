@@ -1,0 +1,170 @@
+//! The key store over a pool of connections.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::sync::Semaphore;
+use tollgate_gate::{
+    ports::{
+        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyListQuery, KeyStore,
+        KeyStoreError, LogHead, StoredSigningKey,
+    },
+    record::{KeyRecord, OwnerRecord},
+};
+use tollgate_keys::{KeyId, OwnerName};
+use tollgate_limits::RateLimits;
+
+use crate::{Options, PostgresError, SchemaState, keys, log, owners, schema, signing};
+
+/// Keys, owners, signing keys and the change log in Postgres.
+pub struct PostgresKeys {
+    pool: PgPool,
+    pool_size: u32,
+    /// Look-ups at a time: the rest of the pool is for changes, health and the change log.
+    lookups: Semaphore,
+    acquire_timeout: std::time::Duration,
+    /// Whether the schema was found to be ours since a statement last missed something in it.
+    schema_known: AtomicBool,
+}
+
+/// The connections of a pool, for its gauge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Open and in use.
+    pub used: u32,
+    /// Open and free.
+    pub idle: u32,
+    /// The most that may be open.
+    pub max: u32,
+}
+
+impl PostgresKeys {
+    /// A store that connects when it is first used: an absent Postgres is an error of calls, not
+    /// of this. Fails only where the URL is none. Must be called within a tokio runtime.
+    pub fn connect(options: &Options) -> Result<Self, PostgresError> {
+        let pool_size = options.pool_size.max(1);
+        let pool =
+            PgPoolOptions::new().max_connections(pool_size).acquire_timeout(options.acquire_timeout).connect_lazy_with(options.session()?);
+        let lookups = options.lookups_in_flight.clamp(1, pool_size) as usize;
+        Ok(Self {
+            pool,
+            pool_size,
+            lookups: Semaphore::new(lookups),
+            acquire_timeout: options.acquire_timeout,
+            schema_known: AtomicBool::new(false),
+        })
+    }
+
+    /// The connections as they are now.
+    pub fn pool_status(&self) -> PoolStatus {
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        PoolStatus { used: self.pool.size().saturating_sub(idle), idle, max: self.pool_size }
+    }
+
+    /// Closes all connections, after the calls in progress.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Compares the schema, whatever was found before.
+    pub async fn schema_state(&self) -> Result<SchemaState, PostgresError> {
+        let mut connection = self.pool.acquire().await?;
+        schema::state_of(&mut connection).await
+    }
+
+    /// The pool, once the schema behind it is known to be ours. Asked once; a node that runs
+    /// goes on when a newer version migrates, and looks again when something is missing.
+    async fn ready(&self) -> Result<&PgPool, PostgresError> {
+        if !self.schema_known.load(Ordering::Relaxed) {
+            match self.schema_state().await? {
+                SchemaState::Current => self.schema_known.store(true, Ordering::Relaxed),
+                other => return Err(PostgresError::Schema(other)),
+            }
+        }
+        Ok(&self.pool)
+    }
+
+    /// The same for a look-up, which waits its turn no longer than for a connection.
+    async fn find_within_share(&self, key_id: &KeyId) -> Result<Option<FoundKey>, PostgresError> {
+        let busy = |_| PostgresError::Unreachable("too many look-ups at a time".into());
+        let turn = tokio::time::timeout(self.acquire_timeout, self.lookups.acquire()).await.map_err(busy)?;
+        let _turn = turn.map_err(|_| PostgresError::Unreachable("the pool is closed".into()))?;
+        keys::find(self.ready().await?, key_id).await
+    }
+
+    fn told<T>(&self, result: Result<T, PostgresError>) -> Result<T, KeyStoreError> {
+        if let Err(PostgresError::Schema(_)) = &result {
+            self.schema_known.store(false, Ordering::Relaxed);
+        }
+        result.map_err(KeyStoreError::from)
+    }
+}
+
+impl fmt::Debug for PostgresKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresKeys").field("pool", &self.pool_status()).finish_non_exhaustive()
+    }
+}
+
+impl KeyStore for PostgresKeys {
+    fn find(&self, key_id: KeyId) -> BoxFuture<'_, Result<Option<FoundKey>, KeyStoreError>> {
+        Box::pin(async move { self.told(self.find_within_share(&key_id).await) })
+    }
+
+    fn list(&self, query: KeyListQuery) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>> {
+        Box::pin(async move { self.told(async { keys::list(self.ready().await?, &query).await }.await) })
+    }
+
+    fn create(
+        &self,
+        draft: KeyDraft,
+        guard: CreateGuard,
+        context: ChangeContext,
+    ) -> BoxFuture<'_, Result<Option<KeyRecord>, KeyStoreError>> {
+        Box::pin(async move { self.told(async { keys::create(self.ready().await?, draft, guard, &context).await }.await) })
+    }
+
+    fn change(
+        &self,
+        key_id: KeyId,
+        tenant: Option<OwnerName>,
+        kind: ChangeKind,
+        edit: KeyEdit,
+        context: ChangeContext,
+    ) -> BoxFuture<'_, Result<Changed, KeyStoreError>> {
+        Box::pin(async move {
+            self.told(async { keys::change(self.ready().await?, &key_id, tenant.as_ref(), (kind, edit), &context).await }.await)
+        })
+    }
+
+    fn owner(&self, owner: OwnerName) -> BoxFuture<'_, Result<Option<OwnerRecord>, KeyStoreError>> {
+        Box::pin(async move { self.told(async { owners::find(self.ready().await?, owner).await }.await) })
+    }
+
+    fn put_owner(&self, owner: OwnerName, limits: RateLimits, context: ChangeContext) -> BoxFuture<'_, Result<OwnerRecord, KeyStoreError>> {
+        Box::pin(async move { self.told(async { owners::put(self.ready().await?, owner, limits, &context).await }.await) })
+    }
+
+    fn signing_keys(&self) -> BoxFuture<'_, Result<Vec<StoredSigningKey>, KeyStoreError>> {
+        Box::pin(async move { self.told(async { signing::all(self.ready().await?).await }.await) })
+    }
+
+    fn add_signing_key(&self, key: StoredSigningKey, only_first: bool) -> BoxFuture<'_, Result<(), KeyStoreError>> {
+        Box::pin(async move { self.told(async { signing::add(self.ready().await?, &key, only_first).await }.await) })
+    }
+
+    fn retire_signing_key(&self, ring: char, now_ms: u64) -> BoxFuture<'_, Result<(), KeyStoreError>> {
+        Box::pin(async move { self.told(async { signing::retire(self.ready().await?, ring, now_ms).await }.await) })
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {
+        Box::pin(async move { self.told(async { log::head(self.ready().await?).await }.await) })
+    }
+
+    fn changes(&self, after: u64, count_max: u32) -> BoxFuture<'_, Result<Vec<Change>, KeyStoreError>> {
+        Box::pin(async move { self.told(async { log::changes(self.ready().await?, after, count_max).await }.await) })
+    }
+}

@@ -1,0 +1,2 @@
+drop table keys;
+drop function scopes_good(text[]);

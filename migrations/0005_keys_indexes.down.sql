@@ -1,0 +1,3 @@
+drop index keys_admins;
+drop index keys_by_status;
+drop index keys_by_owner;
