@@ -7,14 +7,13 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tollgate_keys::{Slot, TagCheck, Unusable};
+use tollgate_keys::{TagCheck, Unusable};
 use tollgate_telemetry::AuthOutcome;
 
 use crate::{
     Gate,
     cache::CachedKey,
     gate::GateShared,
-    hashing::HashingError,
     ports::{Decision, Outcome, SubjectKind},
     request::{CheckRequest, Credential, SharedKey},
     verdict::{Denial, GateError, Identity, Unauthenticated},
@@ -39,6 +38,33 @@ pub(crate) struct Verified {
     pub(crate) cached: bool,
 }
 
+/// What is already known of a key's record when it is looked at.
+enum Known {
+    Nothing,
+    /// This entry turned out, at this instant, to rest on rules that have changed.
+    Outdated {
+        entry: Arc<CachedKey>,
+        since: Instant,
+    },
+}
+
+impl Known {
+    fn entry(&self) -> Option<&CachedKey> {
+        match self {
+            Self::Nothing => None,
+            Self::Outdated { entry, since: _ } => Some(entry),
+        }
+    }
+
+    /// Whether a cached entry tells anything new: its read began after the change was noticed.
+    fn allows(&self, entry: &CachedKey) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Outdated { entry: _, since } => entry.is_read_after(*since),
+        }
+    }
+}
+
 /// What a look at one record came to.
 enum Look {
     Good { entry: Arc<CachedKey>, cached: bool },
@@ -59,59 +85,46 @@ impl GateShared {
             Credential::Malformed => return Ok(self.refused(Unauthenticated::Malformed)),
             Credential::ApiKey(api_key) => api_key.clone(),
         };
-        match self.look(&api_key, true).await? {
+        match self.look(&api_key, &Known::Nothing).await? {
             Look::Good { entry, cached } => Ok(Standing::Verified(Verified { request, entry, cached })),
             Look::Bad { why, cached: None } => Ok(self.refused(why)),
             Look::Bad { why, cached: Some(entry) } if self.is_confirmed(&entry).await => Ok(self.refused(why)),
-            Look::Bad { .. } => self.authenticate_again(request).await,
+            Look::Bad { cached: Some(entry), .. } => self.authenticate_again(request, &entry).await,
         }
     }
 
-    /// The same from the record as the key store has it now.
-    pub(crate) async fn authenticate_again(&self, request: CheckRequest) -> Result<Standing, GateError> {
+    /// The same from a record that is newer than `outdated`.
+    pub(crate) async fn authenticate_again(&self, request: CheckRequest, outdated: &Arc<CachedKey>) -> Result<Standing, GateError> {
         let Credential::ApiKey(api_key) = &request.credential else {
             return Ok(self.refused(Unauthenticated::Missing));
         };
-        match self.look(&api_key.clone(), false).await? {
+        match self.look(api_key, &Known::Outdated { entry: outdated.clone(), since: Instant::now() }).await? {
             Look::Good { entry, cached } => Ok(Standing::Verified(Verified { request, entry, cached })),
             Look::Bad { why, .. } => Ok(self.refused(why)),
         }
     }
 
-    async fn look(&self, api_key: &SharedKey, from_cache: bool) -> Result<Look, GateError> {
+    async fn look(&self, api_key: &SharedKey, known: &Known) -> Result<Look, GateError> {
         let now_ms = self.clock.unix_ms();
-        let cached = if from_cache { self.cache.get(&api_key.key_id) } else { None };
+        let cached = self.cache.get(&api_key.key_id).filter(|entry| known.allows(entry));
         if let Some(entry) = cached.as_ref().filter(|entry| self.cache.is_verified(entry, api_key, now_ms)) {
             self.metrics.auth(AuthOutcome::Cached);
-            return Ok(self.judge(entry.clone(), true, now_ms));
+            return Ok(judge(entry.clone(), true, now_ms));
         }
         if self.is_forged(api_key, now_ms).await? {
             return Ok(Look::Bad { why: Unauthenticated::BadSignature, cached: None });
         }
         let (entry, from_cache) = match cached {
             Some(entry) => (entry, true),
-            None => match self.read(api_key).await? {
-                Some(entry) => (entry, false),
+            None => match self.read(api_key, known).await? {
+                Some((entry, from_cache)) => (entry, from_cache),
                 None => return Ok(Look::Bad { why: Unauthenticated::Unknown, cached: None }),
             },
         };
-        if self.verify(&entry, api_key, now_ms).await?.is_none() {
+        if !self.verify(&entry, api_key, now_ms).await? {
             return Ok(Look::Bad { why: Unauthenticated::BadSecret, cached: from_cache.then_some(entry) });
         }
-        self.metrics.auth(AuthOutcome::Verified);
-        Ok(self.judge(entry, from_cache, now_ms))
-    }
-
-    /// Whether the key of a right secret may be used now.
-    fn judge(&self, entry: Arc<CachedKey>, cached: bool, now_ms: u64) -> Look {
-        let why = match entry.found.key.lifecycle.usable(now_ms) {
-            Ok(()) => return Look::Good { entry, cached },
-            // Nothing takes a revocation back.
-            Err(Unusable::Revoked) => return Look::Bad { why: Unauthenticated::Revoked, cached: None },
-            Err(Unusable::Suspended) => Unauthenticated::Suspended,
-            Err(Unusable::Expired) => Unauthenticated::Expired,
-        };
-        Look::Bad { why, cached: cached.then_some(entry) }
+        Ok(judge(entry, from_cache, now_ms))
     }
 
     async fn is_forged(&self, api_key: &SharedKey, now_ms: u64) -> Result<bool, GateError> {
@@ -125,21 +138,32 @@ impl GateShared {
         Ok(matches!(check(), TagCheck::Forged | TagCheck::UnknownRing))
     }
 
-    async fn read(&self, api_key: &SharedKey) -> Result<Option<Arc<CachedKey>>, GateError> {
-        let permit = self.lookups.acquire().await.map_err(|_| self.unavailable("the gate has stopped".to_owned()))?;
+    /// The record as the key store has it, or as somebody else has read it while this request
+    /// waited for its turn (then `true`).
+    async fn read(&self, api_key: &SharedKey, known: &Known) -> Result<Option<(Arc<CachedKey>, bool)>, GateError> {
+        let _turn = self.lookups.acquire().await.map_err(|_| self.unavailable("the gate has stopped".to_owned()))?;
+        if let Some(entry) = self.cache.get(&api_key.key_id).filter(|entry| known.allows(entry)) {
+            return Ok(Some((entry, true)));
+        }
         let mark = self.cache.mark();
-        let found = self.keys.find(api_key.key_id.clone()).await;
-        drop(permit);
-        let found = found.map_err(|error| self.unavailable(error.to_string()))?;
-        Ok(found.map(|found| self.cache.insert(found, mark)))
+        let found = self.keys.find(api_key.key_id.clone()).await.map_err(|error| self.unavailable(error.to_string()))?;
+        Ok(found.map(|found| (self.cache.insert(found, mark, known.entry()), false)))
     }
 
-    async fn verify(&self, entry: &CachedKey, api_key: &SharedKey, now_ms: u64) -> Result<Option<Slot>, GateError> {
-        let slot = self.hashing.verify(&entry.found.key, api_key, now_ms).await.map_err(|error| self.hashing_failed(&error))?;
+    /// Whether the secret is one of the key's. One request at a time hashes for one key; the
+    /// others find it done.
+    async fn verify(&self, entry: &CachedKey, api_key: &SharedKey, now_ms: u64) -> Result<bool, GateError> {
+        let _turn = entry.verifying.lock().await;
+        if self.cache.is_verified(entry, api_key, now_ms) {
+            self.metrics.auth(AuthOutcome::Cached);
+            return Ok(true);
+        }
+        let slot = self.hashing.verify(&entry.found.key, api_key, now_ms).await.map_err(|error| self.unavailable(error.to_string()))?;
         if let Some(slot) = slot {
             self.cache.set_verified(entry, api_key, slot);
+            self.metrics.auth(AuthOutcome::Verified);
         }
-        Ok(slot)
+        Ok(slot.is_some())
     }
 
     /// Whether a refusal that rests on a cached record stands: its generation is still the
@@ -168,14 +192,22 @@ impl GateShared {
         Standing::Refused(Denial::Unauthenticated(why))
     }
 
-    fn hashing_failed(&self, error: &HashingError) -> GateError {
-        self.unavailable(error.to_string())
-    }
-
     pub(crate) fn unavailable(&self, reason: String) -> GateError {
         self.metrics.auth(AuthOutcome::Unavailable);
         GateError::Unavailable { reason, retry_after_s: 1 }
     }
+}
+
+/// Whether the key of a right secret may be used now.
+fn judge(entry: Arc<CachedKey>, cached: bool, now_ms: u64) -> Look {
+    let why = match entry.found.key.lifecycle.usable(now_ms) {
+        Ok(()) => return Look::Good { entry, cached },
+        // Nothing takes a revocation back.
+        Err(Unusable::Revoked) => return Look::Bad { why: Unauthenticated::Revoked, cached: None },
+        Err(Unusable::Suspended) => Unauthenticated::Suspended,
+        Err(Unusable::Expired) => Unauthenticated::Expired,
+    };
+    Look::Bad { why, cached: cached.then_some(entry) }
 }
 
 /// The subjects of a key's decisions.

@@ -29,10 +29,10 @@ impl GateShared {
     }
 
     async fn keep_link(&self) {
-        if self.signing.ring().keys().is_empty() {
-            if let Err(error) = self.signing.reload(&*self.keys, self.clock.unix_ms()).await {
-                tracing::debug!(%error, "the signing keys cannot be loaded yet");
-            }
+        if self.signing.ring().keys().is_empty()
+            && let Err(error) = self.signing.reload(&*self.keys, self.clock.unix_ms()).await
+        {
+            tracing::debug!(%error, "the signing keys cannot be loaded yet");
         }
         if self.is_link_trusted() {
             return;

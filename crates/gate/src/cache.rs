@@ -41,6 +41,8 @@ pub(crate) struct CachedKey {
     read_at: Instant,
     current: OnceLock<SecretDigest>,
     previous: OnceLock<SecretDigest>,
+    /// Held while a secret is being hashed, so that a crowd of first uses costs one hash.
+    pub(crate) verifying: tokio::sync::Mutex<()>,
 }
 
 /// Taken before a read of the key store: says which changes that read may have missed.
@@ -59,11 +61,36 @@ struct RecentChanges {
 }
 
 impl CachedKey {
+    fn new(found: FoundKey, read_at: Instant, known: Option<&CachedKey>) -> Self {
+        let entry = Self { found, read_at, current: OnceLock::new(), previous: OnceLock::new(), verifying: tokio::sync::Mutex::default() };
+        if let Some(known) = known {
+            let (old, new) = (&known.found.key.secrets, &entry.found.key.secrets);
+            if old.current == new.current {
+                carry(&known.current, &entry.current);
+            }
+            if old.previous == new.previous {
+                carry(&known.previous, &entry.previous);
+            }
+        }
+        entry
+    }
+
+    /// Whether the read that made this began after `instant`.
+    pub(crate) fn is_read_after(&self, instant: Instant) -> bool {
+        self.read_at > instant
+    }
+
     fn digest(&self, slot: Slot) -> &OnceLock<SecretDigest> {
         match slot {
             Slot::Current => &self.current,
             Slot::Previous => &self.previous,
         }
+    }
+}
+
+fn carry(from: &OnceLock<SecretDigest>, to: &OnceLock<SecretDigest>) {
+    if let Some(digest) = from.get() {
+        to.get_or_init(|| *digest);
     }
 }
 
@@ -100,9 +127,10 @@ impl KeyCache {
     }
 
     /// Makes an entry of what was read after `mark`, and keeps it unless a change of the key or
-    /// its owner came in between, or there is no room.
-    pub(crate) fn insert(&self, found: FoundKey, mark: ReadMark) -> Arc<CachedKey> {
-        let entry = Arc::new(CachedKey { found, read_at: mark.started, current: OnceLock::new(), previous: OnceLock::new() });
+    /// its owner came in between, or there is no room. What was verified for `known`, an earlier
+    /// entry of the key, stays verified where the hash is the same.
+    pub(crate) fn insert(&self, found: FoundKey, mark: ReadMark, known: Option<&CachedKey>) -> Arc<CachedKey> {
+        let entry = Arc::new(CachedKey::new(found, mark.started, known));
         let recent = self.recent();
         if recent.may_keep(&entry.found, mark.position) && self.entries.len() < self.options.count_max {
             self.entries.pin().insert(entry.found.key.key_id.clone(), entry.clone());

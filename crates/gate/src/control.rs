@@ -231,17 +231,17 @@ fn apply(editor: &Identity, record: &KeyRecord, changes: KeyChanges) -> Result<O
     if record.lifecycle.status == Status::Revoked {
         return Err(ConfigError::conflict("the key is revoked, and a revoked key never changes again; make another"));
     }
-    let mut changed = record.clone();
+    let mut edited = record.clone();
     let KeyChanges { name, scopes, limits, expires_at_ms, metadata } = changes;
     if let Some(scopes) = scopes {
         ConfigService::may_change_scopes(editor, record.owner.as_ref(), &record.scopes, &scopes)?;
-        changed.scopes = scopes;
+        edited.scopes = scopes;
     }
-    changed.name = name.unwrap_or(changed.name);
-    changed.limits = limits.unwrap_or(changed.limits);
-    changed.lifecycle.expires_at_ms = expires_at_ms.unwrap_or(changed.lifecycle.expires_at_ms);
-    changed.metadata = metadata.unwrap_or(changed.metadata);
-    Ok((changed != *record).then_some(changed))
+    edited.name = name.unwrap_or(edited.name);
+    edited.limits = limits.unwrap_or(edited.limits);
+    edited.lifecycle.expires_at_ms = expires_at_ms.unwrap_or(edited.lifecycle.expires_at_ms);
+    edited.metadata = metadata.unwrap_or(edited.metadata);
+    Ok((edited != *record).then_some(edited))
 }
 
 /// `None` where a tenant asks for somebody else's keys: he has none there.

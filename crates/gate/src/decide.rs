@@ -48,8 +48,7 @@ impl GateShared {
         if let Attempt::Verdict(verdict) = self.attempt(&first).await? {
             return Ok(verdict);
         }
-        self.cache.forget(&first.entry.found.key.key_id);
-        let again = match self.authenticate_again(first.request).await? {
+        let again = match self.authenticate_again(first.request, &first.entry).await? {
             Standing::Refused(denial) => return Ok(self.denied(denial)),
             Standing::Verified(verified) => verified,
         };

@@ -48,7 +48,8 @@ fn bucket_id(tenant: Option<&OwnerName>, namespace: &Namespace, id: &str) -> Arc
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    let short = hash.finalize().iter().take(16).fold(0u128, |sum, byte| sum << 8 | u128::from(*byte));
+    format!("{short:032x}").into()
 }
 
 #[cfg(test)]
