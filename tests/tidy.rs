@@ -1,0 +1,15 @@
+//! The house rules that no compiler holds: floors, sizes, names, licences, the book.
+//!
+//! Each module has a function that returns what it found wrong in what it was given, a test that
+//! nothing is wrong here, and tests that a seeded fault is found.
+
+mod book;
+mod floors;
+mod licences;
+mod metadata;
+mod names;
+mod root;
+mod sizes;
+mod toolchain;
+mod tree;
+mod words;

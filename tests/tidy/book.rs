@@ -1,0 +1,111 @@
+//! The book: no dead link, no page that is not in the summary, every decision complete.
+
+use std::collections::BTreeSet;
+
+use super::tree::{Source, none, sources};
+
+const PAGES: &str = "docs/src/";
+const HEADINGS: [&str; 6] = ["Status", "Date", "Context", "Decision", "Consequences", "Verification"];
+
+fn dead_links(sources: &[Source]) -> Vec<String> {
+    let paths: BTreeSet<&str> = sources.iter().map(|source| source.path.as_str()).collect();
+    let pages = sources.iter().filter(|source| source.extension() == "md");
+    pages
+        .flat_map(|page| links(&page.text).into_iter().map(move |link| (page, link)))
+        .filter_map(|(page, link)| dead(page, link, &paths))
+        .collect()
+}
+
+fn dead(page: &Source, link: &str, paths: &BTreeSet<&str>) -> Option<String> {
+    let outside = link.contains("://") || link.starts_with("mailto:");
+    let file = link.split('#').next().unwrap_or_default();
+    if outside || file.is_empty() {
+        return None;
+    }
+    let target = resolve(&page.path, file);
+    let folder = format!("{}/", target.trim_end_matches('/'));
+    let there = paths.contains(target.as_str()) || paths.iter().any(|path| path.starts_with(&folder));
+    (!there).then(|| format!("{}: no file is at {link}", page.path))
+}
+
+/// A relative link as a path from the root of the repository.
+fn resolve(page: &str, link: &str) -> String {
+    let mut parts: Vec<&str> = page.split('/').collect();
+    parts.pop();
+    for part in link.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            name => parts.push(name),
+        }
+    }
+    parts.join("/")
+}
+
+/// The targets of all `[text](target)` outside of code blocks.
+fn links(text: &str) -> Vec<&str> {
+    let mut in_code = false;
+    let prose = text.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        in_code ^= fence;
+        !in_code && !fence
+    });
+    prose.flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next()).collect()
+}
+
+/// Pages of the book that its summary does not lead to.
+fn unlisted(sources: &[Source]) -> Vec<String> {
+    let summary = format!("{PAGES}SUMMARY.md");
+    let Some(table) = sources.iter().find(|source| source.path == summary) else {
+        return vec![format!("{summary} is missing")];
+    };
+    let listed: BTreeSet<String> = links(&table.text).into_iter().map(|link| resolve(&summary, link)).collect();
+    let pages = sources.iter().filter(|source| source.path.starts_with(PAGES) && source.extension() == "md" && source.path != summary);
+    pages.filter(|page| !listed.contains(&page.path)).map(|page| format!("{} is not in the summary", page.path)).collect()
+}
+
+/// Decisions without one of the six headings.
+fn incomplete(sources: &[Source]) -> Vec<String> {
+    let decisions = sources.iter().filter(|source| is_decision(&source.path));
+    decisions
+        .flat_map(|page| HEADINGS.iter().filter(|heading| !has(page, heading)).map(|heading| format!("{}: no {heading}", page.path)))
+        .collect()
+}
+
+fn is_decision(path: &str) -> bool {
+    let name = path.strip_prefix("docs/src/adr/").and_then(|name| name.strip_suffix(".md"));
+    name.is_some_and(|name| name.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+fn has(page: &Source, heading: &str) -> bool {
+    page.text.lines().any(|line| line.strip_prefix("## ") == Some(heading))
+}
+
+#[test]
+fn no_link_is_dead() {
+    none(&dead_links(&sources()));
+}
+
+#[test]
+fn every_page_is_in_the_summary() {
+    none(&unlisted(&sources()));
+}
+
+#[test]
+fn every_decision_has_its_six_headings() {
+    let sources = sources();
+    assert!(sources.iter().any(|source| is_decision(&source.path)), "no decision is recorded");
+    none(&incomplete(&sources));
+}
+
+#[test]
+fn seeded_faults_are_found() {
+    let page = |path: &str, text: &str| Source::seeded(path, text);
+    let there = page("docs/src/there.md", "");
+    assert_eq!(dead_links(&[page("docs/src/a.md", "[x](gone.md)")]).len(), 1);
+    let good = "[x](there.md#part) [y](https://example.org) [z](#here) [r](../../README.md)\n```\n[c](code)\n```\n";
+    assert_eq!(dead_links(&[page("docs/src/a.md", good), there.clone(), page("README.md", "")]), Vec::<String>::new());
+    assert_eq!(unlisted(&[page("docs/src/SUMMARY.md", "[a](a.md)"), there]).len(), 1);
+    assert_eq!(unlisted(&[]).len(), 1);
+    assert_eq!(incomplete(&[page("docs/src/adr/0001-x.md", "## Status\n## Context\n")]).len(), 4);
+}
