@@ -15,10 +15,10 @@ use crate::{Problem, Settings, SettingsError, sections, show::shown_value};
 use entry::Entry;
 use figment::{Figment, error::Kind};
 use schema::Schema;
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// Where settings are taken from, besides the defaults. Later fields win over earlier ones.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct LoadFrom {
     /// The file of `--config`, if any.
     pub config_file: Option<PathBuf>,
@@ -36,6 +36,15 @@ impl LoadFrom {
             std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
         self.env.extend(variables.filter(|(name, _)| name.starts_with(environment::PREFIX)));
         self
+    }
+}
+
+/// Names without values, which may be passwords.
+impl fmt::Debug for LoadFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |pairs: &[(String, String)]| pairs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let mut shown = f.debug_struct("LoadFrom");
+        shown.field("config_file", &self.config_file).field("env", &names(&self.env)).field("overrides", &names(&self.overrides)).finish()
     }
 }
 

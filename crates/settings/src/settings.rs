@@ -13,8 +13,10 @@ pub struct Settings {
     /// Alone, or one node of many.
     pub mode: Mode,
     /// Where requests are taken.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// Where `/metrics` is served.
+    #[serde(deserialize_with = "address")]
     pub metrics_listen: SocketAddr,
     /// Where a node of mode `embedded` keeps its file.
     pub data_dir: PathBuf,
@@ -74,6 +76,12 @@ pub enum RateLimitHeaders {
     Both,
     /// None.
     Off,
+}
+
+/// An address as the standard library reads it; names would have to be looked up.
+fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+    text.parse().map_err(|_| serde::de::Error::custom("must be an address and a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\""))
 }
 
 impl Mode {

@@ -18,8 +18,8 @@ pub struct Shown {
 const SECRETS: [&str; 2] = ["redis.url", "postgres.url"];
 
 impl Settings {
-    /// Every setting that this mode has, in the order of the default file's names, with its
-    /// effective value and where that came from. Passwords are `***`.
+    /// Every setting that this mode has, by name, with its effective value and where that came
+    /// from. Passwords are `***`.
     pub fn show(&self) -> Vec<Shown> {
         let of_this_mode = |shown: &&Shown| Mode::only_one_with(&shown.name).is_none_or(|mode| mode == self.mode);
         self.shown.iter().filter(of_this_mode).cloned().collect()

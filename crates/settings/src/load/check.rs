@@ -5,7 +5,6 @@ use crate::{Mode, Problem, values::Endpoint};
 use figment::Figment;
 
 /// Collects what is wrong between settings that are right one by one.
-#[derive(Debug)]
 pub(crate) struct Check<'a> {
     figment: &'a Figment,
     schema: &'a Schema,

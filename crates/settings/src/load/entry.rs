@@ -14,8 +14,8 @@ pub(super) const DEFAULT: &str = "default";
 /// Origin of what a flag says.
 pub(super) const COMMAND_LINE: &str = "command line";
 
-/// A dotted name, a value, and where both stood.
-#[derive(Debug, Clone)]
+/// A dotted name, a value, and where both stood. Has no `Debug`: the value may be a password.
+#[derive(Clone)]
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) value: Given,
@@ -24,7 +24,7 @@ pub(super) struct Entry {
 
 /// A value of a known kind, or the text of an environment variable or a flag, whose kind depends
 /// on the setting.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Given {
     Typed(Value),
     Text(String),

@@ -6,7 +6,6 @@ use figment::value::{Num, Tag, Value};
 use std::collections::BTreeMap;
 
 /// The settings there are, by name, with their defaults.
-#[derive(Debug)]
 pub(super) struct Schema(BTreeMap<String, Entry>);
 
 impl Schema {

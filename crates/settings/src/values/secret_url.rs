@@ -40,9 +40,12 @@ impl SecretUrl {
     }
 }
 
-/// `None` where the URL has no place for a password, so that what looks like one cannot be told.
+/// `None` where it cannot be told what the password is: in a URL without a host, and where an at
+/// sign comes late (a password with `/`, `?` or `#` that was not percent-encoded ends there, and
+/// its beginning looks like a port).
 fn redact(mut url: Url) -> Option<String> {
-    if url.cannot_be_a_base() || !url.has_host() && url.as_str().contains('@') {
+    let late = [Some(url.path()), url.query(), url.fragment()].into_iter().flatten().any(|part| part.contains('@'));
+    if url.cannot_be_a_base() || late {
         return None;
     }
     if url.password().is_some() {
