@@ -1,9 +1,8 @@
 //! Where Redis and Postgres come from.
 
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
-
 use anyhow::Result;
+
+use crate::process::find_program;
 
 /// Local binaries or containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,11 +14,12 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// What `TOLLGATE_TEST_BACKEND` says; unset, containers where an engine has both images.
+    /// What `TOLLGATE_TEST_BACKEND` says, which `tests/run` sets; unset, what is installed.
     pub fn chosen() -> Result<Self> {
         match std::env::var("TOLLGATE_TEST_BACKEND").ok().filter(|value| !value.is_empty()) {
             Some(value) => Self::named(&value),
-            None => Ok(Self::found()),
+            None if find_program("redis-server").is_ok() && find_program("postgres").is_ok() => Ok(Self::Local),
+            None => Ok(Self::Containers),
         }
     }
 
@@ -29,16 +29,6 @@ impl Backend {
             "containers" => Ok(Self::Containers),
             other => anyhow::bail!("TOLLGATE_TEST_BACKEND is containers or local, not {other:?}"),
         }
-    }
-
-    fn found() -> Self {
-        static FOUND: OnceLock<bool> = OnceLock::new();
-        let containers = *FOUND.get_or_init(|| {
-            let images = [redis_image(), postgres_image()];
-            let asked = Command::new("docker").args(["image", "inspect"]).args(images).stdout(Stdio::null()).stderr(Stdio::null()).status();
-            asked.is_ok_and(|status| status.success())
-        });
-        if containers { Self::Containers } else { Self::Local }
     }
 }
 
