@@ -1,0 +1,32 @@
+//! The HTTP surface: data plane, control plane, problems, health, and the accept loop under them.
+//!
+//! A request goes from file to file: `routes.rs` → `accept.rs` (what was asked, and by whom) →
+//! the gate's `authenticate` and `decide` → `respond.rs`, or `problem.rs` where it came to
+//! nothing. Whatever is blind to the domain (request id, panics, the log line) is in `surface.rs`;
+//! sockets and time-outs are in `server.rs`. Nothing here decides anything: no status is chosen
+//! before the gate has spoken, except for requests that cannot be read.
+
+mod accept;
+mod body;
+pub mod client_address;
+mod control;
+mod decisions;
+mod front;
+mod health;
+mod log_budget;
+mod metrics_page;
+mod options;
+mod origin;
+mod permit;
+mod problem;
+mod ratelimit_headers;
+mod respond;
+mod routes;
+mod server;
+mod surface;
+
+pub use metrics_page::metrics_surface;
+pub use options::{HttpOptions, ServerOptions};
+pub use routes::surface;
+pub use server::{Phase, Served, Server};
+pub use surface::{Answering, Envelope, Surface};

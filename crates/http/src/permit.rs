@@ -1,0 +1,50 @@
+//! The way into calls on the caller's own account: the same gate as for everybody else.
+
+use axum::http::{HeaderMap, StatusCode, request::Parts};
+use tollgate_gate::{
+    control::Operator,
+    request::Plane,
+    verdict::{Identity, Passed},
+};
+use tollgate_keys::Scope;
+use tollgate_settings::RateLimitHeaders;
+
+use crate::{accept, front::Front, problem::Failure, ratelimit_headers};
+
+/// Proof that the gate let this call pass: its scope is held and its token charged. Only
+/// [`enter`] makes one, and whatever acts for a caller asks for one.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    operator: Operator,
+    passed: Passed,
+    headers: RateLimitHeaders,
+}
+
+/// Authenticates the caller, demands `scope`, charges one token.
+pub(crate) async fn enter(front: &Front, parts: &Parts, scope: Scope, plane: Plane) -> Result<Permit, Failure> {
+    let check = accept::call(front, parts, scope, plane)?;
+    let caller = front.gate.authenticate(check).await?;
+    let verdict = front.gate.decide(caller).await?;
+    let headers = front.options.ratelimit_headers;
+    let passed = Failure::unless_allowed(verdict, StatusCode::TOO_MANY_REQUESTS, headers)?;
+    tracing::Span::current().record("key_id", passed.identity.key_id.as_str());
+    let operator = Operator { identity: passed.identity.clone(), request_id: accept::request_id(parts) };
+    Ok(Permit { operator, passed, headers })
+}
+
+impl Permit {
+    /// The caller, for the gate's control functions.
+    pub(crate) fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    /// Who calls.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.passed.identity
+    }
+
+    /// Adds how the caller's limits stand.
+    pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
+        ratelimit_headers::write(self.headers, &self.passed.standings, headers);
+    }
+}

@@ -1,0 +1,201 @@
+//! Problems (RFC 9457): one fixed answer for every failure.
+//!
+//! What is told outside (`type`, `title`, `detail`) and what went wrong inside (`cause`) are
+//! different fields; the inside is logged once, here, and never sent.
+
+use std::{borrow::Cow, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode, header};
+use tollgate_api::{PROBLEM_JSON, Problem, ViolatedPolicy};
+use tollgate_gate::verdict::Passed;
+
+use crate::{log_budget::LogBudget, origin::Origin, ratelimit_headers};
+
+mod failure;
+
+pub(crate) use failure::Failure;
+
+/// Longest path that is repeated in a problem or a log line, in characters.
+const PATH_CHARACTERS_MAX: usize = 256;
+
+/// What is the same for every failure of one kind.
+struct Kind {
+    status: StatusCode,
+    uri: &'static str,
+    title: &'static str,
+}
+
+const fn kind(status: StatusCode, uri: &'static str, title: &'static str) -> Kind {
+    Kind { status, uri, title }
+}
+
+impl Failure {
+    /// Status, type and title: the one table of them.
+    fn kind(&self) -> Kind {
+        use StatusCode as S;
+        match self {
+            // 400: nobody can say what was asked.
+            Self::DuplicateCredential => kind(S::BAD_REQUEST, "urn:tollgate:problem:duplicate-credential", "More than one credential"),
+            Self::CredentialInQuery => kind(S::BAD_REQUEST, "urn:tollgate:problem:credential-in-query", "Credential in the query string"),
+            Self::MalformedHeader { .. } => kind(S::BAD_REQUEST, "urn:tollgate:problem:malformed-header", "Malformed header"),
+            Self::InvalidParameter { .. } => kind(S::BAD_REQUEST, "urn:tollgate:problem:invalid-parameter", "Invalid parameter"),
+            Self::MalformedBody { .. } => kind(S::BAD_REQUEST, "urn:tollgate:problem:malformed-body", "Malformed body"),
+            // 401 and 403: who asks may not. Missing, unknown, wrong, revoked: all the same outside.
+            Self::Unauthenticated { .. } => kind(S::UNAUTHORIZED, "urn:tollgate:problem:unauthenticated", "Not authenticated"),
+            Self::ScopeMissing { .. } => kind(S::FORBIDDEN, "urn:tollgate:problem:scope-missing", "Scope missing"),
+            Self::Forbidden { .. } => kind(S::FORBIDDEN, "urn:tollgate:problem:forbidden", "Not allowed for this key"),
+            // 404 to 415: the request and the resource do not fit.
+            Self::NotFound => kind(S::NOT_FOUND, "urn:tollgate:problem:not-found", "Not found"),
+            Self::MethodNotAllowed => kind(S::METHOD_NOT_ALLOWED, "urn:tollgate:problem:method-not-allowed", "Method not allowed"),
+            Self::BodyTooSlow => kind(S::REQUEST_TIMEOUT, "urn:tollgate:problem:body-too-slow", "Body too slow"),
+            Self::Conflict { .. } => kind(S::CONFLICT, "urn:tollgate:problem:conflict", "Not in this state"),
+            Self::GenerationMismatch { .. } => {
+                kind(S::PRECONDITION_FAILED, "urn:tollgate:problem:generation-mismatch", "Changed meanwhile")
+            }
+            Self::BodyTooLarge { .. } => kind(S::PAYLOAD_TOO_LARGE, "urn:tollgate:problem:body-too-large", "Body too large"),
+            Self::UnsupportedMediaType => {
+                kind(S::UNSUPPORTED_MEDIA_TYPE, "urn:tollgate:problem:unsupported-media-type", "Unsupported media type")
+            }
+            // 422: readable, but never good; trying again changes nothing.
+            Self::InvalidField { .. } => kind(S::UNPROCESSABLE_ENTITY, "urn:tollgate:problem:invalid-field", "Invalid field"),
+            Self::CostExceedsBurst { .. } => kind(S::UNPROCESSABLE_ENTITY, "urn:tollgate:problem:cost-exceeds-burst", "Cost exceeds burst"),
+            // 429: later. Some gateways know only 401 and 403 and ask to be told so.
+            Self::Limited { told_as, .. } => {
+                kind(*told_as, "https://iana.org/assignments/http-problem-types#quota-exceeded", "Rate limited")
+            }
+            // 5xx: the machinery failed.
+            Self::Unavailable { .. } => kind(
+                S::SERVICE_UNAVAILABLE,
+                "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
+                "Cannot decide at the moment",
+            ),
+            Self::Internal { .. } => kind(S::INTERNAL_SERVER_ERROR, "urn:tollgate:problem:internal", "Internal error"),
+        }
+    }
+
+    /// What is wrong here and what to do, in a sentence without a full stop.
+    fn detail(&self) -> Cow<'_, str> {
+        match self {
+            Self::DuplicateCredential => "send exactly one credential, in one header or in the body".into(),
+            Self::CredentialInQuery => {
+                "credentials belong in the Authorization or X-Api-Key header; take this one for leaked and revoke it".into()
+            }
+            Self::MalformedHeader { detail } | Self::MalformedBody { detail } => (*detail).into(),
+            Self::Unauthenticated { .. } => "send a valid api key as \"Authorization: Bearer key_id:secret\"".into(),
+            Self::ScopeMissing { scope, .. } => format!("this call needs a key with scope {}", scope.as_str()).into(),
+            Self::InvalidParameter { detail }
+            | Self::Forbidden { detail, .. }
+            | Self::Conflict { detail, .. }
+            | Self::GenerationMismatch { detail }
+            | Self::InvalidField { detail, .. } => detail.into(),
+            Self::NotFound => "there is nothing here, or nothing that this key may see".into(),
+            Self::MethodNotAllowed => "this path has other methods, see the Allow header".into(),
+            Self::BodyTooSlow => "the body did not arrive in time".into(),
+            Self::BodyTooLarge { bytes_max } => format!("a body has at most {bytes_max} bytes").into(),
+            Self::UnsupportedMediaType => "send the body with one Content-Type, application/json".into(),
+            Self::CostExceedsBurst { burst, .. } => format!("the cost is above the burst of {burst} and can never pass").into(),
+            Self::Limited { passed, .. } => limited_detail(passed).into(),
+            Self::Unavailable { .. } => "a service that this node depends on does not answer; try again".into(),
+            Self::Internal { .. } => "this is our fault; the request id finds it in the log".into(),
+        }
+    }
+
+    fn pointer(&self) -> Option<String> {
+        match self {
+            Self::InvalidField { pointer, .. } | Self::Forbidden { pointer, .. } | Self::Conflict { pointer, .. } => Some(pointer.clone()),
+            Self::CostExceedsBurst { .. } => Some("/cost".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// What goes beside the body.
+    fn write_headers(&self, headers: &mut http::HeaderMap) {
+        match self {
+            Self::Unauthenticated { .. } => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tollgate\""));
+            }
+            Self::Limited { passed, headers: mode, .. } => {
+                headers.insert(header::RETRY_AFTER, ratelimit_headers::retry_after_s(&passed.standings).into());
+                ratelimit_headers::write(*mode, &passed.standings, headers);
+            }
+            Self::Unavailable { retry_after_s, .. } => {
+                headers.insert(header::RETRY_AFTER, (*retry_after_s).max(1).into());
+            }
+            _ => {}
+        }
+    }
+
+    /// The key that was verified, for the log.
+    fn key_id(&self) -> Option<&str> {
+        match self {
+            Self::ScopeMissing { key_id, .. } | Self::CostExceedsBurst { key_id: Some(key_id), .. } => Some(key_id.as_str()),
+            Self::Limited { passed, .. } => Some(passed.identity.key_id.as_str()),
+            _ => None,
+        }
+    }
+
+    /// What only the log may know.
+    fn cause(&self) -> Cow<'_, str> {
+        match self {
+            Self::Unauthenticated { why } => format!("{why:?}").into(),
+            Self::Unavailable { cause, .. } => cause.into(),
+            Self::Internal { cause } => (*cause).into(),
+            _ => "".into(),
+        }
+    }
+}
+
+/// Which limits refused, as problem fields.
+fn violated(passed: &Passed) -> Vec<ViolatedPolicy> {
+    let refusing = passed.standings.iter().filter(|one| !one.standing.fits);
+    let told = refusing.map(|one| ViolatedPolicy {
+        policy: ratelimit_headers::policy_name(one),
+        burst: one.named.limit.burst().into(),
+        per_seconds: one.named.limit.per_seconds().into(),
+        retry_after_ms: one.standing.retry_after_us.div_ceil(1000),
+    });
+    told.collect()
+}
+
+fn limited_detail(passed: &Passed) -> String {
+    let names: Vec<String> = violated(passed).into_iter().map(|one| format!("\"{}\"", one.policy)).collect();
+    let seconds = ratelimit_headers::retry_after_s(&passed.standings);
+    format!("limit {} is spent; try again in {seconds} s", names.join(" and "))
+}
+
+/// Turns a response that bears a failure into its problem, and logs it; leaves others alone.
+pub(crate) fn finish(response: &mut Response, origin: &Origin, method: &http::Method, path: &str, log: &LogBudget) {
+    let Some(failure) = response.extensions_mut().remove::<Arc<Failure>>() else { return };
+    let path: String = path.chars().take(PATH_CHARACTERS_MAX).collect();
+    let Kind { status, uri, title } = failure.kind();
+    let problem = Problem {
+        kind: uri.to_owned(),
+        title: title.to_owned(),
+        status: status.as_u16(),
+        detail: failure.detail().into_owned(),
+        instance: path,
+        request_id: origin.request_id.as_str().to_owned(),
+        pointer: failure.pointer(),
+        violated_policies: if let Failure::Limited { passed, .. } = &*failure { violated(passed) } else { Vec::new() },
+    };
+    record(&failure, &problem, method, log);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    failure.write_headers(headers);
+    *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
+}
+
+/// One line a failure; beyond the budget of a second only for those who look closely.
+fn record(failure: &Failure, problem: &Problem, method: &http::Method, log: &LogBudget) {
+    let Problem { request_id, status, kind: code, instance: path, .. } = problem;
+    let (key_id, cause) = (failure.key_id(), failure.cause());
+    match failure {
+        Failure::Internal { .. } => tracing::error!(request_id, status, code, %method, path, %cause, "request failed"),
+        _ if !log.take() => tracing::debug!(request_id, status, code, %method, path, key_id, %cause, "request refused"),
+        Failure::Unavailable { .. } => tracing::warn!(request_id, status, code, %method, path, %cause, "request failed"),
+        _ => tracing::info!(request_id, status, code, %method, path, key_id, %cause, "request refused"),
+    }
+}

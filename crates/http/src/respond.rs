@@ -1,0 +1,145 @@
+//! From a verdict or a record to a response.
+
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use tollgate_api::{CheckAnswer, CreatedKey, Key, LimitStanding, VerdictName};
+use tollgate_gate::{
+    ports::SubjectStanding,
+    verdict::{Denial, Identity, Passed, Verdict},
+};
+
+use crate::{
+    accept::LimitedAs,
+    front::Front,
+    permit::Permit,
+    problem::Failure,
+    ratelimit_headers::{self, policy_name, tightness},
+};
+
+const KEY_ID: HeaderName = HeaderName::from_static("x-tollgate-key-id");
+const OWNER: HeaderName = HeaderName::from_static("x-tollgate-owner");
+const SCOPES: HeaderName = HeaderName::from_static("x-tollgate-scopes");
+
+/// `/v1/authorize`: no body. All three identity headers are always there, empty if need be, so
+/// that a gateway which copies them overwrites whatever a client sent under these names.
+pub(crate) fn authorize(front: &Front, verdict: Verdict, limited_as: LimitedAs) -> Result<Response, Failure> {
+    let mode = front.options.ratelimit_headers;
+    let passed = Failure::unless_allowed(verdict, limited_as.0, mode)?;
+    let mut response = Response::default();
+    let headers = response.headers_mut();
+    let Identity { key_id, owner, scopes } = &passed.identity;
+    headers.insert(KEY_ID, visible(key_id.as_str()));
+    headers.insert(OWNER, owner.as_ref().map_or(HeaderValue::from_static(""), |owner| visible(owner.as_str())));
+    headers.insert(SCOPES, if scopes.is_empty() { HeaderValue::from_static("") } else { visible(&scopes.to_string()) });
+    ratelimit_headers::write(mode, &passed.standings, headers);
+    Ok(response)
+}
+
+/// `/v1/check`: the verdict as data. Only a cost that can never pass is a problem.
+pub(crate) fn check(front: &Front, verdict: Verdict) -> Result<Response, Failure> {
+    let (answer, standings) = match verdict {
+        Verdict::Allowed(passed) => (told(VerdictName::Allowed, "allowed", &passed), passed.standings),
+        Verdict::Limited(passed) => (told(VerdictName::Limited, "limited", &passed), passed.standings),
+        Verdict::Denied(Denial::Unauthenticated(_)) => (denied("unauthenticated", None), Vec::new()),
+        Verdict::Denied(Denial::ScopeMissing { identity, scope: _ }) => (denied("scope_missing", Some(&identity)), Vec::new()),
+        Verdict::Denied(denial @ Denial::CostExceedsBurst { .. }) => return Err(denial.into()),
+    };
+    let mut response = json(StatusCode::OK, &answer)?;
+    ratelimit_headers::write(front.options.ratelimit_headers, &standings, response.headers_mut());
+    Ok(response)
+}
+
+/// `/v1/limit`: the answer is of the named thing, the headers are of the caller's own key.
+pub(crate) fn named(permit: &Permit, verdict: Verdict) -> Result<Response, Failure> {
+    let answer = match verdict {
+        Verdict::Allowed(passed) => told(VerdictName::Allowed, "allowed", &passed),
+        Verdict::Limited(passed) => told(VerdictName::Limited, "limited", &passed),
+        Verdict::Denied(denial) => return Err(denial.into()),
+    };
+    permitted(permit, StatusCode::OK, &answer)
+}
+
+/// Any answer of a call that was allowed, with the rate-limit headers of its caller.
+pub(crate) fn permitted(permit: &Permit, status: StatusCode, answer: &impl Serialize) -> Result<Response, Failure> {
+    let mut response = json(status, answer)?;
+    permit.write_headers(response.headers_mut());
+    Ok(response)
+}
+
+/// A key, under the tag that `If-Match` takes.
+pub(crate) fn key(permit: &Permit, key: &Key) -> Result<Response, Failure> {
+    let mut response = permitted(permit, StatusCode::OK, key)?;
+    write_etag(key, response.headers_mut());
+    Ok(response)
+}
+
+/// A new key, with its secret.
+pub(crate) fn created(permit: &Permit, created: &CreatedKey) -> Result<Response, Failure> {
+    let mut response = permitted(permit, StatusCode::CREATED, created)?;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, visible(&format!("/v1/keys/{}", created.key.key_id)));
+    write_etag(&created.key, headers);
+    Ok(response)
+}
+
+/// Any JSON.
+pub(crate) fn json(status: StatusCode, answer: &impl Serialize) -> Result<Response, Failure> {
+    let body = serde_json::to_vec(answer).map_err(|_| Failure::Internal { cause: "an answer could not be written as JSON" })?;
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn write_etag(key: &Key, headers: &mut HeaderMap) {
+    headers.insert(header::ETAG, visible(&format!("\"{}\"", key.generation)));
+}
+
+/// Ids, names and scopes are visible ASCII by their types.
+fn visible(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+fn told(verdict: VerdictName, code: &str, passed: &Passed) -> CheckAnswer {
+    let standings = &passed.standings;
+    let refusing = standings.iter().filter(|one| !one.standing.fits);
+    let refused_by = refusing.clone().min_by_key(|one| tightness(one)).filter(|_| verdict == VerdictName::Limited);
+    CheckAnswer {
+        limit: refused_by.map(policy_name),
+        remaining: standings.iter().map(|one| one.standing.remaining.into()).min(),
+        retry_after_ms: Some(refusing.map(|one| one.standing.retry_after_us.div_ceil(1000)).max().unwrap_or(0)),
+        reset_after_ms: Some(standings.iter().map(|one| one.standing.reset_after_us.div_ceil(1000)).max().unwrap_or(0)),
+        limits: standings.iter().map(standing).collect(),
+        ..answer(verdict, code, Some(&passed.identity))
+    }
+}
+
+fn denied(code: &str, identity: Option<&Identity>) -> CheckAnswer {
+    answer(VerdictName::Denied, code, identity)
+}
+
+fn answer(verdict: VerdictName, code: &str, identity: Option<&Identity>) -> CheckAnswer {
+    CheckAnswer {
+        verdict,
+        code: code.to_owned(),
+        limit: None,
+        key_id: identity.map(|who| who.key_id.as_str().to_owned()),
+        owner: identity.and_then(|who| who.owner.as_ref()).map(|owner| owner.as_str().to_owned()),
+        remaining: None,
+        retry_after_ms: None,
+        reset_after_ms: None,
+        limits: Vec::new(),
+    }
+}
+
+fn standing(one: &SubjectStanding) -> LimitStanding {
+    LimitStanding {
+        name: policy_name(one),
+        burst: one.named.limit.burst().into(),
+        per_seconds: one.named.limit.per_seconds().into(),
+        remaining: one.standing.remaining.into(),
+        retry_after_ms: one.standing.retry_after_us.div_ceil(1000),
+        reset_after_ms: one.standing.reset_after_us.div_ceil(1000),
+    }
+}

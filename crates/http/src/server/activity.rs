@@ -1,0 +1,188 @@
+//! When a connection last did something, and what it is waiting for.
+//!
+//! One lazily set timer a connection watches slow headers and idleness; a request costs it a few
+//! atomic stores and no timer.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::options::ServerOptions;
+
+/// What a connection is doing. Shared by its socket, its requests and its watch.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    opened: Instant,
+    in_flight: AtomicU32,
+    /// Milliseconds after `opened`, plus one, at which the headers of a request began; 0 for none.
+    head_since_ms: AtomicU64,
+    /// Milliseconds after `opened` at which the last request ended.
+    idle_since_ms: AtomicU64,
+    seen_request: AtomicBool,
+    http2: AtomicBool,
+    closing: AtomicBool,
+}
+
+/// What the watch finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing wrong; look again then.
+    Fine { look_again: Instant },
+    /// Headers take too long: cut it.
+    Slow,
+    /// Idle for too long: end it in order.
+    Idle,
+}
+
+/// One request in flight; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight(std::sync::Arc<Activity>);
+
+impl Activity {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            opened: now,
+            in_flight: AtomicU32::new(0),
+            head_since_ms: AtomicU64::new(0),
+            idle_since_ms: AtomicU64::new(0),
+            seen_request: AtomicBool::new(false),
+            http2: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    /// Bytes came. Where no request is in flight they begin the headers of one.
+    pub(crate) fn received(&self) {
+        if self.in_flight.load(Relaxed) == 0 && self.head_since_ms.load(Relaxed) == 0 {
+            self.head_since_ms.store(self.elapsed_ms() + 1, Relaxed);
+        }
+    }
+
+    /// The headers of a request are there.
+    pub(crate) fn begin(self: &std::sync::Arc<Self>, http2: bool) -> InFlight {
+        self.in_flight.fetch_add(1, Relaxed);
+        self.head_since_ms.store(0, Relaxed);
+        self.seen_request.store(true, Relaxed);
+        self.http2.store(http2, Relaxed);
+        InFlight(std::sync::Arc::clone(self))
+    }
+
+    /// From now on answers say that the connection closes.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.http2.load(Relaxed)
+    }
+
+    /// Judges the connection as of `now`.
+    pub(crate) fn look(&self, now: Instant, options: &ServerOptions) -> Found {
+        // A request may begin just after a look, so headers are looked after more often than they time out.
+        let soon = now + options.header_timeout / 2;
+        if self.in_flight.load(Relaxed) > 0 {
+            return Found::Fine { look_again: soon };
+        }
+        if let Some(since) = self.head_since() {
+            let end = since + options.header_timeout;
+            return if now >= end { Found::Slow } else { Found::Fine { look_again: end } };
+        }
+        let end = self.at(self.idle_since_ms.load(Relaxed)) + options.keep_alive_timeout;
+        if now >= end { Found::Idle } else { Found::Fine { look_again: end.min(soon) } }
+    }
+
+    /// Since when headers are awaited. The first ones from the start; on HTTP/2 later ones cannot
+    /// be told from other frames, and fall under idleness.
+    fn head_since(&self) -> Option<Instant> {
+        if !self.seen_request.load(Relaxed) {
+            return Some(self.opened);
+        }
+        let since_ms = self.head_since_ms.load(Relaxed).checked_sub(1)?;
+        (!self.is_http2()).then(|| self.at(since_ms))
+    }
+
+    fn at(&self, after_ms: u64) -> Instant {
+        self.opened + Duration::from_millis(after_ms)
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl InFlight {
+    /// Whether the connection is to close after this request.
+    pub(crate) fn is_last(&self) -> bool {
+        self.0.closing.load(Relaxed)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.idle_since_ms.store(self.0.elapsed_ms(), Relaxed);
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const HEADER: Duration = Duration::from_secs(5);
+    const IDLE: Duration = Duration::from_secs(60);
+
+    fn options() -> ServerOptions {
+        ServerOptions { header_timeout: HEADER, keep_alive_timeout: IDLE, ..ServerOptions::default() }
+    }
+
+    async fn pass(time: Duration) -> Instant {
+        tokio::time::advance(time).await;
+        Instant::now()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_headers_count_from_the_start() {
+        let activity = Activity::new(Instant::now());
+        let now = pass(HEADER - Duration::from_millis(1)).await;
+        assert_eq!(activity.look(now, &options()), Found::Fine { look_again: now + Duration::from_millis(1) });
+        assert_eq!(activity.look(pass(Duration::from_millis(1)).await, &options()), Found::Slow);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn later_headers_count_from_their_first_byte() {
+        let activity = Arc::new(Activity::new(Instant::now()));
+        drop(activity.begin(false));
+        pass(IDLE / 2).await;
+        activity.received();
+        pass(HEADER / 2).await;
+        activity.received();
+        assert!(matches!(activity.look(Instant::now(), &options()), Found::Fine { .. }));
+        assert_eq!(activity.look(pass(HEADER / 2).await, &options()), Found::Slow);
+        drop(activity.begin(false));
+        assert!(matches!(activity.look(Instant::now(), &options()), Found::Fine { .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idleness_counts_from_the_end_of_the_last_request() {
+        let activity = Arc::new(Activity::new(Instant::now()));
+        let request = activity.begin(false);
+        assert!(matches!(activity.look(pass(IDLE * 2).await, &options()), Found::Fine { .. }), "a request in flight is not idle");
+        drop(request);
+        assert!(matches!(activity.look(pass(IDLE - HEADER).await, &options()), Found::Fine { .. }));
+        assert_eq!(activity.look(pass(HEADER).await, &options()), Found::Idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_of_http2_are_no_headers() {
+        let activity = Arc::new(Activity::new(Instant::now()));
+        drop(activity.begin(true));
+        activity.received();
+        assert!(matches!(activity.look(pass(HEADER * 2).await, &options()), Found::Fine { .. }));
+        assert_eq!(activity.look(pass(IDLE).await, &options()), Found::Idle);
+    }
+}

@@ -1,0 +1,123 @@
+//! One connection from its first byte to its end.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{HeaderValue, Request, Response, Version, header};
+use hyper::{body::Incoming, service::Service};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, sync::watch, time::Instant};
+
+use super::{
+    Phase, Shared,
+    activity::{Activity, Found, InFlight},
+    watched::Watched,
+};
+use crate::surface::{AnswerBody, Answering, Envelope};
+
+/// How long a connection that was told to end may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Serves one connection. Errors of a connection are the client's affair and end it.
+pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared, mut phase: watch::Receiver<Phase>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    if !spoke_up(&stream, shared, &mut phase).await {
+        return;
+    }
+    let activity = Arc::new(Activity::new(Instant::now()));
+    let io = Watched { inner: TokioIo::new(stream), activity: Arc::clone(&activity) };
+    let requests = Requests { envelope: shared.surface.of_peer(peer.ip()), activity: Arc::clone(&activity) };
+    if *phase.borrow_and_update() >= Phase::Drain {
+        activity.close();
+    }
+    let mut connection = pin!(shared.builder.serve_connection(io, requests));
+    let mut look_again = pin!(tokio::time::sleep_until(Instant::now() + shared.options.header_timeout));
+    let goodbye = loop {
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            now = next(&mut phase) => match now {
+                Phase::Serve => {}
+                Phase::Drain => {
+                    activity.close();
+                    // HTTP/2 has no `Connection: close`; it says once, to all streams, that it goes.
+                    if activity.is_http2() {
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
+                Phase::Stop => break shared.options.stop_grace,
+            },
+            () = look_again.as_mut() => match activity.look(Instant::now(), &shared.options) {
+                Found::Fine { look_again: then } => look_again.as_mut().reset(then),
+                Found::Slow => return,
+                Found::Idle => break GOODBYE,
+            },
+        }
+    };
+    activity.close();
+    connection.as_mut().graceful_shutdown();
+    if tokio::time::timeout(goodbye, connection).await.is_err() {
+        tracing::debug!("cut off a connection that did not end");
+    }
+}
+
+/// Whether the client said anything before its time was up. hyper has no timer for this.
+async fn spoke_up(stream: &TcpStream, shared: &Shared, phase: &mut watch::Receiver<Phase>) -> bool {
+    tokio::select! {
+        readable = tokio::time::timeout(shared.options.first_byte_timeout, stream.readable()) => matches!(readable, Ok(Ok(()))),
+        _ = phase.wait_for(|phase| *phase == Phase::Stop) => false,
+    }
+}
+
+/// The next phase; without anybody to tell there is only the end.
+async fn next(phase: &mut watch::Receiver<Phase>) -> Phase {
+    phase.changed().await.map_or(Phase::Stop, |()| *phase.borrow_and_update())
+}
+
+/// The requests of one connection.
+#[derive(Debug)]
+struct Requests {
+    envelope: Envelope,
+    activity: Arc<Activity>,
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Counted;
+
+    fn call(&self, request: Request<Incoming>) -> Counted {
+        let http2 = request.version() == Version::HTTP_2;
+        let in_flight = self.activity.begin(http2);
+        Counted { answering: self.envelope.answer(request), in_flight: Some(in_flight), http2 }
+    }
+}
+
+/// An answer on its way, and in flight until it is there.
+#[derive(Debug)]
+struct Counted {
+    answering: Answering,
+    in_flight: Option<InFlight>,
+    http2: bool,
+}
+
+impl Future for Counted {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Poll::Ready(Ok(mut response)) = Pin::new(&mut this.answering).poll(cx) else { return Poll::Pending };
+        let closing = this.in_flight.take().is_some_and(|in_flight| in_flight.is_last());
+        if closing && !this.http2 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Poll::Ready(Ok(response))
+    }
+}
