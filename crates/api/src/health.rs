@@ -10,8 +10,6 @@ pub enum Component {
     Redis,
     /// The source of truth for keys.
     Postgres,
-    /// The buckets of an embedded node.
-    Memory,
     /// The one-file key store of an embedded node.
     KeyFile,
 }

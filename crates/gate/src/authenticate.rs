@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use tollgate_keys::{TagCheck, Unusable};
-use tollgate_telemetry::AuthOutcome;
+use tollgate_telemetry::{AuthOutcome, LookupOutcome};
 
 use crate::{
     Gate,
@@ -146,7 +146,13 @@ impl GateShared {
             return Ok(Some((entry, true)));
         }
         let mark = self.cache.mark();
-        let found = self.keys.find(api_key.key_id.clone()).await.map_err(|error| self.unavailable(error.to_string()))?;
+        let found = self.keys.find(api_key.key_id.clone()).await;
+        self.metrics.postgres_lookup(match &found {
+            Ok(Some(_)) => LookupOutcome::Found,
+            Ok(None) => LookupOutcome::Absent,
+            Err(_) => LookupOutcome::Unavailable,
+        });
+        let found = found.map_err(|error| self.unavailable(error.to_string()))?;
         Ok(found.map(|found| (self.cache.insert(found, mark, known.entry()), false)))
     }
 

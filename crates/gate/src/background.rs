@@ -1,18 +1,26 @@
 //! The gate's loops.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use tollgate_api::{Component, ComponentHealth, ComponentState, Readiness};
+use tollgate_telemetry::{Component as Label, HealthState};
 
 use crate::{
     Gate,
     gate::{DecisionSource, GateShared},
     link::Trouble,
+    ports::BucketsHealth,
 };
 
 /// Pause between two attempts to take up a store that does not answer.
 const TAKE_UP_PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest that a question about health may take.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl GateShared {
     pub(crate) async fn run(&self) {
@@ -54,6 +62,7 @@ impl GateShared {
         }
         self.raise_pending().await;
         self.cache.sweep();
+        self.keep_health().await;
     }
 
     /// Whether the log was read not long ago.
@@ -88,42 +97,45 @@ impl Gate {
         };
         Readiness { ready: reason.is_none(), reason, components }
     }
-
-    /// How its components are, by asking them.
-    pub async fn health(&self) -> Readiness {
-        let deadline = Instant::now() + Duration::from_secs(1);
-        let answer = tokio::time::timeout_at(deadline, self.shared.buckets.health()).await;
-        let mut readiness = self.readiness();
-        let down = match answer {
-            Ok(crate::ports::BucketsHealth::Ok) => None,
-            Ok(crate::ports::BucketsHealth::Down(why)) => Some(why),
-            Err(_) => Some("no answer within 1 s".to_owned()),
-        };
-        if let (Some(why), Some(buckets)) = (down, readiness.components.first_mut()) {
-            *buckets = ComponentHealth { state: ComponentState::Down, reason: Some(why), ..buckets.clone() };
-        }
-        readiness
-    }
 }
 
 impl GateShared {
-    /// The bucket store first, then the key store.
+    /// Asks the bucket store how it is, and tells the metrics of all components.
+    async fn keep_health(&self) {
+        let answer = tokio::time::timeout(HEALTH_TIMEOUT, self.buckets.health()).await;
+        let down = match answer {
+            Ok(BucketsHealth::Ok) => None,
+            Ok(BucketsHealth::Down(why)) => Some(why),
+            Err(_) => Some(format!("no answer within {} s", HEALTH_TIMEOUT.as_secs())),
+        };
+        *self.buckets_down.lock().unwrap_or_else(PoisonError::into_inner) = down;
+        for component in self.components() {
+            let state = if component.state == ComponentState::Ok { HealthState::Ok } else { HealthState::Down };
+            let label = match component.component {
+                Component::Redis => Label::Redis,
+                Component::Postgres => Label::Postgres,
+                Component::KeyFile => Label::KeyFile,
+            };
+            self.metrics.health(label, state);
+        }
+    }
+
     fn components(&self) -> Vec<ComponentHealth> {
         let trouble = self.link.trouble();
-        let buckets_down = match &trouble {
-            Some(Trouble::Buckets(reason)) => Some(reason.to_string()),
-            _ => None,
-        };
         let keys_down = match &trouble {
             Some(Trouble::Keys(reason)) => Some(reason.to_string()),
             _ if !self.is_log_current() => Some("the change log has not been read lately".to_owned()),
             _ => None,
         };
-        let (buckets, keys) = match self.options.source {
-            DecisionSource::Redis => (Component::Redis, Component::Postgres),
-            DecisionSource::Local => (Component::Memory, Component::KeyFile),
+        if self.options.source == DecisionSource::Local {
+            return vec![told(Component::KeyFile, keys_down)];
+        }
+        let asked = self.buckets_down.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let buckets_down = match trouble {
+            Some(Trouble::Buckets(reason)) => Some(reason.to_string()),
+            _ => asked,
         };
-        vec![told(buckets, buckets_down), told(keys, keys_down)]
+        vec![told(Component::Redis, buckets_down), told(Component::Postgres, keys_down)]
     }
 }
 

@@ -88,12 +88,20 @@ impl GateShared {
             if let Err(trouble) = self.trust_link(seen).await {
                 return match trouble {
                     Trouble::Keys(reason) => Err(self.unavailable(reason.to_string())),
-                    Trouble::Buckets(reason) => self.without_buckets(decision, plane, &reason).await,
+                    Trouble::Buckets(reason) => {
+                        self.begin_outage(&reason);
+                        self.without_buckets(decision, plane, &reason).await
+                    }
                 };
             }
             let deadline = Instant::now() + self.options.decision_timeout;
             let source = self.source();
-            match self.buckets.decide(decision.clone(), deadline).await {
+            let answer = self.buckets.decide(decision.clone(), deadline).await;
+            match &answer {
+                Ok(_) => self.end_outage(),
+                Err(error) => self.begin_outage(&error.to_string()),
+            }
+            match answer {
                 Ok(Outcome::Allowed(standings)) => return Ok(Told::Decided { allowed: true, standings, source }),
                 Ok(Outcome::Limited(standings)) => return Ok(Told::Decided { allowed: false, standings, source }),
                 Ok(Outcome::Stale) => return Ok(Told::Stale),

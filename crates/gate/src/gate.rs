@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -91,6 +91,10 @@ pub(crate) struct GateShared {
     pub(crate) follower: Follower,
     pub(crate) link: Link,
     pub(crate) lookups: tokio::sync::Semaphore,
+    /// Why the bucket store was found down when it was last asked.
+    pub(crate) buckets_down: Mutex<Option<String>>,
+    /// Whether the last decision had to be made without the bucket store.
+    pub(crate) in_outage: AtomicBool,
     pub(crate) draining: AtomicBool,
 }
 
@@ -105,6 +109,8 @@ impl Gate {
             follower: Follower::new(options.follow),
             link: Link::default(),
             lookups: tokio::sync::Semaphore::new(options.lookups_max.max(1)),
+            buckets_down: Mutex::new(None),
+            in_outage: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             options,
             keys,

@@ -1,10 +1,10 @@
 //! What is answered while the bucket store does not. Nobody else chooses between open and closed.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::atomic::Ordering};
 
 use tokio::time::Instant;
 use tollgate_limits::{NamedLimit, RateLimit, RateLimits};
-use tollgate_telemetry::Source;
+use tollgate_telemetry::{OutageState, Source};
 
 use crate::{
     decide::Told,
@@ -42,6 +42,27 @@ impl GateShared {
             OutageMode::Closed => Err(self.unavailable(reason.to_owned())),
             OutageMode::Open => Ok(Told::Decided { allowed: true, standings: Vec::new(), source: Source::Local }),
             OutageMode::Local => self.decide_locally(decision, reason).await,
+        }
+    }
+
+    /// The bucket store does not answer.
+    pub(crate) fn begin_outage(&self, reason: &str) {
+        if !self.in_outage.swap(true, Ordering::AcqRel) {
+            let mode = self.options.outage.mode;
+            tracing::warn!(reason, ?mode, "decisions are made without the bucket store");
+            self.metrics.outage(match mode {
+                OutageMode::Open => OutageState::Open,
+                OutageMode::Closed => OutageState::Closed,
+                OutageMode::Local => OutageState::Local,
+            });
+        }
+    }
+
+    /// The bucket store has answered.
+    pub(crate) fn end_outage(&self) {
+        if self.in_outage.load(Ordering::Acquire) && self.in_outage.swap(false, Ordering::AcqRel) {
+            tracing::info!("decisions are made by the bucket store again");
+            self.metrics.outage(OutageState::None);
         }
     }
 
