@@ -1,0 +1,112 @@
+//! The records under one lock.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use tollgate_gate::ports::{Decision, Fence, Outcome, Subject, SubjectKind, SubjectStanding, Subjects};
+use tollgate_limits::{Ask, Decided, Record, Standing, decide};
+
+use super::room::{Full, Room};
+
+/// Records that are looked at with every one that is added: with two or more, what can be
+/// forgotten never outgrows what cannot.
+const SWEEP_STEPS: usize = 2;
+
+type SubjectKey = (SubjectKind, Arc<str>);
+
+/// Records of subjects that share a lock.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    records: HashMap<SubjectKey, Record>,
+    /// The keys of `records`, each once, in the order in which the sweep comes to them.
+    round: VecDeque<SubjectKey>,
+}
+
+impl Shard {
+    /// Decides on copies, and keeps them where there is room for those that are new.
+    pub(super) fn decide(&mut self, decision: &Decision, now_us: u64, room: &Room) -> Result<Outcome, Full> {
+        let subjects = &decision.subjects;
+        let mut records: Vec<Record> = subjects.iter().map(|subject| self.record(&key_of(subject), now_us)).collect();
+        let asks: Vec<Ask<'_>> = subjects.iter().map(|subject| Ask { generation: subject.generation, limits: &subject.limits }).collect();
+        let decided = decide(&mut records, &asks, decision.cost, decision.peek, now_us);
+        let is_new =
+            |(subject, record): &(&Subject, &Record)| **record != Record::default() && !self.records.contains_key(&key_of(subject));
+        let new = subjects.iter().zip(&records).filter(is_new).count();
+        room.take(new)?;
+        for (subject, record) in subjects.iter().zip(records) {
+            self.keep(key_of(subject), record);
+        }
+        if new > 0 {
+            self.sweep(SWEEP_STEPS * new, now_us, room);
+        }
+        Ok(outcome(decided, subjects))
+    }
+
+    /// Raises a fence. It is kept even where the store is full: the number of changes bounds it,
+    /// and a change without its fence would not hold.
+    pub(super) fn raise(&mut self, fence: &Fence, end_ms: u64, now_us: u64, room: &Room) {
+        let key = (fence.kind, Arc::clone(&fence.id));
+        let mut record = self.record(&key, now_us);
+        record.raise(fence.generation, fence.revoked, end_ms);
+        if fence.reset {
+            record.buckets.clear();
+        }
+        if !self.records.contains_key(&key) {
+            room.take_anyway();
+        }
+        self.keep(key, record);
+        self.sweep(SWEEP_STEPS, now_us, room);
+    }
+
+    /// Looks at the next `steps` records, and forgets those without which nothing is lost.
+    pub(super) fn sweep(&mut self, steps: usize, now_us: u64, room: &Room) {
+        for _ in 0..steps.min(self.round.len()) {
+            let Some(key) = self.round.pop_front() else { return };
+            if self.records.get(&key).is_some_and(|record| !record.is_forgettable(now_us)) {
+                self.round.push_back(key);
+            } else {
+                self.records.remove(&key);
+                room.give(1);
+            }
+        }
+    }
+
+    /// The record as it counts now: one that could be forgotten is as if it had been, so that
+    /// nobody can tell when the sweep came by.
+    fn record(&self, key: &SubjectKey, now_us: u64) -> Record {
+        self.records.get(key).filter(|record| !record.is_forgettable(now_us)).cloned().unwrap_or_default()
+    }
+
+    /// Stores a record, for which room was taken if it is new. A default one need not be stored.
+    fn keep(&mut self, key: SubjectKey, record: Record) {
+        if let Some(stored) = self.records.get_mut(&key) {
+            *stored = record;
+        } else if record != Record::default() {
+            self.round.push_back(key.clone());
+            self.records.insert(key, record);
+        }
+    }
+}
+
+fn key_of(subject: &Subject) -> SubjectKey {
+    (subject.kind, Arc::clone(&subject.id))
+}
+
+fn outcome(decided: Decided, subjects: &Subjects) -> Outcome {
+    match decided {
+        Decided::Allowed(standings) => Outcome::Allowed(named(standings, subjects)),
+        Decided::Limited(standings) => Outcome::Limited(named(standings, subjects)),
+        Decided::Stale { .. } => Outcome::Stale,
+        Decided::Revoked { .. } => Outcome::Revoked,
+        // The gate refuses such a cost before it asks.
+        Decided::TooCostly => Outcome::Broken,
+    }
+}
+
+/// The standings, which are in order of subjects and limits, with whose they are.
+fn named(standings: Vec<Standing>, subjects: &Subjects) -> Vec<SubjectStanding> {
+    let limits = subjects.iter().flat_map(|subject| subject.limits.as_slice().iter().map(|named| (subject.kind, named.clone())));
+    limits.zip(standings).map(|((kind, named), standing)| SubjectStanding { kind, named, standing }).collect()
+}
