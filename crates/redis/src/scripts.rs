@@ -1,0 +1,24 @@
+//! The scripts, as they lie under `lua/`. Nothing is ever put together at run time.
+
+/// A script with the name that the server knows it by.
+#[derive(Debug)]
+pub struct Script {
+    /// Its text.
+    pub text: &'static str,
+    /// SHA-1 of the text, in hex.
+    pub sha1: String,
+}
+
+impl Script {
+    /// Names the text.
+    pub fn new(text: &'static str) -> Self {
+        Self { text, sha1: fred::util::sha1_hash(text) }
+    }
+}
+
+/// Decides a batch.
+pub const DECIDE: &str = include_str!("../../../lua/decide.lua");
+/// Raises a fence.
+pub const FENCE: &str = include_str!("../../../lua/fence.lua");
+/// Takes up a tag's state.
+pub const JOIN: &str = include_str!("../../../lua/join.lua");

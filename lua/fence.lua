@@ -1,0 +1,50 @@
+-- Raises the fence of one subject: stops everyone who knows older rules.
+--
+-- KEYS     1  state id of the subject's tag (string)
+--          2  the subject's record (string, as in decide.lua)
+-- ARGV     1  what the asker takes the state id to be (string)
+--          2  generation, the change's position in the change log (whole number below 2^53)
+--          3  1 if the subject is revoked from now on, else 0
+--          4  1 if its buckets become full, else 0
+--          5  how long the fence must be kept (ms)
+-- Result   'A' raised | 'X' lost: the state id is another, nothing was done
+--
+-- Holds    A fence never falls: generation and end only rise, and a revoked mark stays. A reset
+--          that is older than the fence does not reset. A record that cannot be read, or a key of
+--          another type, is replaced: the subject has a fence again, and full buckets.
+--          Safe to repeat. One write, the last step: an error means that nothing was done.
+-- Cost     O(buckets), at most 8.
+
+local up, pk = struct.unpack, struct.pack
+
+-- The clock. (The model test replaces these two lines by a clock of its own.)
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 'X'
+end
+
+local generation, flags, fence_end = tonumber(ARGV[2]), tonumber(ARGV[3]), (now - now % 1000) / 1000 + tonumber(ARGV[5])
+local n, buckets, expires = 0, '', 0
+
+local value = redis.pcall('GET', KEYS[2])
+if type(value) == 'string' and #value >= 16 then
+  local version, stored_flags, count, stored_generation, stored_end = up('>BBBI7I6', value)
+  if version == 1 and stored_flags <= 1 and count <= 8 and #value == 16 + 22 * count then
+    if ARGV[4] == '0' or generation < stored_generation then
+      n, buckets = count, string.sub(value, 17)
+    end
+    generation = math.max(generation, stored_generation)
+    flags = math.max(flags, stored_flags)
+    fence_end = math.max(fence_end, stored_end)
+    for bucket = 1, n do
+      local arrival = up('>I7', value, 6 + 22 * bucket)
+      expires = math.max(expires, (arrival - arrival % 1000) / 1000 + 1)
+    end
+  end
+end
+
+expires = math.max(expires, fence_end)
+redis.call('SET', KEYS[2], pk('>BBBI7I6', 1, flags, n, generation, fence_end) .. buckets, 'PXAT', expires)
+return 'A'
