@@ -11,6 +11,7 @@
 //! a server starts its own with `start`.
 
 mod backend;
+pub mod conformance;
 mod container;
 mod database;
 mod eventually;

@@ -1,0 +1,80 @@
+//! The change log.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tollgate_gate::ports::{Change, CreateGuard, KeyStore, KeyStoreError};
+
+use super::draft::{at, context, draft, imported, made, owner, position};
+use crate::conformance::fresh;
+
+/// Expects a store that nothing was ever written to.
+pub async fn a_new_log_is_empty(store: &dyn KeyStore) {
+    let head = store.head().await.expect("a head");
+    assert_eq!(head.position, 0);
+    assert!(head.oldest <= 1, "{head:?}");
+    assert!(!head.log.0.is_empty());
+    assert_eq!(store.changes(0, 10).await.expect("changes"), []);
+}
+
+/// Expects nobody else on the store. Positions are one by one, whatever is going on at the same
+/// time and however much of it fails.
+pub async fn positions_have_no_holes(store: &Arc<dyn KeyStore>) {
+    let (before, taken) = (position(&**store).await, fresh());
+    let mut racing = JoinSet::new();
+    for place in 0..32_u64 {
+        let (store, taken) = (Arc::clone(store), taken.clone());
+        racing.spawn(async move {
+            // Every fourth wants the same id, and all but the first of them fail.
+            let draft = if place % 4 == 0 { imported(None, &taken) } else { draft(None) };
+            match store.create(draft, CreateGuard::None, at(1_700_000_000_000 + place)).await {
+                Ok(made) => made.map(|record| record.generation),
+                Err(KeyStoreError::Exists(_)) => None,
+                Err(other) => panic!("made or there already: {other}"),
+            }
+        });
+    }
+    let mut generations: Vec<u64> = racing.join_all().await.into_iter().flatten().collect();
+    generations.sort_unstable();
+    let expected: Vec<u64> = (before + 1..=before + 25).collect();
+    assert_eq!(generations, expected);
+    assert_eq!(position(&**store).await, before + 25);
+    let rows = store.changes(before, 100).await.expect("changes");
+    assert_eq!(rows.iter().map(|row| row.position).collect::<Vec<_>>(), expected);
+    assert!(rows.is_sorted_by(|one, next| one.at_ms < next.at_ms), "instants rise strictly: {rows:?}");
+}
+
+/// From any position on, as many as wanted, in order, and nothing beyond the end.
+pub async fn changes_are_read_in_pages(store: &dyn KeyStore) {
+    let start = position(store).await;
+    for _ in 0..3 {
+        let owner = owner();
+        made(store, draft(Some(&owner))).await;
+        store.put_owner(owner, super::draft::one_limit("owner", 1, 1), context()).await.expect("put");
+    }
+    let end = position(store).await;
+    let all = store.changes(start, 1000).await.expect("changes");
+    assert!(all.len() >= 6 && all.is_sorted_by(|one, next| one.position < next.position));
+    let mut paged: Vec<Change> = Vec::new();
+    while paged.last().map_or(start, |row| row.position) < end {
+        let page = store.changes(paged.last().map_or(start, |row| row.position), 2).await.expect("changes");
+        assert!((1..=2).contains(&page.len()), "{page:?}");
+        paged.extend(page);
+    }
+    assert_eq!(paged[..6], all[..6]);
+    for beyond in [1_u64 << 40, u64::MAX >> 1] {
+        assert_eq!(store.changes(beyond, 10).await.expect("changes"), []);
+    }
+}
+
+/// The identity of the log stays, its end only moves on, and everything from its oldest row is there.
+pub async fn the_log_keeps_its_identity(store: &dyn KeyStore) {
+    let before = store.head().await.expect("a head");
+    let generation = made(store, draft(None)).await.generation;
+    let after = store.head().await.expect("a head");
+    assert_eq!(after.log, before.log);
+    assert!(after.position >= generation && generation > before.position);
+    assert!(after.oldest >= before.oldest && after.oldest <= after.position);
+    let oldest = store.changes(after.oldest.saturating_sub(1), 1).await.expect("changes");
+    assert_eq!(oldest.first().map(|row| row.position), Some(after.oldest.max(1)));
+}
