@@ -79,10 +79,15 @@ impl Activity {
         self.http2.load(Relaxed)
     }
 
+    /// Headers may begin just after a look, so looks are closer together than headers may take:
+    /// slow ones end after at most one and a half times their time.
+    pub(crate) fn look_every(options: &ServerOptions) -> Duration {
+        (options.header_timeout / 2).min(options.keep_alive_timeout)
+    }
+
     /// Judges the connection as of `now`.
     pub(crate) fn look(&self, now: Instant, options: &ServerOptions) -> Found {
-        // A request may begin just after a look, so headers are looked after more often than they time out.
-        let soon = now + options.header_timeout / 2;
+        let soon = now + Self::look_every(options);
         if self.in_flight.load(Relaxed) > 0 {
             return Found::Fine { look_again: soon };
         }

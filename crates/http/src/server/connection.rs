@@ -39,7 +39,7 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared, mu
         activity.close();
     }
     let mut connection = pin!(shared.builder.serve_connection(io, requests));
-    let mut look_again = pin!(tokio::time::sleep_until(Instant::now() + shared.options.header_timeout));
+    let mut look_again = pin!(tokio::time::sleep(Activity::look_every(&shared.options)));
     let goodbye = loop {
         tokio::select! {
             _ = connection.as_mut() => return,
@@ -70,8 +70,9 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared, mu
 
 /// Whether the client said anything before its time was up. hyper has no timer for this.
 async fn spoke_up(stream: &TcpStream, shared: &Shared, phase: &mut watch::Receiver<Phase>) -> bool {
+    let mut byte = [0];
     tokio::select! {
-        readable = tokio::time::timeout(shared.options.first_byte_timeout, stream.readable()) => matches!(readable, Ok(Ok(()))),
+        first = tokio::time::timeout(shared.options.first_byte_timeout, stream.peek(&mut byte)) => matches!(first, Ok(Ok(1..))),
         _ = phase.wait_for(|phase| *phase == Phase::Stop) => false,
     }
 }
