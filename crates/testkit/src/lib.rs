@@ -11,6 +11,7 @@
 //! a server starts its own with `start`.
 
 mod backend;
+mod clock;
 pub mod conformance;
 mod container;
 mod database;
@@ -31,6 +32,7 @@ mod scratch;
 mod server;
 
 pub use backend::Backend;
+pub use clock::TestClock;
 pub use database::TestDatabase;
 pub use eventually::eventually;
 pub use fleet::{Fleet, FleetBuilder};
