@@ -11,6 +11,7 @@ pub struct FleetBuilder {
     redis_url: Option<String>,
     postgres_url: Option<String>,
     environment: Vec<(String, String)>,
+    taken_back: Vec<String>,
 }
 
 /// Running nodes of one cluster with a database and a Redis prefix of their own.
@@ -36,7 +37,7 @@ impl Fleet {
 
     /// To set more than the number of nodes.
     pub fn builder(nodes: usize) -> FleetBuilder {
-        FleetBuilder { nodes, redis_url: None, postgres_url: None, environment: Vec::new() }
+        FleetBuilder { nodes, redis_url: None, postgres_url: None, environment: Vec::new(), taken_back: Vec::new() }
     }
 
     /// One of the nodes.
@@ -72,6 +73,13 @@ impl FleetBuilder {
         self
     }
 
+    /// Takes an environment variable back that tests set ([`Node::cluster`]): the default holds.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.taken_back.push(name.into());
+        self
+    }
+
     /// Makes the database and the first admin key, starts the nodes and waits until all are ready.
     pub async fn start(self) -> Result<Fleet> {
         let redis_url = match &self.redis_url {
@@ -83,6 +91,7 @@ impl FleetBuilder {
         let postgres_url = own.or(self.postgres_url).unwrap_or_default();
         let prefix = crate::unique("t") + ":";
         let plain = Node::cluster(&redis_url, &postgres_url).env("TOLLGATE_REDIS__PREFIX", &prefix);
+        let plain = self.taken_back.iter().fold(plain, |builder, name| builder.without(name));
         let builder = self.environment.into_iter().fold(plain, |builder, (name, value)| builder.env(&name, value));
         let admin_key = builder.run(&["bootstrap"]).await.context("making the first admin key")?;
         let nodes: Vec<Node> = (0..self.nodes).map(|_| builder.clone().spawn()).collect::<Result<_>>()?;

@@ -17,6 +17,10 @@ const UP_WITHIN: Duration = Duration::from_mins(1);
 const QUICK: [(&str, &str); 3] =
     [("TOLLGATE_ARGON2__MEMORY_KIB", "64"), ("TOLLGATE_ARGON2__ITERATIONS", "1"), ("TOLLGATE_SHUTDOWN__DRAIN_DELAY", "0s")];
 
+/// A busy machine must not turn exact decisions into an outage; a test of outages takes these back
+/// by [`NodeBuilder::without`].
+const EXACT: [(&str, &str); 2] = [("TOLLGATE_OUTAGE__MODE", "closed"), ("TOLLGATE_REDIS__DECISION_TIMEOUT", "5s")];
+
 /// How a node is to be started.
 #[derive(Debug, Clone)]
 pub struct NodeBuilder {
@@ -48,9 +52,12 @@ pub fn tollgate<Argument: AsRef<str>>(arguments: &[Argument]) -> Result<Command>
 }
 
 impl Node {
-    /// A node of a cluster. Migrate the database first, or start a [`crate::Fleet`].
+    /// A node of a cluster, with outage mode `closed` and a long deadline, so that every decision is
+    /// exact. Migrate the database first, or start a [`crate::Fleet`].
     pub fn cluster(redis_url: &str, postgres_url: &str) -> NodeBuilder {
-        NodeBuilder::quick()
+        EXACT
+            .into_iter()
+            .fold(NodeBuilder::quick(), |builder, (name, value)| builder.env(name, value))
             .env("TOLLGATE_MODE", "cluster")
             .env("TOLLGATE_REDIS__URL", redis_url)
             .env("TOLLGATE_POSTGRES__URL", postgres_url)
