@@ -34,25 +34,39 @@ pub(crate) enum Standing {
 pub(crate) struct Verified {
     pub(crate) request: CheckRequest,
     pub(crate) entry: Arc<CachedKey>,
-    /// Whether the rules come from memory, so that a refusal must ask the fence first.
+    /// Whether the rules were in memory before, so that a refusal must ask the fence first.
     pub(crate) cached: bool,
+    /// The link's epoch from before the rules were looked up.
+    pub(crate) epoch: u64,
 }
 
 /// What is already known of a key's record when it is looked at.
 enum Known {
     Nothing,
-    /// This entry turned out, at this instant, to rest on rules that have changed.
+    /// This entry turned out, at this instant, to rest on rules that may have changed.
     Outdated {
         entry: Arc<CachedKey>,
         since: Instant,
+        secret: WasSecret,
     },
 }
 
+/// What is known of the secret that was shown.
+#[derive(PartialEq, Eq)]
+enum WasSecret {
+    Right,
+    Wrong,
+}
+
 impl Known {
+    fn outdated(entry: &Arc<CachedKey>, secret: WasSecret) -> Self {
+        Self::Outdated { entry: entry.clone(), since: Instant::now(), secret }
+    }
+
     fn entry(&self) -> Option<&CachedKey> {
         match self {
             Self::Nothing => None,
-            Self::Outdated { entry, since: _ } => Some(entry),
+            Self::Outdated { entry, .. } => Some(entry),
         }
     }
 
@@ -60,8 +74,13 @@ impl Known {
     fn allows(&self, entry: &CachedKey) -> bool {
         match self {
             Self::Nothing => true,
-            Self::Outdated { entry: _, since } => entry.is_read_after(*since),
+            Self::Outdated { since, .. } => entry.is_read_after(*since),
         }
+    }
+
+    /// Whether the secret was found wrong for these very hashes, so that it need not be hashed again.
+    fn refutes(&self, new: &CachedKey) -> bool {
+        matches!(self, Self::Outdated { entry, secret: WasSecret::Wrong, .. } if entry.has_secrets_of(new))
     }
 }
 
@@ -70,6 +89,9 @@ enum Look {
     Good { entry: Arc<CachedKey>, cached: bool },
     Bad { why: Unauthenticated, cached: Option<Arc<CachedKey>> },
 }
+
+/// How a secret was found right.
+type Proven = AuthOutcome;
 
 impl Gate {
     /// Finds out who asks. A refusal is a value; an error means that nobody can say.
@@ -85,21 +107,31 @@ impl GateShared {
             Credential::Malformed => return Ok(self.refused(Unauthenticated::Malformed)),
             Credential::ApiKey(api_key) => api_key.clone(),
         };
+        let epoch = self.link.epoch();
         match self.look(&api_key, &Known::Nothing).await? {
-            Look::Good { entry, cached } => Ok(Standing::Verified(Verified { request, entry, cached })),
+            Look::Good { entry, cached } => Ok(Standing::Verified(Verified { request, entry, cached, epoch })),
             Look::Bad { why, cached: None } => Ok(self.refused(why)),
-            Look::Bad { why, cached: Some(entry) } if self.is_confirmed(&entry).await => Ok(self.refused(why)),
-            Look::Bad { cached: Some(entry), .. } => self.authenticate_again(request, &entry).await,
+            Look::Bad { why, cached: Some(entry) } if self.is_confirmed(&entry, epoch).await => Ok(self.refused(why)),
+            Look::Bad { why, cached: Some(entry) } => {
+                let secret = if why == Unauthenticated::BadSecret { WasSecret::Wrong } else { WasSecret::Right };
+                self.authenticate_from(request, Known::outdated(&entry, secret)).await
+            }
         }
     }
 
     /// The same from a record that is newer than `outdated`.
     pub(crate) async fn authenticate_again(&self, request: CheckRequest, outdated: &Arc<CachedKey>) -> Result<Standing, GateError> {
+        self.authenticate_from(request, Known::outdated(outdated, WasSecret::Right)).await
+    }
+
+    async fn authenticate_from(&self, request: CheckRequest, known: Known) -> Result<Standing, GateError> {
         let Credential::ApiKey(api_key) = &request.credential else {
             return Ok(self.refused(Unauthenticated::Missing));
         };
-        match self.look(api_key, &Known::Outdated { entry: outdated.clone(), since: Instant::now() }).await? {
-            Look::Good { entry, cached } => Ok(Standing::Verified(Verified { request, entry, cached })),
+        let epoch = self.link.epoch();
+        match self.look(api_key, &known).await? {
+            // Read since this request began, by whomever: a refusal need not ask the fence.
+            Look::Good { entry, .. } => Ok(Standing::Verified(Verified { request, entry, cached: false, epoch })),
             Look::Bad { why, .. } => Ok(self.refused(why)),
         }
     }
@@ -108,8 +140,7 @@ impl GateShared {
         let now_ms = self.clock.unix_ms();
         let cached = self.cache.get(&api_key.key_id).filter(|entry| known.allows(entry));
         if let Some(entry) = cached.as_ref().filter(|entry| self.cache.is_verified(entry, api_key, now_ms)) {
-            self.metrics.auth(AuthOutcome::Cached);
-            return Ok(judge(entry.clone(), true, now_ms));
+            return Ok(self.judge(entry.clone(), true, (AuthOutcome::Cached, now_ms)));
         }
         if self.is_forged(api_key, now_ms).await? {
             return Ok(Look::Bad { why: Unauthenticated::BadSignature, cached: None });
@@ -121,10 +152,26 @@ impl GateShared {
                 None => return Ok(Look::Bad { why: Unauthenticated::Unknown, cached: None }),
             },
         };
-        if !self.verify(&entry, api_key, now_ms).await? {
-            return Ok(Look::Bad { why: Unauthenticated::BadSecret, cached: from_cache.then_some(entry) });
-        }
-        Ok(judge(entry, from_cache, now_ms))
+        let proven = if known.refutes(&entry) { None } else { self.verify(&entry, api_key, now_ms).await? };
+        Ok(match proven {
+            Some(proven) => self.judge(entry, from_cache, (proven, now_ms)),
+            None => Look::Bad { why: Unauthenticated::BadSecret, cached: from_cache.then_some(entry) },
+        })
+    }
+
+    /// Whether the key of a right secret may be used now.
+    fn judge(&self, entry: Arc<CachedKey>, cached: bool, (proven, now_ms): (Proven, u64)) -> Look {
+        let why = match entry.found.key.lifecycle.usable(now_ms) {
+            Ok(()) => {
+                self.metrics.auth(proven);
+                return Look::Good { entry, cached };
+            }
+            // Nothing takes a revocation back.
+            Err(Unusable::Revoked) => return Look::Bad { why: Unauthenticated::Revoked, cached: None },
+            Err(Unusable::Suspended) => Unauthenticated::Suspended,
+            Err(Unusable::Expired) => Unauthenticated::Expired,
+        };
+        Look::Bad { why, cached: cached.then_some(entry) }
     }
 
     async fn is_forged(&self, api_key: &SharedKey, now_ms: u64) -> Result<bool, GateError> {
@@ -156,25 +203,23 @@ impl GateShared {
         Ok(found.map(|found| (self.cache.insert(found, mark, known.entry()), false)))
     }
 
-    /// Whether the secret is one of the key's. One request at a time hashes for one key; the
-    /// others find it done.
-    async fn verify(&self, entry: &CachedKey, api_key: &SharedKey, now_ms: u64) -> Result<bool, GateError> {
-        let _turn = entry.verifying.lock().await;
+    /// How the secret is one of the key's, if it is. One request at a time hashes for one key;
+    /// the others find it done.
+    async fn verify(&self, entry: &CachedKey, api_key: &SharedKey, now_ms: u64) -> Result<Option<Proven>, GateError> {
+        let _turn = entry.proofs.verifying.lock().await;
         if self.cache.is_verified(entry, api_key, now_ms) {
-            self.metrics.auth(AuthOutcome::Cached);
-            return Ok(true);
+            return Ok(Some(AuthOutcome::Cached));
         }
         let slot = self.hashing.verify(&entry.found.key, api_key, now_ms).await.map_err(|error| self.unavailable(error.to_string()))?;
-        if let Some(slot) = slot {
+        Ok(slot.map(|slot| {
             self.cache.set_verified(entry, api_key, slot);
-            self.metrics.auth(AuthOutcome::Verified);
-        }
-        Ok(slot.is_some())
+            AuthOutcome::Verified
+        }))
     }
 
     /// Whether a refusal that rests on a cached record stands: its generation is still the
     /// newest, as the fence tells. Where the fence cannot be asked the record is read again.
-    pub(crate) async fn is_confirmed(&self, entry: &CachedKey) -> bool {
+    pub(crate) async fn is_confirmed(&self, entry: &Arc<CachedKey>, epoch: u64) -> bool {
         if !self.is_link_trusted() {
             return false;
         }
@@ -184,7 +229,7 @@ impl GateShared {
         }
         let deadline = Instant::now() + self.options.decision_timeout;
         let asked = Decision { subjects, cost: tollgate_limits::Cost::ONE, peek: true };
-        matches!(self.buckets.decide(asked, deadline).await, Ok(Outcome::Allowed(_) | Outcome::Revoked))
+        matches!(self.buckets.decide(asked, deadline).await, Ok(Outcome::Allowed(_) | Outcome::Revoked)) && self.is_current(entry, epoch)
     }
 
     pub(crate) fn refused(&self, why: Unauthenticated) -> Standing {
@@ -202,18 +247,6 @@ impl GateShared {
         self.metrics.auth(AuthOutcome::Unavailable);
         GateError::Unavailable { reason, retry_after_s: 1 }
     }
-}
-
-/// Whether the key of a right secret may be used now.
-fn judge(entry: Arc<CachedKey>, cached: bool, now_ms: u64) -> Look {
-    let why = match entry.found.key.lifecycle.usable(now_ms) {
-        Ok(()) => return Look::Good { entry, cached },
-        // Nothing takes a revocation back.
-        Err(Unusable::Revoked) => return Look::Bad { why: Unauthenticated::Revoked, cached: None },
-        Err(Unusable::Suspended) => Unauthenticated::Suspended,
-        Err(Unusable::Expired) => Unauthenticated::Expired,
-    };
-    Look::Bad { why, cached: cached.then_some(entry) }
 }
 
 /// The subjects of a key's decisions.

@@ -61,6 +61,10 @@ impl GateShared {
             self.metrics.change_log_lag(age);
         }
         self.raise_pending().await;
+        // Keys are added to the ring and retired from outside.
+        if let Err(error) = self.signing.reload(&*self.keys, self.clock.unix_ms()).await {
+            tracing::debug!(%error, "the signing keys cannot be read again");
+        }
         self.cache.sweep();
         self.keep_health().await;
     }

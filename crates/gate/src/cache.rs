@@ -5,7 +5,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -34,26 +37,39 @@ pub(crate) struct KeyCache {
     recent: Mutex<RecentChanges>,
 }
 
-/// One key as it was read, and what has been verified since.
+/// One key as it was read.
 #[derive(Debug)]
 pub(crate) struct CachedKey {
     pub(crate) found: FoundKey,
     read_at: Instant,
+    /// Its rules have changed: good for nothing but its proofs.
+    outdated: AtomicBool,
+    pub(crate) proofs: Arc<Proofs>,
+}
+
+/// What has been verified of a key's secrets. All entries with the same hashes share it, so that
+/// a change of a key's rules, or a crowd of first uses, costs no other hash.
+#[derive(Debug, Default)]
+pub(crate) struct Proofs {
     current: OnceLock<SecretDigest>,
     previous: OnceLock<SecretDigest>,
-    /// Held while a secret is being hashed, so that a crowd of first uses costs one hash.
+    /// Held while a secret is being hashed: one at a time, and the others find it done.
     pub(crate) verifying: tokio::sync::Mutex<()>,
 }
 
 /// Taken before a read of the key store: says which changes that read may have missed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReadMark {
+    restarts: u64,
     position: u64,
     started: Instant,
 }
 
 #[derive(Debug, Default)]
 struct RecentChanges {
+    /// How often this node has lost its place in the log: positions before and after are of
+    /// different logs.
+    restarts: u64,
     /// The last position this node has applied.
     position: u64,
     /// The last changes, oldest first: position, key, owner of an owner's change.
@@ -61,18 +77,30 @@ struct RecentChanges {
 }
 
 impl CachedKey {
-    fn new(found: FoundKey, read_at: Instant, known: Option<&CachedKey>) -> Self {
-        let entry = Self { found, read_at, current: OnceLock::new(), previous: OnceLock::new(), verifying: tokio::sync::Mutex::default() };
-        if let Some(known) = known {
-            let (old, new) = (&known.found.key.secrets, &entry.found.key.secrets);
-            if old.current == new.current {
-                carry(&known.current, &entry.current);
+    fn new(found: FoundKey, read_at: Instant, known: &[&CachedKey]) -> Self {
+        let proofs = proofs_of(&found, known);
+        Self { found, read_at, outdated: AtomicBool::new(false), proofs }
+    }
+
+    /// Whether its rules have changed, as far as this node has been told.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Acquire)
+    }
+
+    fn outdate(&self) {
+        self.outdated.store(true, Ordering::Release);
+    }
+
+    /// Whether a change is of this key or its owner and newer than what was read.
+    fn misses(&self, change: &Change) -> bool {
+        let (key, rules) = (&self.found.key, &self.found.owner);
+        match (&change.key_id, &change.owner) {
+            (Some(key_id), _) => key.key_id == *key_id && key.generation < change.position,
+            (None, Some(owner)) => {
+                key.owner.as_ref() == Some(owner) && rules.as_ref().is_none_or(|rules| rules.generation < change.position)
             }
-            if old.previous == new.previous {
-                carry(&known.previous, &entry.previous);
-            }
+            (None, None) => false,
         }
-        entry
     }
 
     /// Whether the read that made this began after `instant`.
@@ -80,12 +108,38 @@ impl CachedKey {
         self.read_at > instant
     }
 
+    /// Whether the key's secrets are the same in both.
+    pub(crate) fn has_secrets_of(&self, other: &CachedKey) -> bool {
+        self.found.key.secrets == other.found.key.secrets
+    }
+}
+
+impl Proofs {
     fn digest(&self, slot: Slot) -> &OnceLock<SecretDigest> {
         match slot {
             Slot::Current => &self.current,
             Slot::Previous => &self.previous,
         }
     }
+}
+
+/// What earlier entries of the key say of the secrets that this one has.
+fn proofs_of(found: &FoundKey, known: &[&CachedKey]) -> Arc<Proofs> {
+    let new = &found.key.secrets;
+    if let Some(same) = known.iter().find(|known| known.found.key.secrets == *new) {
+        return same.proofs.clone();
+    }
+    let proofs = Proofs::default();
+    for known in known {
+        let old = &known.found.key.secrets;
+        if old.current == new.current {
+            carry(&known.proofs.current, &proofs.current);
+        }
+        if old.previous == new.previous {
+            carry(&known.proofs.previous, &proofs.previous);
+        }
+    }
+    Arc::new(proofs)
 }
 
 fn carry(from: &OnceLock<SecretDigest>, to: &OnceLock<SecretDigest>) {
@@ -99,51 +153,64 @@ impl KeyCache {
         Self { options, process_key, entries: papaya::HashMap::new(), recent: Mutex::default() }
     }
 
-    /// The entry of a key, unless it is too old.
+    /// The entry of a key, unless it is outdated or too old.
     pub(crate) fn get(&self, key_id: &KeyId) -> Option<Arc<CachedKey>> {
         let entry = self.entries.pin().get(key_id)?.clone();
-        (entry.read_at.elapsed() < self.options.age_max).then_some(entry)
+        (!entry.is_outdated() && entry.read_at.elapsed() < self.options.age_max).then_some(entry)
+    }
+
+    /// Whether this very entry is still what the cache would give.
+    pub(crate) fn holds(&self, entry: &Arc<CachedKey>) -> bool {
+        self.get(&entry.found.key.key_id).is_some_and(|held| Arc::ptr_eq(&held, entry))
     }
 
     /// Whether this secret has been verified for this entry and is still good at `now_ms`.
     pub(crate) fn is_verified(&self, entry: &CachedKey, api_key: &SharedKey, now_ms: u64) -> bool {
-        if entry.current.get().is_none() && entry.previous.get().is_none() {
+        let proofs = &*entry.proofs;
+        if proofs.current.get().is_none() && proofs.previous.get().is_none() {
             return false;
         }
         let shown = self.process_key.digest(&api_key.key_id, &api_key.secret);
-        entry.found.key.secrets.usable(now_ms).any(|(slot, _)| entry.digest(slot).get().is_some_and(|known| known.matches(&shown)))
+        entry.found.key.secrets.usable(now_ms).any(|(slot, _)| proofs.digest(slot).get().is_some_and(|known| known.matches(&shown)))
     }
 
     /// Remembers that a secret was verified.
     pub(crate) fn set_verified(&self, entry: &CachedKey, api_key: &SharedKey, slot: Slot) {
         let digest = self.process_key.digest(&api_key.key_id, &api_key.secret);
         // Set already means by another request, with the same secret.
-        entry.digest(slot).get_or_init(|| digest);
+        entry.proofs.digest(slot).get_or_init(|| digest);
     }
 
     /// To be called before a read whose result is to be kept.
     pub(crate) fn mark(&self) -> ReadMark {
-        ReadMark { position: self.recent().position, started: Instant::now() }
+        let recent = self.recent();
+        ReadMark { restarts: recent.restarts, position: recent.position, started: Instant::now() }
     }
 
     /// Makes an entry of what was read after `mark`, and keeps it unless a change of the key or
-    /// its owner came in between, or there is no room. What was verified for `known`, an earlier
-    /// entry of the key, stays verified where the hash is the same.
+    /// its owner came in between, another read has begun later, or there is no room. What was
+    /// verified for `known` or for the entry that is held stays verified where the hash is the same.
     pub(crate) fn insert(&self, found: FoundKey, mark: ReadMark, known: Option<&CachedKey>) -> Arc<CachedKey> {
-        let entry = Arc::new(CachedKey::new(found, mark.started, known));
-        let recent = self.recent();
-        if recent.may_keep(&entry.found, mark.position) && self.entries.len() < self.options.count_max {
-            self.entries.pin().insert(entry.found.key.key_id.clone(), entry.clone());
+        let (recent, entries) = (self.recent(), self.entries.pin());
+        let held = entries.get(&found.key.key_id).map(Arc::as_ref);
+        let earlier: Vec<&CachedKey> = known.into_iter().chain(held).collect();
+        let entry = Arc::new(CachedKey::new(found, mark.started, &earlier));
+        let is_newest = held.is_none_or(|held| held.is_outdated() || held.read_at <= mark.started);
+        let has_room = held.is_some() || entries.len() < self.options.count_max;
+        if recent.may_keep(&entry.found, mark) && is_newest && has_room {
+            entries.insert(entry.found.key.key_id.clone(), entry.clone());
         }
         entry
     }
 
-    /// Forgets one key.
+    /// Uses what is known of a key's rules no more.
     pub(crate) fn forget(&self, key_id: &KeyId) {
-        self.entries.pin().remove(key_id);
+        if let Some(entry) = self.entries.pin().get(key_id) {
+            entry.outdate();
+        }
     }
 
-    /// Forgets what changes made out of date. Positions must rise.
+    /// Uses no more what changes made out of date. Positions must rise.
     pub(crate) fn apply(&self, changes: &[Change]) {
         let mut recent = self.recent();
         for change in changes {
@@ -151,10 +218,9 @@ impl KeyCache {
         }
         let entries = self.entries.pin();
         for change in changes {
-            match (&change.key_id, &change.owner) {
-                (Some(key_id), _) => drop(entries.remove(key_id)),
-                (None, Some(owner)) => entries.retain(|_, entry| entry.found.key.owner.as_ref() != Some(owner)),
-                (None, None) => {}
+            match &change.key_id {
+                Some(key_id) => entries.get(key_id).into_iter().filter(|entry| entry.misses(change)).for_each(|entry| entry.outdate()),
+                None => entries.values().filter(|entry| entry.misses(change)).for_each(|entry| entry.outdate()),
             }
         }
     }
@@ -167,7 +233,7 @@ impl KeyCache {
     /// Forgets everything and starts over at a position of the log.
     pub(crate) fn restart_at(&self, position: u64) {
         let mut recent = self.recent();
-        *recent = RecentChanges { position, changes: VecDeque::new() };
+        *recent = RecentChanges { restarts: recent.restarts + 1, position, changes: VecDeque::new() };
         self.entries.pin().clear();
     }
 
@@ -200,14 +266,14 @@ impl RecentChanges {
         }
     }
 
-    /// Whether a read that began when `position` was the last applied one cannot have missed a
-    /// change that was applied since.
-    fn may_keep(&self, found: &FoundKey, position: u64) -> bool {
+    /// Whether a read that began at `mark` cannot have missed a change that was applied since.
+    fn may_keep(&self, found: &FoundKey, mark: ReadMark) -> bool {
+        let position = mark.position;
         let complete = self.position == position || self.changes.front().is_some_and(|(oldest, ..)| *oldest <= position + 1);
         let concerns = |key_id: &Option<KeyId>, owner: &Option<OwnerName>| {
             key_id.as_ref() == Some(&found.key.key_id) || (owner.is_some() && *owner == found.key.owner)
         };
         let since = self.changes.iter().rev().take_while(|(at, ..)| *at > position);
-        complete && position <= self.position && !since.into_iter().any(|(_, key_id, owner)| concerns(key_id, owner))
+        mark.restarts == self.restarts && complete && !since.into_iter().any(|(_, key_id, owner)| concerns(key_id, owner))
     }
 }

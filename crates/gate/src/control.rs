@@ -79,11 +79,13 @@ impl Gate {
         let now_ms = self.shared.clock.unix_ms();
         let query = list_query(&operator.identity, query, now_ms)?;
         let Some(query) = query else { return Ok(KeyPage { keys: Vec::new(), next_cursor: None }) };
-        let wanted = usize::try_from(query.count_max).unwrap_or(usize::MAX);
-        let mut records = self.shared.keys.list(KeyListQuery { count_max: query.count_max + 1, ..query }).await?;
-        let more = records.len() > wanted;
-        records.truncate(wanted);
-        let next_cursor = records.last().filter(|_| more).map(|record| record.key_id.to_string());
+        let full = usize::try_from(query.count_max).unwrap_or(usize::MAX);
+        let records = self.shared.keys.list(query.clone()).await?;
+        let last = records.last().filter(|_| records.len() >= full).map(|record| record.key_id.clone());
+        let next_cursor = match last {
+            Some(last) if self.shared.has_keys_after(&last, query).await? => Some(last.to_string()),
+            _ => None,
+        };
         Ok(KeyPage { keys: records.iter().map(|record| key_view(record, now_ms, None)).collect(), next_cursor })
     }
 
@@ -170,6 +172,11 @@ impl GateShared {
         let propagated = self.raise(fence_of_key(&changed.record)).await;
         self.cache.forget(&key_id);
         Ok(key_view(&changed.record, self.clock.unix_ms(), Some(propagated)))
+    }
+
+    async fn has_keys_after(&self, last: &KeyId, query: KeyListQuery) -> Result<bool, KeyStoreError> {
+        let next = self.keys.list(KeyListQuery { after: Some(last.clone()), count_max: 1, ..query }).await?;
+        Ok(!next.is_empty())
     }
 
     /// Raises the fence of a change that has just been written; false where nodes must learn of

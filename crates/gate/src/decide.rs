@@ -10,6 +10,7 @@ use crate::{
     gate::{DecisionSource, GateShared},
     link::Trouble,
     ports::{BucketError, Decision, Outcome, SubjectStanding},
+    request::Plane,
     verdict::{Denial, GateError, Identity, Passed, Unauthenticated, Verdict},
 };
 
@@ -61,12 +62,13 @@ impl GateShared {
 
     async fn attempt(&self, verified: &Verified) -> Result<Attempt, GateError> {
         if let Some(denial) = refusal(verified) {
-            let stands = !verified.cached || self.is_confirmed(&verified.entry).await;
+            let stands = !verified.cached || self.is_confirmed(&verified.entry, verified.epoch).await;
             return Ok(if stands { Attempt::Verdict(self.denied(denial)) } else { Attempt::AuthenticateAgain });
         }
         let request = &verified.request;
         let decision = Decision { subjects: subjects_of(&verified.entry), cost: request.cost, peek: request.peek };
-        Ok(match self.ask(decision, request.plane).await? {
+        let is_current = || self.is_current(&verified.entry, verified.epoch);
+        Ok(match self.ask(decision, request.plane, is_current).await? {
             Told::Decided { allowed, standings, source } => {
                 let passed = Passed { identity: identity_of(&verified.entry), standings };
                 Attempt::Verdict(self.decided(allowed, passed, source, request.peek))
@@ -80,8 +82,9 @@ impl GateShared {
         })
     }
 
-    /// Asks the bucket store, and where it does not answer, whatever the outage mode names.
-    pub(crate) async fn ask(&self, decision: Decision, plane: crate::request::Plane) -> Result<Told, GateError> {
+    /// Asks the bucket store, and where it does not answer, whatever the outage mode names. Where
+    /// the store has lost its fences, `is_current` tells whether the asker's rules still hold.
+    pub(crate) async fn ask(&self, decision: Decision, plane: Plane, is_current: impl Fn() -> bool) -> Result<Told, GateError> {
         // Twice: a store that has lost its state is taken up again, then asked once more.
         for _ in 0..2 {
             let seen = self.link.count();
@@ -94,6 +97,9 @@ impl GateShared {
                     }
                 };
             }
+            if !is_current() {
+                return Ok(Told::Stale);
+            }
             let deadline = Instant::now() + self.options.decision_timeout;
             let source = self.source();
             let answer = self.buckets.decide(decision.clone(), deadline).await;
@@ -102,6 +108,8 @@ impl GateShared {
                 Err(error) => self.begin_outage(&error.to_string()),
             }
             match answer {
+                // The state was lost and made anew while this was under way.
+                Ok(Outcome::Allowed(_) | Outcome::Limited(_)) if !is_current() => return Ok(Told::Stale),
                 Ok(Outcome::Allowed(standings)) => return Ok(Told::Decided { allowed: true, standings, source }),
                 Ok(Outcome::Limited(standings)) => return Ok(Told::Decided { allowed: false, standings, source }),
                 Ok(Outcome::Stale) => return Ok(Told::Stale),

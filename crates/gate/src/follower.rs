@@ -93,8 +93,11 @@ impl GateShared {
             self.follower.with_seen(|seen| seen.log = Some(head.log.clone()));
         }
         while self.cache.position() < head.position {
-            let changes = self.keys.changes(self.cache.position(), self.follower.options.page_size).await?;
-            if changes.is_empty() {
+            let position = self.cache.position();
+            let changes = self.keys.changes(position, self.follower.options.page_size).await?;
+            if changes.first().is_none_or(|first| first.position != position + 1) {
+                // Positions have no holes: what lay between has been cleared away.
+                self.cache.restart_at(head.position);
                 break;
             }
             self.cache.apply(&changes);

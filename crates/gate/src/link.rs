@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use crate::gate::GateShared;
+use crate::{cache::CachedKey, gate::GateShared};
 
 /// No count of connections ever gets there.
 const DISTRUSTED: u64 = u64::MAX;
@@ -26,6 +26,9 @@ pub(crate) struct Link {
     taking_up: tokio::sync::Mutex<()>,
     /// How often the link was taken up; 0 for never.
     taken_up: AtomicU64,
+    /// How often the log was read for it. Rises before the store is joined: whoever holds rules
+    /// from before must see that they are still held, as their fence may be gone.
+    epoch: AtomicU64,
     /// The store's own count of connections when it was last taken up.
     trusted_connection: AtomicU64,
     /// Why it could not be taken up last time.
@@ -43,6 +46,11 @@ impl Link {
     /// How often the link was taken up; told to [`GateShared::take_up`] by who found it lost.
     pub(crate) fn count(&self) -> u64 {
         self.taken_up.load(Ordering::Acquire)
+    }
+
+    /// Taken before rules are looked up; told to [`GateShared::is_current`].
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// Stops trusting the link; true for the first who says so since it was taken up.
@@ -63,6 +71,12 @@ impl GateShared {
     /// Whether the store's connections are those that were trusted.
     pub(crate) fn is_link_trusted(&self) -> bool {
         self.link.count() > 0 && self.link.trusted_connection.load(Ordering::Acquire) == self.buckets.connection_count()
+    }
+
+    /// Whether rules that were looked up in `epoch` may be used: no fence can have been lost since,
+    /// or the change log has nothing against them.
+    pub(crate) fn is_current(&self, entry: &Arc<CachedKey>, epoch: u64) -> bool {
+        self.link.epoch() == epoch || self.cache.holds(entry)
     }
 
     /// For a request: the link is trusted, or is taken up again now. While it is known to be in
@@ -94,6 +108,11 @@ impl GateShared {
         let keys = |error: crate::ports::KeyStoreError| Trouble::Keys(error.to_string().into());
         self.catch_up().await.map_err(keys)?;
         let log = self.log_id().ok_or_else(|| Trouble::Keys("the change log was not read".into()))?;
+        self.link.epoch.fetch_add(1, Ordering::AcqRel);
+        // Has its own state: it may have been joined to another log before, and goes on with that.
+        if let Err(error) = self.fallback.join(log.clone()).await {
+            tracing::debug!(%error, "the buckets of this node alone cannot be joined");
+        }
         self.buckets.join(log).await.map_err(|error| Trouble::Buckets(error.to_string().into()))?;
         self.link.trusted_connection.store(connection, Ordering::Release);
         self.link.taken_up.fetch_add(1, Ordering::AcqRel);

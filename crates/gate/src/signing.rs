@@ -1,7 +1,6 @@
 //! The ring of signing keys: loaded from the key store, sealed by a master key where there is one.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -135,12 +134,13 @@ pub(crate) async fn load_or_begin(store: &dyn KeyStore, master: Option<&MasterKe
 pub(crate) struct Signing {
     master: Option<MasterKey>,
     ring: ArcSwap<SigningRing>,
-    reloaded: Mutex<Option<Instant>>,
+    /// The last reload for an unknown ring character: when it began, and how it went.
+    reloaded: tokio::sync::Mutex<Option<(Instant, Result<(), SigningError>)>>,
 }
 
 impl Signing {
     pub(crate) fn new(master: Option<MasterKey>) -> Self {
-        Self { master, ring: ArcSwap::default(), reloaded: Mutex::new(None) }
+        Self { master, ring: ArcSwap::default(), reloaded: tokio::sync::Mutex::default() }
     }
 
     /// The ring; cheap.
@@ -155,17 +155,17 @@ impl Signing {
         Ok(())
     }
 
-    /// The same for a ring character that is not known, unless that was done a moment ago.
+    /// The same for a ring character that is not known, unless that was done a moment ago: then
+    /// what came of it. One at a time; the others wait and find it done.
     pub(crate) async fn reload_for_unknown(&self, store: &dyn KeyStore, now_ms: u64) -> Result<(), SigningError> {
-        let due = {
-            let mut reloaded = self.reloaded.lock().unwrap_or_else(PoisonError::into_inner);
-            let due = reloaded.is_none_or(|at| at.elapsed() >= RELOAD_PAUSE);
-            if due {
-                *reloaded = Some(Instant::now());
-            }
-            due
-        };
-        if due { self.reload(store, now_ms).await } else { Ok(()) }
+        let mut last = self.reloaded.lock().await;
+        if let Some((_, result)) = last.as_ref().filter(|(began, _)| began.elapsed() < RELOAD_PAUSE) {
+            return result.clone();
+        }
+        let began = Instant::now();
+        let result = self.reload(store, now_ms).await;
+        *last = Some((began, result.clone()));
+        result
     }
 }
 
