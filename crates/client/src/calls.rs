@@ -1,6 +1,7 @@
 //! The calls of the API, one function each.
 
 use reqwest::Method;
+use serde_json::Value;
 use tollgate_api::{
     CheckAnswer, CheckBody, CreateKeyBody, CreatedKey, Key, KeyPage, KeyStatus, LimitBody, Owner, PatchKeyBody, PutOwnerBody, Readiness,
     RevokeKeyBody,
@@ -26,8 +27,10 @@ pub struct ListKeys {
 pub struct HealthAnswer {
     /// 200 or 503.
     pub status: u16,
-    /// What it says.
+    /// What it says, as far as every page of health says it.
     pub readiness: Readiness,
+    /// All that it says.
+    pub body: Value,
 }
 
 impl Client {
@@ -95,10 +98,10 @@ impl Client {
 
     async fn readiness(&self, path: &[&str]) -> Result<HealthAnswer, ClientError> {
         let answer = self.ask(Call::new(Method::GET, path)).await?;
-        match answer.status {
-            status @ (200 | 503) if !answer.is_problem() => answer.decode().map(|readiness| HealthAnswer { status, readiness }),
-            _ => Err(answer.refusal()),
+        if !matches!(answer.status, 200 | 503) || answer.is_problem() {
+            return Err(answer.refusal());
         }
+        Ok(HealthAnswer { status: answer.status, readiness: answer.decode()?, body: answer.decode()? })
     }
 }
 

@@ -154,11 +154,11 @@ impl Answer {
         Ok(Self { status, is_problem, retry_after_s, request_id, body })
     }
 
-    pub(crate) fn decode<T: DeserializeOwned>(self) -> Result<T, ClientError> {
+    pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         serde_json::from_slice(&self.body).map_err(|error| {
             // The place only: the text of serde's error may quote the answer, and that may hold a secret.
             let why = format!("it is not the JSON that was expected (line {}, column {})", error.line(), error.column());
-            ClientError { kind: ErrorKind::Undecodable(why), request_id: self.request_id }
+            ClientError { kind: ErrorKind::Undecodable(why), request_id: self.request_id.clone() }
         })
     }
 

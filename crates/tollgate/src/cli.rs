@@ -1,0 +1,206 @@
+//! The command line: what there is to say, and in which form.
+
+mod keys;
+mod values;
+
+pub(crate) use keys::{CreateKey, KeysCommand, ListKeys, OwnersCommand, RevokeKey, UpdateKey};
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::output::OutputFormat;
+
+/// A distributed rate limiter and API-key gate.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The node to speak to, or the balancer in front of many
+    #[arg(long, global = true, env = "TOLLGATE_URL", hide_env_values = true, default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: String,
+    /// A file that holds your api key, key_id:secret; `-` is standard input. Else TOLLGATE_API_KEY
+    /// is taken, else you are asked
+    #[arg(long, global = true, env = "TOLLGATE_API_KEY_FILE", value_name = "FILE")]
+    pub(crate) api_key_file: Option<PathBuf>,
+    /// Not a way to give an api key: see --api-key-file
+    #[arg(long, global = true, hide = true, num_args = 0..=1, default_missing_value = "", value_name = "NEVER")]
+    pub(crate) api_key: Option<String>,
+    /// A file with certificate authorities (PEM) to trust besides the machine's
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// The x-request-id to send, instead of a new one
+    #[arg(long, global = true, value_name = "ID")]
+    pub(crate) request_id: Option<String>,
+    /// The form of results
+    #[arg(long, global = true, env = "TOLLGATE_OUTPUT", value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node
+    Serve(ServeArgs),
+    /// Bring the database schema up to date (mode cluster)
+    Migrate(MigrateArgs),
+    /// Make the first admin key, straight in the store; does nothing where there is one
+    Bootstrap(BootstrapArgs),
+    /// Keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Owners
+    #[command(subcommand)]
+    Owners(OwnersCommand),
+    /// The keys that sign api keys, straight in the store
+    #[command(subcommand)]
+    SigningKeys(SigningKeysCommand),
+    /// Ask whether a key may spend now, and charge it
+    Check(CheckArgs),
+    /// How a node and what it depends on are; for container health checks
+    Health,
+    /// The settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Where settings come from.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SettingsArgs {
+    /// A settings file; `tollgate config show` tells what holds
+    #[arg(long, env = "TOLLGATE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Setting data_dir: where a node of mode embedded keeps its file
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) data_dir: Option<String>,
+}
+
+/// `tollgate serve`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Setting listen: where requests are taken
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Setting metrics_listen: where /metrics is served
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<String>,
+}
+
+/// `tollgate migrate`.
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Take the schema back to this version, 0 for none: everything in its tables is lost
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) down_to: Option<u32>,
+}
+
+/// `tollgate bootstrap`.
+#[derive(Debug, Args)]
+pub(crate) struct BootstrapArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Make another admin key where there is one, and overwrite the file of --to
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Write the api key to this file (mode 0600) instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+/// `tollgate signing-keys …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SigningKeysCommand {
+    /// Show the ring, never the keys themselves
+    List {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Add a signing key; new api keys are signed with it
+    Add {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Retire a signing key: api keys that it signed are looked up like unsigned ones
+    Retire {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// Its ring character, as `list` shows it
+        ring: char,
+    },
+}
+
+/// `tollgate check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Tokens to spend
+    #[arg(long, value_name = "N")]
+    pub(crate) cost: Option<u64>,
+    /// A scope that the key must have
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Option<String>,
+    /// Only ask; charge nothing
+    #[arg(long)]
+    pub(crate) peek: bool,
+    /// A file with the api key to check, where it is not your own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checked_key_file: Option<PathBuf>,
+}
+
+/// `tollgate config …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say whether the settings are good, and everything that is wrong with them
+    Check(ServeArgs),
+    /// Print every setting with its value and where that came from, secrets redacted
+    Show(ServeArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_offers_no_way_to_give_a_secret() {
+        let mut command = Cli::command();
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("--api-key-file") && !help.contains("--api-key "), "{help}");
+    }
+
+    #[test]
+    fn limits_come_in_pairs_or_not_at_all() {
+        let parses = |rest: &str| Cli::try_parse_from(format!("tollgate keys create --name n {rest}").split_whitespace()).is_ok();
+        for (rest, good) in [
+            ("", true),
+            ("--burst 5 --per-seconds 6", true),
+            ("--unlimited", true),
+            ("--burst 5", false),
+            ("--per-seconds 5", false),
+            ("--unlimited --burst 5 --per-seconds 6", false),
+            ("--burst -5 --per-seconds 6", false),
+            ("--burst 1.5 --per-seconds 6", false),
+            ("--expires-in 30d --scope a --scope b --owner o --unsigned", true),
+            ("--expires-in 30", false),
+            ("--owner ..", false),
+        ] {
+            assert_eq!(parses(rest), good, "{rest}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The command line of keys and owners.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use tollgate_api::{KeyStatus, Patch, RateLimitFields, RateLimitSpec};
+
+use super::values::{key_id, life, owner};
+
+/// `tollgate keys …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a key; its api key is shown this once
+    Create(CreateKey),
+    /// List keys
+    List(ListKeys),
+    /// Show a key
+    Show {
+        /// Its id
+        #[arg(value_parser = key_id)]
+        key_id: String,
+    },
+    /// Change a key; what is not named stays
+    Update(UpdateKey),
+    /// Revoke a key, for ever
+    Revoke(RevokeKey),
+}
+
+/// `tollgate owners …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OwnersCommand {
+    /// Show an owner
+    Show {
+        /// Its name
+        #[arg(value_parser = owner)]
+        owner: String,
+    },
+    /// Set the limit over all keys of an owner
+    Set {
+        /// Its name
+        #[arg(value_parser = owner)]
+        owner: String,
+        #[command(flatten)]
+        limit: LimitArgs,
+    },
+}
+
+/// A rate limit, or none.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LimitArgs {
+    /// Tokens that can be spent at once
+    #[arg(long, value_name = "TOKENS", requires = "per_seconds", conflicts_with = "unlimited")]
+    burst: Option<u64>,
+    /// Seconds in which so many tokens are refilled, evenly
+    #[arg(long, value_name = "SECONDS", requires = "burst", conflicts_with = "unlimited")]
+    per_seconds: Option<u64>,
+    /// No limit (needs owners:write)
+    #[arg(long)]
+    unlimited: bool,
+}
+
+/// `tollgate keys create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateKey {
+    /// What people call it
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The tenant that holds it, for ever
+    #[arg(long, value_parser = owner)]
+    pub(crate) owner: Option<String>,
+    #[command(flatten)]
+    pub(crate) limit: LimitArgs,
+    /// What it may do; once for each scope
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub(crate) scopes: Vec<String>,
+    /// How long it lives, such as 30d or 12h
+    #[arg(long, value_name = "TIME", value_parser = life)]
+    pub(crate) expires_in: Option<Duration>,
+    /// Without the signature by which a node refuses a forgery without any look-up
+    #[arg(long)]
+    pub(crate) unsigned: bool,
+}
+
+/// `tollgate keys list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListKeys {
+    /// Only this owner's
+    #[arg(long, value_parser = owner)]
+    pub(crate) owner: Option<String>,
+    /// Only those of this status
+    #[arg(long, value_enum)]
+    pub(crate) status: Option<StatusArg>,
+    /// Where the page before ended
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) cursor: Option<String>,
+    /// Keys of a page, 1 to 1000
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) page_size: Option<u32>,
+    /// All pages
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// `tollgate keys update`.
+#[derive(Debug, Args)]
+pub(crate) struct UpdateKey {
+    /// Its id
+    #[arg(value_parser = key_id)]
+    pub(crate) key_id: String,
+    /// A new name
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) limit: LimitArgs,
+    /// The new scopes, all of them; once for each
+    #[arg(long = "scope", value_name = "SCOPE", conflicts_with = "no_scopes")]
+    pub(crate) scopes: Vec<String>,
+    /// Take all scopes away
+    #[arg(long)]
+    pub(crate) no_scopes: bool,
+    /// How long it lives from now on, such as 30d or 12h
+    #[arg(long, value_name = "TIME", value_parser = life, conflicts_with = "no_expiry")]
+    pub(crate) expires_in: Option<Duration>,
+    /// Let it live for ever
+    #[arg(long)]
+    pub(crate) no_expiry: bool,
+    /// Only if it still has this generation, as `show` tells it
+    #[arg(long, value_name = "N")]
+    pub(crate) if_generation: Option<u64>,
+}
+
+/// `tollgate keys revoke`.
+#[derive(Debug, Args)]
+pub(crate) struct RevokeKey {
+    /// Its id
+    #[arg(value_parser = key_id)]
+    pub(crate) key_id: String,
+    /// Why, for the audit log
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}
+
+/// Where a key is in its life.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum StatusArg {
+    /// May be used.
+    Active,
+    /// Out of use until it is resumed.
+    Suspended,
+    /// Out of use for ever.
+    Revoked,
+    /// Past its end.
+    Expired,
+}
+
+impl From<StatusArg> for KeyStatus {
+    fn from(status: StatusArg) -> Self {
+        match status {
+            StatusArg::Active => Self::Active,
+            StatusArg::Suspended => Self::Suspended,
+            StatusArg::Revoked => Self::Revoked,
+            StatusArg::Expired => Self::Expired,
+        }
+    }
+}
+
+impl LimitArgs {
+    /// What becomes of a key's limit.
+    pub(crate) fn patch(&self) -> Patch<RateLimitSpec> {
+        match (self.burst, self.per_seconds) {
+            (Some(burst), Some(per_seconds)) => Patch::Set(RateLimitSpec::One(RateLimitFields { burst, per_seconds })),
+            _ if self.unlimited => Patch::Clear,
+            _ => Patch::Keep,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Values of the command line that have a form of their own.
+
+use std::time::Duration;
+
+use tollgate_keys::{KeyId, OwnerName};
+use tollgate_settings::TimeSpan;
+
+/// A key that ends later might as well have no end.
+const LIFE_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// How long a key lives: `30d`, `12h`, at least a second and at most 100 years.
+pub(crate) fn life(text: &str) -> Result<Duration, String> {
+    let form = || "must be a whole number and a unit (s, m, h or d) from 1s to 36500d, such as 30d".to_owned();
+    let span = text.parse::<TimeSpan>().map_err(|_| form())?.get();
+    if (Duration::from_secs(1)..=LIFE_MAX).contains(&span) { Ok(span) } else { Err(form()) }
+}
+
+/// A key id, checked here so that a mistyped one never becomes another path.
+pub(crate) fn key_id(text: &str) -> Result<String, String> {
+    KeyId::parse(text).map(|id| id.as_str().to_owned()).map_err(|error| error.to_string())
+}
+
+/// An owner's name, checked for the same reason.
+pub(crate) fn owner(text: &str) -> Result<String, String> {
+    OwnerName::parse(text).map(|owner| owner.as_str().to_owned()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lives_are_a_number_and_a_unit() {
+        for (text, secs) in [("30d", 2_592_000), ("12h", 43_200), ("5m", 300), ("1s", 1), ("36500d", 3_153_600_000), ("1000ms", 1)] {
+            assert_eq!(life(text), Ok(Duration::from_secs(secs)), "{text}");
+        }
+        for text in ["", "30", "d", "0d", "999ms", "36501d", "-1d", "1.5h", "1 d", "30D", "99999999999999999999d"] {
+            assert!(life(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_no_path() {
+        for text in ["", "..", ".", "a/b", "a?b", "tk_1"] {
+            assert!(key_id(text).is_err(), "{text}");
+        }
+        for text in ["", "..", "a/b", "A"] {
+            assert!(owner(text).is_err(), "{text}");
+        }
+        assert_eq!(owner("acme").as_deref(), Ok("acme"));
+    }
+}

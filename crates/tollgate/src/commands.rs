@@ -1,0 +1,98 @@
+//! The commands, one file each.
+
+mod bootstrap;
+pub(crate) use bootstrap::mint_admin;
+mod check;
+mod config;
+mod health;
+mod keys;
+mod migrate;
+mod owners;
+mod signing_keys;
+
+use std::future::Future;
+
+use tollgate_client::{Client, ClientOptions, RequestId};
+use tollgate_settings::{LoadFrom, Settings};
+use tollgate_telemetry::LogFormat;
+
+use crate::{
+    api_key_input,
+    cli::{Cli, Command, Global, ServeArgs, SettingsArgs},
+    exit::{Exit, Failure},
+    output::Output,
+    serve,
+};
+
+/// Does what was asked for.
+pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
+    if cli.global.api_key.is_some() {
+        return Err(api_key_input::refused());
+    }
+    let Cli { global, command } = cli;
+    match command {
+        Command::Serve(args) => serve::run(&args, output),
+        Command::Config(command) => config::run(&command, output),
+        command => {
+            // What a library has to say in an error, and the place of a panic.
+            tollgate_telemetry::init_logs(LogFormat::Pretty, "error").ok();
+            block_on(one(&global, command, output))?
+        }
+    }
+}
+
+async fn one(global: &Global, command: Command, output: Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Migrate(args) => migrate::run(&args, output).await,
+        Command::Bootstrap(args) => bootstrap::run(&args, output).await,
+        Command::SigningKeys(command) => signing_keys::run(&command, output).await,
+        Command::Keys(command) => keys::run(&client(global, output)?, command, output).await,
+        Command::Owners(command) => owners::run(&client(global, output)?, command, output).await,
+        Command::Check(args) => check::run(global, &args, output).await,
+        Command::Health => health::run(&client(global, output)?, output).await,
+        Command::Serve(_) | Command::Config(_) => Ok(Exit::Done),
+    }
+}
+
+/// Runs a command on one thread: it waits for one thing at a time.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::other(format!("the system gives no runtime: {error}"), "see the system's limits"))?;
+    Ok(runtime.block_on(work))
+}
+
+/// A client with the operator's credential, which is checked before anything is sent.
+fn client(global: &Global, output: Output) -> Result<Client, Failure> {
+    let credential = api_key_input::credential(global.api_key_file.as_deref())?;
+    let id = match &global.request_id {
+        Some(id) => RequestId::parse(id).map_err(|error| Failure::usage(error.to_string(), "give another --request-id, or none"))?,
+        None => RequestId::generate(),
+    };
+    let read = |path: &std::path::PathBuf| {
+        std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display()), "name a PEM file"))
+    };
+    let options = ClientOptions { ca_pem: global.ca_file.as_ref().map(read).transpose()?, ..ClientOptions::default() };
+    let client = Client::with_options(&global.url, Some(credential), &options);
+    let client = client.map_err(|error| Failure::usage(error.to_string(), "set --url or TOLLGATE_URL, such as http://127.0.0.1:8080"))?;
+    if client.is_exposed() {
+        output.note("warning: the credential travels in plain text to another machine: use an https:// URL");
+    }
+    Ok(client.with_request_id(id))
+}
+
+/// The settings of a node, or everything that is wrong with them.
+pub(crate) fn settings(args: &SettingsArgs, overrides: Vec<(String, String)>) -> Result<Settings, Failure> {
+    let data_dir = args.data_dir.iter().map(|directory| ("data_dir".to_owned(), directory.clone()));
+    let overrides = overrides.into_iter().chain(data_dir).collect();
+    let from = LoadFrom { config_file: args.config.clone(), overrides, ..LoadFrom::default() }.with_environment();
+    Settings::load(&from).map_err(|error| {
+        Failure::new(Exit::Settings, error.to_string(), "`tollgate config show` lists every setting and where its value comes from")
+    })
+}
+
+/// The settings of a node with the flags of `serve`.
+pub(crate) fn serve_settings(args: &ServeArgs) -> Result<Settings, Failure> {
+    let flags = [("listen", &args.listen), ("metrics_listen", &args.metrics_listen)];
+    let given = flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+    settings(&args.settings, given.collect())
+}

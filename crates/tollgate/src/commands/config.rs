@@ -1,0 +1,43 @@
+//! `tollgate config …`
+
+use serde::Serialize;
+use tollgate_settings::Shown;
+
+use crate::{
+    cli::ConfigCommand,
+    exit::{Exit, Failure},
+    output::Output,
+};
+
+#[derive(Serialize)]
+struct ShownSetting {
+    name: String,
+    value: String,
+    source: String,
+}
+
+pub(crate) fn run(command: &ConfigCommand, output: Output) -> Result<Exit, Failure> {
+    match command {
+        ConfigCommand::Check(args) => {
+            let settings = super::serve_settings(args)?;
+            crate::store::check(&settings)?;
+            output.note(&format!("the settings are good (mode {})", settings.mode.as_str()));
+        }
+        ConfigCommand::Show(args) => {
+            let shown: Vec<ShownSetting> = super::serve_settings(args)?.show().into_iter().map(ShownSetting::from).collect();
+            output.result(&shown, |shown| lines(shown))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn lines(shown: &[ShownSetting]) -> String {
+    let line = |ShownSetting { name, value, source }: &ShownSetting| format!("{name} = {value}  ({source})");
+    shown.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+impl From<Shown> for ShownSetting {
+    fn from(Shown { name, value, origin }: Shown) -> Self {
+        Self { name, value, source: origin }
+    }
+}

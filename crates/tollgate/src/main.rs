@@ -1,0 +1,45 @@
+//! The one binary: serves, and gives operators their commands.
+//!
+//! It reads what it is told, wires the crates together, and turns what comes of it into text and
+//! an exit status. Results go to standard output, everything else to standard error. A secret is
+//! shown once, when its key is made, and is never taken from the command line, where every user of
+//! the machine can read it.
+
+mod api_key_input;
+mod cli;
+mod commands;
+mod exit;
+mod output;
+mod serve;
+mod store;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{cli::Cli, exit::Exit, output::Output};
+
+fn main() -> ExitCode {
+    tollgate_telemetry::install_panic_hook();
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let Err(failure) = api_key_input::refuse_in_arguments(&arguments) {
+        return Output::default().failed(&failure).into();
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error).into(),
+    };
+    let output = Output::new(cli.global.output);
+    let exit = match commands::run(cli, output) {
+        Ok(exit) => exit,
+        Err(failure) => output.failed(&failure),
+    };
+    exit.into()
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

@@ -1,0 +1,86 @@
+//! The one place that writes to the terminal: results to standard output, the rest to standard
+//! error. What goes to standard error is scrubbed of anything that looks like a credential.
+//!
+//! It writes to the streams themselves, never by `print!`, which would end the process with a panic
+//! where a pipe is closed early (`tollgate keys list | head`).
+
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use serde::Serialize;
+use tollgate_telemetry::scrub;
+
+use crate::exit::{Exit, Failure};
+
+/// The form of results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs: one JSON document.
+    Json,
+}
+
+/// Writes what a command has to say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Output {
+    format: OutputFormat,
+}
+
+impl Output {
+    pub(crate) fn new(format: OutputFormat) -> Self {
+        Self { format }
+    }
+
+    /// A result: the JSON of `value`, or the text that `table` makes of it.
+    pub(crate) fn result<T: Serialize>(self, value: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+        match self.format {
+            OutputFormat::Table => self.text(&table(value)),
+            OutputFormat::Json => {
+                let json = serde_json::to_string_pretty(value);
+                self.text(&json.map_err(|error| Failure::other(format!("the result is no JSON: {error}"), "use --output table"))?)
+            }
+        }
+    }
+
+    /// A result that has one form only.
+    #[allow(clippy::unused_self, reason = "reads as what it is beside result()")]
+    pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        let written = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
+        match written {
+            // The reader has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(Failure::other(format!("cannot write the result: {error}"), "check where standard output leads")),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// A word to the person, which is no result.
+    #[allow(clippy::unused_self, reason = "reads as what it is beside result()")]
+    pub(crate) fn note(self, text: &str) {
+        // Where standard error is closed, nobody wants to hear it.
+        writeln!(io::stderr().lock(), "{}", scrub(text)).ok();
+    }
+
+    /// Why a command came to nothing.
+    pub(crate) fn failed(self, failure: &Failure) -> Exit {
+        self.note(&failure.to_string());
+        failure.exit
+    }
+}
+
+/// What the command line's parser has to say: help and version are results, the rest is not.
+pub(crate) fn usage(error: &clap::Error) -> Exit {
+    let output = Output::default();
+    if error.use_stderr() {
+        // Not in colours, for what was typed may hold a credential that has to be found in it.
+        output.note(error.render().to_string().trim_end());
+        return Exit::Usage;
+    }
+    match output.text(&error.render().to_string()) {
+        Ok(()) => Exit::Done,
+        Err(failure) => output.failed(&failure),
+    }
+}

@@ -1,0 +1,76 @@
+//! `tollgate serve`: puts a node together, serves, and leaves in order.
+
+mod first_key;
+mod listeners;
+mod node;
+mod signals;
+
+use tollgate_settings::{LogFormat, Mode, Settings};
+use tollgate_telemetry::LogError;
+
+use crate::{
+    cli::ServeArgs,
+    commands,
+    exit::{Exit, Failure},
+    output::Output,
+    store,
+};
+use listeners::Listeners;
+use node::Node;
+use signals::Signals;
+
+/// Serves until told to stop.
+pub(crate) fn run(args: &ServeArgs, output: Output) -> Result<Exit, Failure> {
+    let settings = commands::serve_settings(args)?;
+    let rules = store::rules(&settings)?;
+    start_logs(&settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::other(format!("the system gives no runtime: {error}"), "see the system's limits"))?;
+    let result = runtime.block_on(serve(&settings, rules, output));
+    // What still runs has no caller any more; a hash that is being computed need not be awaited.
+    runtime.shutdown_background();
+    result
+}
+
+fn start_logs(settings: &Settings) -> Result<(), Failure> {
+    let format = match settings.log.format {
+        LogFormat::Pretty => tollgate_telemetry::LogFormat::Pretty,
+        LogFormat::Json => tollgate_telemetry::LogFormat::Json,
+    };
+    tollgate_telemetry::init_logs(format, &settings.log.filter).map_err(|error| match error {
+        LogError::Filter(_) => Failure::new(Exit::Settings, format!("invalid settings: log.filter: {error}"), "mend the setting"),
+        LogError::Twice(_) => Failure::other(error.to_string(), "start the node as a process of its own"),
+    })
+}
+
+async fn serve(settings: &Settings, rules: store::Rules, output: Output) -> Result<Exit, Failure> {
+    let mut signals = Signals::listen()?;
+    warn(settings, &rules);
+    // Addresses first: a node that cannot be reached must not make a key.
+    let listeners = Listeners::bind(settings).await?;
+    let admin = first_key::make(settings, &rules).await?;
+    let (address, metrics_address) = listeners.addresses()?;
+    let mut node = Node::start(settings, rules, admin.keys, listeners)?;
+    tracing::info!(%address, %metrics_address, mode = settings.mode.as_str(), version = env!("CARGO_PKG_VERSION"), "listening");
+    if let Some(minted) = &admin.minted {
+        node.ready().await;
+        output.text(&first_key::welcome(address, &minted.api_key))?;
+    }
+    tokio::select! {
+        () = signals.next() => {}
+        () = node.broken() => return Err(Failure::other("a part of the node has ended by itself", "see its log; start it again")),
+    }
+    tracing::info!(drain_delay = %settings.shutdown.drain_delay, "stopping: not ready from now on");
+    tokio::select! {
+        () = node.stop(settings.shutdown.drain_delay.get()) => {}
+        () = signals.next() => return Err(Failure::other("told to stop twice: ended at once", "nothing is to be done")),
+    }
+    tracing::info!("stopped");
+    Ok(Exit::Done)
+}
+
+fn warn(settings: &Settings, rules: &store::Rules) {
+    if settings.mode == Mode::Cluster && rules.master_key.is_none() {
+        tracing::warn!("keys.master_key_file is not set: the signing keys lie in the store in the clear");
+    }
+}

@@ -1,0 +1,171 @@
+//! A node that runs: the gate, its loops and its listeners.
+
+use std::{sync::Arc, time::Duration};
+
+use http::HeaderName;
+use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
+use tollgate_gate::{
+    CacheOptions, DecisionSource, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, SystemClock, ports::BucketStore,
+};
+use tollgate_http::{HttpOptions, Phase, Served, metrics_surface, surface};
+use tollgate_settings::{Mode, Settings};
+use tollgate_telemetry::Recorder;
+
+use super::listeners::Listeners;
+use crate::{
+    exit::{Exit, Failure},
+    store::{Keys, Rules, memory_buckets, outage, redis_buckets},
+};
+
+/// How often samples are moved into their buckets and the pool is looked at.
+const UPKEEP_PAUSE: Duration = Duration::from_secs(5);
+/// How long the first start waits for the node to be ready before it greets all the same.
+const GREET_WITHIN: Duration = Duration::from_secs(5);
+/// How long a fence may take; a change that cannot be fenced stands all the same and says so.
+const FENCE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Look-ups in a key file at a time.
+const FILE_LOOKUPS_MAX: usize = 64;
+
+/// A node that runs; all of it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Node {
+    gate: Gate,
+    loops: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
+    requests: JoinHandle<Served>,
+    metrics: JoinHandle<Served>,
+    requests_phase: watch::Sender<Phase>,
+    metrics_phase: watch::Sender<Phase>,
+}
+
+impl Node {
+    /// Starts everything. Stores that cannot be reached are no failure: the node is not ready
+    /// until they can.
+    pub(super) fn start(settings: &Settings, rules: Rules, keys: Keys, listeners: Listeners) -> Result<Self, Failure> {
+        let recorder = Recorder::new().map_err(|error| Failure::other(error.to_string(), "this is a defect: please report it"))?;
+        let gate = gate(settings, rules, &keys, &recorder)?;
+        let http = http_options(settings)?;
+        let (requests_phase, requests_told) = watch::channel(Phase::Serve);
+        let (metrics_phase, metrics_told) = watch::channel(Phase::Serve);
+        let page = recorder.clone();
+        Ok(Self {
+            loops: tokio::spawn({
+                let gate = gate.clone();
+                async move { gate.run().await }
+            }),
+            upkeep: tokio::spawn(upkeep(recorder, keys)),
+            requests: tokio::spawn(listeners.requests.serve(surface(gate.clone(), http), requests_told)),
+            metrics: tokio::spawn(listeners.metrics.serve(metrics_surface(move || page.render()), metrics_told)),
+            gate,
+            requests_phase,
+            metrics_phase,
+        })
+    }
+
+    /// Waits until the node is ready, not for ever.
+    pub(super) async fn ready(&self) {
+        let until_ready = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(10));
+            while !self.gate.readiness().ready {
+                ticks.tick().await;
+            }
+        };
+        tokio::time::timeout(GREET_WITHIN, until_ready).await.ok();
+    }
+
+    /// Comes back only if a part has ended that never should.
+    pub(super) async fn broken(&mut self) {
+        tokio::select! {
+            _ = &mut self.loops => {}
+            _ = &mut self.upkeep => {}
+            _ = &mut self.requests => {}
+            _ = &mut self.metrics => {}
+        }
+    }
+
+    /// Not ready at once; serves on for `drain_delay`; ends what is in flight; ends. Metrics to
+    /// the last.
+    pub(super) async fn stop(&mut self, drain_delay: Duration) {
+        self.gate.start_draining();
+        self.requests_phase.send_replace(Phase::Drain);
+        tokio::time::sleep(drain_delay).await;
+        self.requests_phase.send_replace(Phase::Stop);
+        if let Ok(Served { connections_cut: cut @ 1.. }) = (&mut self.requests).await {
+            tracing::warn!(connections = cut, "connections were cut off: shutdown.grace was over");
+        }
+        // A scraper that holds its connection open holds nobody up.
+        self.metrics_phase.send_replace(Phase::Stop);
+        self.loops.abort();
+        self.upkeep.abort();
+    }
+}
+
+fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> Result<Gate, Failure> {
+    let Rules { config, params, master_key } = rules;
+    let (hashing, cache, log) = (&settings.argon2, &settings.cache, &settings.change_log);
+    let (source, lookups_max) = match settings.mode {
+        Mode::Embedded => (DecisionSource::Local, FILE_LOOKUPS_MAX),
+        Mode::Cluster => (DecisionSource::Redis, settings.postgres.lookups_in_flight as usize),
+    };
+    let options = GateOptions {
+        decision_timeout: settings.redis.decision_timeout.get(),
+        lookups_max,
+        outage: outage(settings),
+        cache: CacheOptions { age_max: cache.age_max.get(), count_max: cache.keys_max },
+        hashing: HashingOptions { params, threads: hashing.threads, queue_max: hashing.queue_max },
+        follow: FollowOptions { poll_interval: log.poll_interval.get(), page_size: log.page, fence_timeout: FENCE_TIMEOUT },
+        source,
+    };
+    let parts = GateParts {
+        keys: keys.port(),
+        buckets: buckets(settings, recorder)?,
+        fallback: Arc::new(memory_buckets(settings)),
+        master_key,
+        clock: Arc::new(SystemClock),
+        config,
+        metrics: recorder.metrics(),
+    };
+    Gate::new(parts, options).map_err(|error| Failure::other(error.to_string(), "the system gives no random bytes"))
+}
+
+fn buckets(settings: &Settings, recorder: &Recorder) -> Result<Arc<dyn BucketStore>, Failure> {
+    match settings.mode {
+        Mode::Embedded => Ok(Arc::new(memory_buckets(settings))),
+        Mode::Cluster => redis_buckets(settings, recorder.metrics()).map(|buckets| Arc::new(buckets) as Arc<dyn BucketStore>),
+    }
+}
+
+fn http_options(settings: &Settings) -> Result<HttpOptions, Failure> {
+    let header = |name: &Option<String>| name.as_deref().map(|name| name.parse::<HeaderName>()).transpose();
+    let invalid = |_| Failure::new(Exit::Settings, "invalid settings: forward_auth: no name of a header", "mend the setting");
+    Ok(HttpOptions {
+        body_bytes_max: settings.http.body_bytes_max.as_len(),
+        request_timeout: settings.http.request_timeout.get(),
+        ratelimit_headers: settings.ratelimit_headers,
+        trusted_proxies: settings.trusted_proxies.clone(),
+        cost_header: header(&settings.forward_auth.cost_header).map_err(invalid)?,
+        scope_header: header(&settings.forward_auth.scope_header).map_err(invalid)?,
+        node: node_name(settings),
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// The machine's name and the port: what tells nodes apart for people.
+fn node_name(settings: &Settings) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{}", if host.trim().is_empty() { "node" } else { host.trim() }, settings.listen.port())
+}
+
+async fn upkeep(recorder: Recorder, keys: Keys) {
+    let metrics = recorder.metrics();
+    let mut ticks = tokio::time::interval(UPKEEP_PAUSE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        recorder.upkeep();
+        if let Keys::Postgres(keys) = &keys {
+            let pool = keys.pool_status();
+            metrics.postgres_pool(pool.idle, pool.used);
+        }
+    }
+}
