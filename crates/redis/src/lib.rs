@@ -1,9 +1,26 @@
 //! Buckets and fences in Redis: the one authority that all nodes of a cluster ask.
 //!
 //! Decisions that arrive while a call is on its way form the next call; `lua/decide.lua` decides
-//! them all in one step. Nothing else of Tollgate may speak to Redis.
+//! them all in one step, by Redis' own clock. A charge whose answer was lost is never sent again.
+//! Nothing else of Tollgate may speak to Redis.
+//!
+//! [`RedisBuckets`] is the gate's bucket store. The other modules are its parts, public for tests
+//! and benches.
 
+mod buckets;
 pub mod codec;
+mod connection;
 pub mod convert;
+mod failure;
 pub mod names;
+mod options;
+mod queue;
 pub mod scripts;
+mod state;
+mod wire;
+mod worker;
+
+pub use buckets::{OptionsError, RedisBuckets};
+pub use options::{Options, RedisUrl};
+pub use state::StateMark;
+pub use wire::Wire;

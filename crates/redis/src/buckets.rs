@@ -1,0 +1,293 @@
+//! The store of buckets, as the gate sees it.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use fred::types::{FromValue, Value};
+use tokio::{
+    sync::oneshot,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tollgate_gate::ports::{BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome};
+use tollgate_telemetry::{Metrics, RedisErrorKind};
+
+use crate::{
+    codec::{ENTRIES_MAX, Request},
+    connection::{By, Connection},
+    failure::Failure,
+    names::{Names, NamesError},
+    options::Options,
+    queue::{Entry, Queue},
+    scripts::{self, Script},
+    state::{Marks, StateMark},
+    wire::Wire,
+    worker::{Desk, Worker},
+};
+
+/// How long one call of [`BucketStore::join`] or [`BucketStore::health`] may take.
+const UPKEEP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long one attempt at a fence may take, and the pause before the next.
+const FENCE_ATTEMPT: Duration = Duration::from_millis(500);
+const FENCE_PAUSE: Duration = Duration::from_millis(10);
+
+/// Buckets and fences in Redis. Everything it started ends with it.
+#[derive(Debug)]
+pub struct RedisBuckets {
+    desk: Arc<Desk>,
+    /// One on a single server, one per tag on a Cluster: a call must stay within a slot.
+    queues: Vec<Arc<Queue>>,
+    connections: Vec<Arc<Connection>>,
+    made: Arc<AtomicU64>,
+    fence: Script,
+    join: Script,
+    fence_ttl: Duration,
+    joined: Mutex<Joined>,
+    _tasks: JoinSet<()>,
+}
+
+/// What came of the last attempt to join.
+#[derive(Debug, Default)]
+struct Joined {
+    log: Option<LogId>,
+    unusable: Option<Arc<str>>,
+}
+
+/// Settings that cannot be used. Redis itself may be away: that is no error.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OptionsError {
+    /// The URL is none that the client knows. It may hold a password, so it is not shown.
+    #[error("redis.url cannot be used: {0}")]
+    Url(&'static str),
+    /// The prefix or the number of tags.
+    #[error(transparent)]
+    Names(#[from] NamesError),
+}
+
+impl RedisBuckets {
+    /// Starts to connect, in the background: neither waits for Redis nor fails without it.
+    ///
+    /// Must be called within a Tokio runtime.
+    pub fn connect(options: &Options, metrics: Metrics) -> Result<Self, OptionsError> {
+        let names = Names::new(&options.prefix, options.tags)?;
+        let made = Arc::new(AtomicU64::new(0));
+        let connection = || Connection::new(options, Arc::clone(&made)).map(Arc::new);
+        let connections: Result<Vec<_>, _> = (0..options.pool_size.max(1)).map(|_| connection()).collect();
+        let connections = connections.map_err(|_| OptionsError::Url("it must be like redis://user:password@host:6379/0"))?;
+        let is_clustered = connections.iter().any(|connection| connection.is_clustered());
+        let queue = |_| Arc::new(Queue::new(options.queue_max.max(1)));
+        let queues: Vec<_> = (0..if is_clustered { options.tags } else { 1 }).map(queue).collect();
+        let marks = Marks::none(options.tags);
+        let desk = Arc::new(Desk { names, marks, decide: Script::new(scripts::DECIDE), metrics });
+        let mut tasks = JoinSet::new();
+        for connection in &connections {
+            tasks.spawn(Arc::clone(connection).keep());
+        }
+        for worker in workers(options, &desk, &queues, &connections) {
+            tasks.spawn(worker.work());
+        }
+        let (fence, join) = (Script::new(scripts::FENCE), Script::new(scripts::JOIN));
+        let joined = Mutex::default();
+        Ok(Self { desk, queues, connections, made, fence, join, fence_ttl: options.fence_ttl, joined, _tasks: tasks })
+    }
+
+    fn queue(&self, tag: u8) -> Option<&Arc<Queue>> {
+        self.queues.get(usize::from(tag)).or(self.queues.first())
+    }
+
+    /// Runs a script that is safe to repeat.
+    async fn run(&self, script: &Script, keys: Vec<Bytes>, args: Vec<Value>, timeout: Duration) -> Result<Bytes, Failure> {
+        let Some(connection) = self.connections.first() else { return Err(Failure::other("no connection")) };
+        let result = connection.run(script, By::Sha, keys.clone(), args.clone(), timeout).await;
+        let failure = match result {
+            Err(failure) if failure.is_unsent => failure,
+            result => return result,
+        };
+        if failure.kind == RedisErrorKind::Redirected {
+            connection.refresh_map().await;
+        }
+        connection.run(script, By::Text, keys, args, timeout).await
+    }
+
+    /// The state id of a tag, made where there is none.
+    async fn take_up(&self, tag: u8, log: &LogId, timeout: Duration) -> Result<Bytes, BucketError> {
+        let names = &self.desk.names;
+        let proposed = StateMark { state_id: random_id()?, log_id: log.0.as_ref().to_owned(), tags: names.tags() };
+        let stored = self.run(&self.join, vec![names.state_id(tag)], vec![Wire(proposed.clone()).into()], timeout).await;
+        let stored = stored.map_err(|failure| self.not_joined(failure))?;
+        let mark = Wire::<StateMark>::from_value(Value::Bytes(stored.clone())).map_err(|_| self.foreign())?.0;
+        if mark.tags != proposed.tags {
+            let text = format!(
+                "this redis was set up with redis.tags = {} under the prefix \"{}\", but the setting is {}: set it to {0}, or use another redis.prefix",
+                mark.tags,
+                names.prefix(),
+                proposed.tags
+            );
+            return Err(BucketError::Unusable(text.into()));
+        }
+        if mark.log_id != proposed.log_id {
+            let text = format!(
+                "the buckets under the prefix \"{}\" of this redis belong to another change log, that is to another postgres: use another redis.prefix, or delete them if that postgres is gone",
+                names.prefix()
+            );
+            return Err(BucketError::Unusable(text.into()));
+        }
+        Ok(stored)
+    }
+
+    fn not_joined(&self, failure: Failure) -> BucketError {
+        if failure.is_wrong_type() { self.foreign() } else { failure.into() }
+    }
+
+    fn foreign(&self) -> BucketError {
+        let text = format!(
+            "the state id under the prefix \"{}\" of this redis is none of Tollgate's: use another redis.prefix",
+            self.desk.names.prefix()
+        );
+        BucketError::Unusable(text.into())
+    }
+
+    async fn join_all(&self, log: &LogId) -> Result<(), BucketError> {
+        let mut marks = Vec::new();
+        for tag in 0..self.desk.names.tags() {
+            marks.push(self.take_up(tag, log, UPKEEP_TIMEOUT).await?);
+        }
+        self.desk.marks.join(marks);
+        Ok(())
+    }
+
+    /// One attempt. Where the state is lost the fence is raised in the new one, but decisions stay
+    /// `Lost` until the gate has joined: what it holds is older than the loss.
+    async fn try_fence(&self, fence: &Fence, timeout: Duration) -> Result<(), BucketError> {
+        let tag = self.desk.names.tag_of(&fence.placed_by);
+        let log = self.joined().log.clone();
+        let (mark, is_joined) = match (self.desk.marks.of(tag), log) {
+            (Some(mark), _) => (mark, true),
+            (None, Some(log)) => (self.take_up(tag, &log, timeout).await?, false),
+            (None, None) => return Err(BucketError::Unreachable("the buckets have not been joined yet".into())),
+        };
+        let keys = vec![self.desk.names.state_id(tag), self.desk.names.record(tag, fence.kind, &fence.id)];
+        let ttl_ms = u64::try_from(self.fence_ttl.as_millis()).unwrap_or(u64::MAX);
+        let numbers = [fence.generation, u64::from(fence.revoked), u64::from(fence.reset), ttl_ms];
+        let args = std::iter::once(mark.clone()).chain(numbers.map(|number| number.to_string().into())).map(Value::Bytes).collect();
+        let told = self.run(&self.fence, keys, args, timeout).await?;
+        if told == "A" {
+            return Ok(());
+        }
+        if is_joined && self.desk.marks.forget(tag, &mark) {
+            self.desk.metrics.redis_state_lost();
+        }
+        Err(BucketError::Unreachable("redis has lost its state".into()))
+    }
+
+    fn joined(&self) -> std::sync::MutexGuard<'_, Joined> {
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BucketStore for RedisBuckets {
+    fn decide(&self, decision: Decision, deadline: Instant) -> PendingOutcome {
+        let bursts = decision.subjects.iter().filter_map(|subject| subject.limits.burst_min());
+        if bursts.min().is_some_and(|burst| burst < decision.cost.tokens()) {
+            // No bucket can say anything to that; the gate refuses it before.
+            return Ok(Outcome::Broken).into();
+        }
+        let request = Request::new(decision, &self.desk.names);
+        if !self.desk.marks.is_joined(request.tag) {
+            return Ok(Outcome::Lost).into();
+        }
+        let (asker, told) = oneshot::channel();
+        let Some(queue) = self.queue(request.tag) else { return Err(BucketError::QueueFull).into() };
+        match queue.push(Entry::new(request, deadline, asker)) {
+            Ok(()) => PendingOutcome::Waiting(told),
+            Err(_) => {
+                self.desk.metrics.redis_error(RedisErrorKind::QueueFull);
+                Err(BucketError::QueueFull).into()
+            }
+        }
+    }
+
+    fn raise_fence(&self, fence: Fence, deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>> {
+        Box::pin(async move {
+            loop {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(BucketError::Deadline);
+                }
+                let error = match self.try_fence(&fence, left.min(FENCE_ATTEMPT)).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error,
+                };
+                if matches!(error, BucketError::Unusable(_)) || Instant::now() + FENCE_PAUSE >= deadline {
+                    return Err(error);
+                }
+                sleep(FENCE_PAUSE).await;
+            }
+        })
+    }
+
+    fn join(&self, log: LogId) -> BoxFuture<'_, Result<(), BucketError>> {
+        Box::pin(async move {
+            let result = self.join_all(&log).await;
+            let mut joined = self.joined();
+            joined.unusable = match &result {
+                Err(BucketError::Unusable(why)) => Some(Arc::clone(why)),
+                _ => None,
+            };
+            if result.is_ok() {
+                joined.log = Some(log);
+            }
+            result
+        })
+    }
+
+    fn connection_count(&self) -> u64 {
+        self.made.load(Ordering::Acquire)
+    }
+
+    fn health(&self) -> BoxFuture<'_, BucketsHealth> {
+        Box::pin(async move {
+            if let Some(why) = &self.joined().unusable {
+                return BucketsHealth::Down(why.to_string());
+            }
+            let Some(connection) = self.connections.first() else { return BucketsHealth::Down("no connection".into()) };
+            match connection.probe(self.desk.names.state_id(0), UPKEEP_TIMEOUT).await {
+                Ok(()) => BucketsHealth::Ok,
+                Err(failure) => {
+                    let why = connection.trouble().map_or_else(|| failure.into_error().to_string(), |why| why.to_string());
+                    BucketsHealth::Down(why)
+                }
+            }
+        })
+    }
+}
+
+fn workers<'a>(
+    options: &'a Options,
+    desk: &'a Arc<Desk>,
+    queues: &'a [Arc<Queue>],
+    connections: &'a [Arc<Connection>],
+) -> impl Iterator<Item = Worker> + 'a {
+    let batch_max = options.batch_max.clamp(1, ENTRIES_MAX);
+    let places = queues.iter().zip(0..=u8::MAX).flat_map(|place| (0..options.calls_in_flight.max(1)).map(move |_| place));
+    places.zip(connections.iter().cycle()).map(move |((queue, tag), connection)| Worker {
+        desk: Arc::clone(desk),
+        queue: Arc::clone(queue),
+        connection: Arc::clone(connection),
+        batch_max,
+        tag,
+    })
+}
+
+/// 128 random bits in hex.
+fn random_id() -> Result<String, BucketError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| BucketError::Unreachable("the system gives no random bits".into()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

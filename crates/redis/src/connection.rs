@@ -1,0 +1,199 @@
+//! Connections that come back by themselves.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use fred::{
+    clients::{Client, WithOptions},
+    error::Error,
+    interfaces::{ClientLike, ClusterInterface, EventInterface, KeysInterface, LuaInterface},
+    types::{
+        Builder, Key, Value,
+        config::{self, Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig},
+    },
+};
+use tokio::{sync::broadcast::error::RecvError, task::JoinSet};
+
+use crate::{failure::Failure, options::Options, scripts::Script};
+
+/// Attempts to reconnect come ever later, up to a quarter of a second: a server that is back is
+/// used again within that.
+const RECONNECT_DELAY_MS: u32 = 10;
+const RECONNECT_DELAY_MAX_MS: u32 = 250;
+/// A connection that owes an answer for so long is given up and made anew.
+const UNRESPONSIVE: Duration = Duration::from_secs(1);
+/// How long a client whose task has ended is left alone.
+const REBUILD_DELAY: Duration = Duration::from_millis(250);
+
+/// One connection (one to each master of a Cluster) and the task that keeps it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    client: RwLock<Client>,
+    config: Config,
+    connect_timeout: Duration,
+    made: Arc<AtomicU64>,
+    trouble: Mutex<Option<Arc<str>>>,
+}
+
+/// How a script is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Sha,
+    Text,
+}
+
+impl Connection {
+    /// Reads the URL. Connects once [`Connection::keep`] runs. `made` counts connections.
+    pub(crate) fn new(options: &Options, made: Arc<AtomicU64>) -> Result<Self, Error> {
+        let mut config = Config::from_url(options.url.expose())?;
+        config.fail_fast = false;
+        let client = build(&config, options.connect_timeout)?;
+        let (client, trouble) = (RwLock::new(client), Mutex::new(None));
+        Ok(Self { client, config, connect_timeout: options.connect_timeout, made, trouble })
+    }
+
+    pub(crate) fn is_clustered(&self) -> bool {
+        self.config.server.is_clustered()
+    }
+
+    /// Keeps a client connected, for ever. fred itself reconnects; but its task can end (with
+    /// fred 10.1 some errors while a Cluster's map is read anew do that), and then a new client
+    /// takes the place of the old one.
+    pub(crate) async fn keep(self: Arc<Self>) {
+        loop {
+            let client = self.client();
+            let mut tasks = JoinSet::new();
+            let (reconnects, errors) = (client.reconnect_rx(), client.error_rx());
+            tasks.spawn(Arc::clone(&self).count(reconnects));
+            tasks.spawn(Arc::clone(&self).note(errors));
+            let task = AbortOnDrop(client.connect());
+            self.until_ended(task).await;
+            tokio::time::sleep(REBUILD_DELAY).await;
+            match build(&self.config, self.connect_timeout) {
+                Ok(client) => *self.client.write().unwrap_or_else(PoisonError::into_inner) = client,
+                Err(error) => self.set_trouble(Some(&error.to_string())),
+            }
+        }
+    }
+
+    async fn until_ended(&self, mut task: AbortOnDrop) {
+        let why = match (&mut task.0).await {
+            Ok(Ok(())) => "the connection task has ended".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(%why, "the redis client has stopped and is made anew");
+        self.set_trouble(Some(&why));
+    }
+
+    async fn count(self: Arc<Self>, mut reconnects: tokio::sync::broadcast::Receiver<config::Server>) {
+        loop {
+            match reconnects.recv().await {
+                Ok(server) => tracing::info!(%server, "connected to redis"),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+            self.set_trouble(None);
+            self.made.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    async fn note(self: Arc<Self>, mut errors: tokio::sync::broadcast::Receiver<(Error, Option<config::Server>)>) {
+        loop {
+            match errors.recv().await {
+                Ok((error, _)) => self.set_trouble(Some(&error.to_string())),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// The last error, if nothing was better since.
+    pub(crate) fn trouble(&self) -> Option<Arc<str>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_trouble(&self, text: Option<&str>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = text.map(Into::into);
+    }
+
+    fn client(&self) -> Client {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// For one command that is sent at most once, not at all while disconnected, and not any more
+    /// once `timeout` has passed.
+    fn once(&self, timeout: Duration) -> WithOptions<Client> {
+        // fred takes a time-out of zero for none.
+        let timeout = Some(timeout.max(Duration::from_micros(1)));
+        let options = config::Options { max_attempts: Some(1), max_redirections: Some(0), timeout, fail_fast: true, ..Default::default() };
+        self.client().with_options(&options)
+    }
+
+    /// Runs a script.
+    pub(crate) async fn run(
+        &self,
+        script: &Script,
+        by: By,
+        keys: Vec<Bytes>,
+        args: Vec<Value>,
+        timeout: Duration,
+    ) -> Result<Bytes, Failure> {
+        let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
+        let client = self.once(timeout);
+        let told = match by {
+            By::Sha => client.evalsha(script.sha1.as_str(), keys, args).await,
+            By::Text => client.eval(script.text, keys, args).await,
+        };
+        told.map_err(Failure::from)
+    }
+
+    /// Reads a key, to see whether the server answers.
+    pub(crate) async fn probe(&self, key: Bytes, timeout: Duration) -> Result<(), Failure> {
+        let value: Result<Value, Error> = self.once(timeout).get(Key::from(key)).await;
+        value.map(|_| ()).map_err(Failure::from)
+    }
+
+    /// Reads the map of the Cluster anew.
+    pub(crate) async fn refresh_map(&self) {
+        let read = tokio::time::timeout(self.connect_timeout, async { self.client().sync_cluster().await }).await;
+        if !matches!(read, Ok(Ok(()))) {
+            tracing::warn!("the map of the redis cluster cannot be read");
+        }
+    }
+}
+
+/// fred's task must not outlive its keeper.
+struct AbortOnDrop(fred::types::ConnectHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn build(config: &Config, connect_timeout: Duration) -> Result<Client, Error> {
+    let tcp = TcpConfig { nodelay: Some(true), ..Default::default() };
+    let mut policy = ReconnectPolicy::new_linear(0, RECONNECT_DELAY_MAX_MS, RECONNECT_DELAY_MS);
+    policy.set_jitter(RECONNECT_DELAY_MS);
+    Builder::from_config(config.clone())
+        .with_connection_config(|connection| {
+            connection.connection_timeout = connect_timeout;
+            connection.internal_command_timeout = connect_timeout;
+            connection.max_command_attempts = 1;
+            // fred 10.1 re-sends to the wrong node on ASK until its task ends; a refusal is definite.
+            connection.max_redirections = 0;
+            connection.unresponsive = UnresponsiveConfig { max_timeout: Some(UNRESPONSIVE), interval: UNRESPONSIVE / 4 };
+            // A primary that became a replica under the connection. The others are told per call.
+            connection.reconnect_errors = vec![config::ReconnectError::ReadOnly];
+            connection.tcp = tcp;
+        })
+        .set_policy(policy)
+        .build()
+}

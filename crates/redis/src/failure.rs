@@ -1,0 +1,91 @@
+//! Why a call failed, and whether it may have been carried out.
+
+use std::sync::Arc;
+
+use fred::error::{Error, ErrorKind};
+use tollgate_gate::ports::BucketError;
+use tollgate_telemetry::RedisErrorKind;
+
+/// A call that failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) kind: RedisErrorKind,
+    /// The server has not run the script, and another attempt may help: it may be sent again.
+    pub(crate) is_unsent: bool,
+    text: Arc<str>,
+}
+
+impl Failure {
+    pub(crate) fn other(text: &str) -> Self {
+        Self { kind: RedisErrorKind::Other, is_unsent: false, text: text.into() }
+    }
+
+    /// Whether a key holds another type than the script takes it for.
+    pub(crate) fn is_wrong_type(&self) -> bool {
+        self.text.contains("WRONGTYPE")
+    }
+
+    pub(crate) fn into_error(self) -> BucketError {
+        match self.kind {
+            RedisErrorKind::TimedOut => BucketError::Deadline,
+            _ => BucketError::Unreachable(self.text),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    /// Only answers that belong to one command alone say that it was not carried out. `CLUSTERDOWN`
+    /// and `READONLY` make fred end the connection with that error for *every* call on its way,
+    /// carried out or not, so they prove nothing.
+    fn from(error: Error) -> Self {
+        let details = error.details();
+        let says = |word: &str| details.starts_with(word);
+        let (kind, is_unsent) = if says("NOSCRIPT") {
+            (RedisErrorKind::NoScript, true)
+        } else if says("TRYAGAIN") || says("ASK ") || says("MOVED ") || details == "Too many redirections." {
+            (RedisErrorKind::Redirected, true)
+        } else if says("LOADING") || says("MASTERDOWN") {
+            (RedisErrorKind::Loading, true)
+        } else if says("CLUSTERDOWN") || *error.kind() == ErrorKind::Cluster {
+            (RedisErrorKind::Redirected, false)
+        } else if says("OOM") {
+            (RedisErrorKind::OutOfMemory, false)
+        } else if says("NOPERM") || says("NOAUTH") || *error.kind() == ErrorKind::Auth {
+            (RedisErrorKind::Refused, false)
+        } else {
+            match error.kind() {
+                ErrorKind::Timeout => (RedisErrorKind::TimedOut, false),
+                ErrorKind::IO | ErrorKind::Canceled | ErrorKind::Routing | ErrorKind::Tls => (RedisErrorKind::Disconnected, false),
+                _ => (RedisErrorKind::Other, false),
+            }
+        };
+        Self { kind, is_unsent, text: error.to_string().into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_server_answers_to_one_call_may_be_sent_again() {
+        let unsent = |kind, text: &'static str| Failure::from(Error::new(kind, text)).is_unsent;
+        for text in
+            ["NOSCRIPT No matching script.", "TRYAGAIN Multiple keys", "LOADING Redis is loading", "MASTERDOWN Link with MASTER is down"]
+        {
+            assert!(unsent(ErrorKind::Unknown, text), "{text}");
+        }
+        assert!(unsent(ErrorKind::Routing, "Too many redirections."));
+        for (kind, text) in [
+            (ErrorKind::IO, "Connection closed."),
+            (ErrorKind::Canceled, "Canceled."),
+            (ErrorKind::Timeout, "Request timed out."),
+            (ErrorKind::Cluster, "CLUSTERDOWN Hash slot not served"),
+            (ErrorKind::Unknown, "READONLY You can't write against a read only replica."),
+            (ErrorKind::Unknown, "OOM command not allowed when used memory > 'maxmemory'."),
+            (ErrorKind::Unknown, "ERR unknown"),
+        ] {
+            assert!(!unsent(kind, text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Decisions that wait for the next call.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+use tollgate_gate::ports::{BucketError, Outcome};
+
+use crate::codec::Request;
+
+/// One decision and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) request: Request,
+    pub(crate) deadline: Instant,
+    /// How often its records were handed back to be converted.
+    pub(crate) conversions: u8,
+    asker: Option<oneshot::Sender<Result<Outcome, BucketError>>>,
+}
+
+impl Entry {
+    pub(crate) fn new(request: Request, deadline: Instant, asker: oneshot::Sender<Result<Outcome, BucketError>>) -> Self {
+        Self { request, deadline, conversions: 0, asker: Some(asker) }
+    }
+
+    /// Tells the asker, once.
+    pub(crate) fn tell(&mut self, result: Result<Outcome, BucketError>) {
+        // An asker that has gone away needs no answer.
+        drop(self.asker.take().map(|asker| asker.send(result)));
+    }
+
+    /// Tells the asker that time is up, if it is. True if nobody waits any more.
+    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+        if self.deadline <= now {
+            self.tell(Err(BucketError::Deadline));
+        }
+        self.is_settled()
+    }
+
+    /// Whether nobody waits any more: told, or gone away.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.asker.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+}
+
+/// A bounded queue, first in, first out. Nobody ever waits to put something in.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    entries: Mutex<VecDeque<Entry>>,
+    more: Notify,
+    entries_max: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(entries_max: usize) -> Self {
+        Self { entries: Mutex::default(), more: Notify::new(), entries_max }
+    }
+
+    /// Puts an entry last; gives it back where the queue is full.
+    pub(crate) fn push(&self, entry: Entry) -> Result<(), Entry> {
+        let mut entries = self.lock();
+        if entries.len() >= self.entries_max {
+            return Err(entry);
+        }
+        entries.push_back(entry);
+        drop(entries);
+        self.more.notify_one();
+        Ok(())
+    }
+
+    /// Puts entries that were taken before back to the front, in their order, beyond the bound if
+    /// need be.
+    pub(crate) fn put_back(&self, again: Vec<Entry>) {
+        if !again.is_empty() {
+            let mut entries = self.lock();
+            again.into_iter().rev().for_each(|entry| entries.push_front(entry));
+            drop(entries);
+            self.more.notify_one();
+        }
+    }
+
+    /// Waits for entries and takes up to `count_max` for which there still is time.
+    pub(crate) async fn take(&self, count_max: usize, taken: &mut Vec<Entry>) {
+        loop {
+            if self.take_ready(count_max, taken) {
+                self.more.notify_one();
+            }
+            if !taken.is_empty() {
+                return;
+            }
+            self.more.notified().await;
+        }
+    }
+
+    /// True if entries are left over.
+    fn take_ready(&self, count_max: usize, taken: &mut Vec<Entry>) -> bool {
+        let now = Instant::now();
+        let mut entries = self.lock();
+        while taken.len() < count_max
+            && let Some(mut entry) = entries.pop_front()
+        {
+            if !entry.expire(now) {
+                taken.push(entry);
+            }
+        }
+        !entries.is_empty()
+    }
+
+    /// Answers those whose time is up, for while no call can be made.
+    pub(crate) fn expire(&self, now: Instant) {
+        self.lock().retain_mut(|entry| !entry.expire(now));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
