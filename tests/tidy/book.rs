@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use super::tree::{Source, none, sources};
 
 const PAGES: &str = "docs/src/";
+/// What begins a path from the root.
+const OURS: [&str; 6] = ["crates/", "lua/", "migrations/", "deploy/", "tests/", "docs/"];
 const HEADINGS: [&str; 6] = ["Status", "Date", "Context", "Decision", "Consequences", "Verification"];
 
 fn dead_links(sources: &[Source]) -> Vec<String> {
@@ -53,6 +55,23 @@ fn links(text: &str) -> Vec<&str> {
     prose.flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next()).collect()
 }
 
+/// Paths in back quotes, such as "`crates/http/src/routes.rs`", that lead nowhere.
+fn dead_paths(sources: &[Source]) -> Vec<String> {
+    let pages = sources.iter().filter(|source| source.extension() == "md" && source.path != "CHANGELOG.md");
+    let named = pages.flat_map(|page| quoted(&page.text).map(move |path| (page, path)));
+    let dead = named.filter(|(_, path)| !exists(sources, path.trim_end_matches('/')));
+    dead.map(|(page, path)| format!("{}: there is no {path}", page.path)).collect()
+}
+
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split('`').skip(1).step_by(2);
+    words.filter(|word| OURS.iter().any(|folder| word.starts_with(folder)) && !word.contains([' ', '*', '…', '<', '{', '\n']))
+}
+
+fn exists(sources: &[Source], path: &str) -> bool {
+    sources.iter().any(|source| source.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
 /// Pages of the book that its summary does not lead to.
 fn unlisted(sources: &[Source]) -> Vec<String> {
     let summary = format!("{PAGES}SUMMARY.md");
@@ -87,6 +106,11 @@ fn no_link_is_dead() {
 }
 
 #[test]
+fn no_path_is_dead() {
+    none(&dead_paths(&sources()));
+}
+
+#[test]
 fn every_page_is_in_the_summary() {
     none(&unlisted(&sources()));
 }
@@ -105,6 +129,8 @@ fn seeded_faults_are_found() {
     assert_eq!(dead_links(&[page("docs/src/a.md", "[x](gone.md)")]).len(), 1);
     let good = "[x](there.md#part) [y](https://example.org) [z](#here) [r](../../README.md)\n```\n[c](code)\n```\n";
     assert_eq!(dead_links(&[page("docs/src/a.md", good), there.clone(), page("README.md", "")]), Vec::<String>::new());
+    let named = [page("README.md", "`lua/a.lua` `lua/` `lua/gone.lua` `lua/*.lua` `lu/b`"), page("lua/a.lua", "")];
+    assert_eq!(dead_paths(&named), ["README.md: there is no lua/gone.lua"]);
     assert_eq!(unlisted(&[page("docs/src/SUMMARY.md", "[a](a.md)"), there]).len(), 1);
     assert_eq!(unlisted(&[]).len(), 1);
     assert_eq!(incomplete(&[page("docs/src/adr/0001-x.md", "## Status\n## Context\n")]).len(), 4);
