@@ -45,6 +45,12 @@ impl Options {
         }
     }
 
+    /// The longest a call can take where the server keeps to its time-outs: a connection, the locks
+    /// of a key and of the log's head, and a statement.
+    pub(crate) fn call_timeout(&self) -> Duration {
+        self.acquire_timeout + 2 * self.lock_timeout + self.statement_timeout
+    }
+
     /// What a connection of the pool is opened with.
     pub(crate) fn session(&self) -> Result<PgConnectOptions, PostgresError> {
         let millis = |timeout: Duration| format!("{}ms", timeout.as_millis().max(1));

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -25,7 +26,9 @@ pub struct PostgresKeys {
     pool_size: u32,
     /// Look-ups at a time: the rest of the pool is for changes, health and the change log.
     lookups: Semaphore,
-    acquire_timeout: std::time::Duration,
+    acquire_timeout: Duration,
+    /// The end of a call whose server does not even say that its own time-outs have passed.
+    call_timeout: Duration,
     /// Whether the schema was found to be ours since a statement last missed something in it.
     schema_known: AtomicBool,
 }
@@ -54,6 +57,7 @@ impl PostgresKeys {
             pool_size,
             lookups: Semaphore::new(lookups),
             acquire_timeout: options.acquire_timeout,
+            call_timeout: options.call_timeout(),
             schema_known: AtomicBool::new(false),
         })
     }
@@ -95,7 +99,10 @@ impl PostgresKeys {
         keys::find(self.ready().await?, key_id).await
     }
 
-    fn told<T>(&self, result: Result<T, PostgresError>) -> Result<T, KeyStoreError> {
+    /// Bounds a call, and turns its error into what the gate is told.
+    async fn call<T>(&self, work: impl Future<Output = Result<T, PostgresError>>) -> Result<T, KeyStoreError> {
+        let overdue = |_| PostgresError::Unreachable("no answer in time".into());
+        let result = tokio::time::timeout(self.call_timeout, work).await.map_err(overdue).flatten();
         if let Err(PostgresError::Schema(_)) = &result {
             self.schema_known.store(false, Ordering::Relaxed);
         }
@@ -111,11 +118,11 @@ impl fmt::Debug for PostgresKeys {
 
 impl KeyStore for PostgresKeys {
     fn find(&self, key_id: KeyId) -> BoxFuture<'_, Result<Option<FoundKey>, KeyStoreError>> {
-        Box::pin(async move { self.told(self.find_within_share(&key_id).await) })
+        Box::pin(async move { self.call(self.find_within_share(&key_id)).await })
     }
 
     fn list(&self, query: KeyListQuery) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>> {
-        Box::pin(async move { self.told(async { keys::list(self.ready().await?, &query).await }.await) })
+        Box::pin(async move { self.call(async { keys::list(self.ready().await?, &query).await }).await })
     }
 
     fn create(
@@ -124,7 +131,7 @@ impl KeyStore for PostgresKeys {
         guard: CreateGuard,
         context: ChangeContext,
     ) -> BoxFuture<'_, Result<Option<KeyRecord>, KeyStoreError>> {
-        Box::pin(async move { self.told(async { keys::create(self.ready().await?, draft, guard, &context).await }.await) })
+        Box::pin(async move { self.call(async { keys::create(self.ready().await?, draft, guard, &context).await }).await })
     }
 
     fn change(
@@ -136,35 +143,35 @@ impl KeyStore for PostgresKeys {
         context: ChangeContext,
     ) -> BoxFuture<'_, Result<Changed, KeyStoreError>> {
         Box::pin(async move {
-            self.told(async { keys::change(self.ready().await?, &key_id, tenant.as_ref(), (kind, edit), &context).await }.await)
+            self.call(async { keys::change(self.ready().await?, &key_id, tenant.as_ref(), (kind, edit), &context).await }).await
         })
     }
 
     fn owner(&self, owner: OwnerName) -> BoxFuture<'_, Result<Option<OwnerRecord>, KeyStoreError>> {
-        Box::pin(async move { self.told(async { owners::find(self.ready().await?, owner).await }.await) })
+        Box::pin(async move { self.call(async { owners::find(self.ready().await?, owner).await }).await })
     }
 
     fn put_owner(&self, owner: OwnerName, limits: RateLimits, context: ChangeContext) -> BoxFuture<'_, Result<OwnerRecord, KeyStoreError>> {
-        Box::pin(async move { self.told(async { owners::put(self.ready().await?, owner, limits, &context).await }.await) })
+        Box::pin(async move { self.call(async { owners::put(self.ready().await?, owner, limits, &context).await }).await })
     }
 
     fn signing_keys(&self) -> BoxFuture<'_, Result<Vec<StoredSigningKey>, KeyStoreError>> {
-        Box::pin(async move { self.told(async { signing::all(self.ready().await?).await }.await) })
+        Box::pin(async move { self.call(async { signing::all(self.ready().await?).await }).await })
     }
 
     fn add_signing_key(&self, key: StoredSigningKey, only_first: bool) -> BoxFuture<'_, Result<(), KeyStoreError>> {
-        Box::pin(async move { self.told(async { signing::add(self.ready().await?, &key, only_first).await }.await) })
+        Box::pin(async move { self.call(async { signing::add(self.ready().await?, &key, only_first).await }).await })
     }
 
     fn retire_signing_key(&self, ring: char, now_ms: u64) -> BoxFuture<'_, Result<(), KeyStoreError>> {
-        Box::pin(async move { self.told(async { signing::retire(self.ready().await?, ring, now_ms).await }.await) })
+        Box::pin(async move { self.call(async { signing::retire(self.ready().await?, ring, now_ms).await }).await })
     }
 
     fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {
-        Box::pin(async move { self.told(async { log::head(self.ready().await?).await }.await) })
+        Box::pin(async move { self.call(async { log::head(self.ready().await?).await }).await })
     }
 
     fn changes(&self, after: u64, count_max: u32) -> BoxFuture<'_, Result<Vec<Change>, KeyStoreError>> {
-        Box::pin(async move { self.told(async { log::changes(self.ready().await?, after, count_max).await }.await) })
+        Box::pin(async move { self.call(async { log::changes(self.ready().await?, after, count_max).await }).await })
     }
 }

@@ -1,0 +1,192 @@
+//! The change log: no hole, no late row, no reader held up.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use sqlx::{Connection, PgConnection};
+use tollgate_gate::ports::{Change, ChangeKind, CreateGuard, KeyStore};
+use tollgate_limits::RateLimits;
+use tollgate_postgres::PostgresKeys;
+
+use crate::support::{change, context, create, draft, fixture, limits, owner, position, rename, revoke};
+
+const FAR: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn each_change_is_one_row_in_both_logs() {
+    let fixture = fixture().await;
+    let key = create(&fixture.store, draft(Some("acme"))).await;
+    change(&fixture.store, &key.key_id, ChangeKind::Updated, rename("b")).await.expect("changed");
+    change(&fixture.store, &key.key_id, ChangeKind::Rotated, rename("c")).await.expect("changed");
+    change(&fixture.store, &key.key_id, ChangeKind::Revoked, revoke("done")).await.expect("changed");
+    fixture.store.put_owner(owner("acme"), RateLimits::unlimited(), context()).await.expect("put");
+    let changes = fixture.store.changes(0, 100).await.expect("changes");
+    let kinds: Vec<_> = changes.iter().map(|row| (row.position, row.kind, row.key_id.clone())).collect();
+    let id = || Some(key.key_id.clone());
+    assert_eq!(
+        kinds,
+        [
+            (1, ChangeKind::Created, id()),
+            (2, ChangeKind::Updated, id()),
+            (3, ChangeKind::Rotated, id()),
+            (4, ChangeKind::Revoked, id()),
+            (5, ChangeKind::OwnerUpdated, None)
+        ]
+    );
+    assert!(changes.iter().all(|row| row.owner == Some(owner("acme"))));
+    assert!(changes.is_sorted_by(|a, b| a.at_ms < b.at_ms));
+    let mut witness = fixture.database.connection().await.expect("a connection");
+    let sql = "select count(*) from audit join change_log using (position, at_ms, request_id) where audit.actor = 'tk_tester'";
+    let audited: i64 = sqlx::query_scalar(sql).fetch_one(&mut witness).await.expect("a count");
+    assert_eq!(audited, 5);
+}
+
+#[tokio::test]
+async fn changes_are_read_on_from_any_position() {
+    let fixture = fixture().await;
+    for _ in 0..5 {
+        create(&fixture.store, draft(None)).await;
+    }
+    for (after, count_max, wanted) in [(0, 2, vec![1, 2]), (2, 100, vec![3, 4, 5]), (5, 10, vec![]), (u64::MAX, 10, vec![]), (0, 0, vec![])]
+    {
+        let read = fixture.store.changes(after, count_max).await.expect("changes");
+        assert_eq!(read.iter().map(|row| row.position).collect::<Vec<_>>(), wanted, "{count_max} after {after}");
+    }
+    let head = fixture.store.head().await.expect("a head");
+    assert_eq!((head.position, head.oldest, head.log.0.len()), (5, 1, 32));
+    assert_eq!(fixture.store.head().await.expect("a head"), head);
+}
+
+/// Reads on until the log ends at `until`, and checks that no position was passed over.
+async fn follow(store: Arc<PostgresKeys>, until: u64) -> Vec<Change> {
+    let mut seen: Vec<Change> = Vec::new();
+    while (seen.len() as u64) < until {
+        let after = seen.last().map_or(0, |row| row.position);
+        for row in store.changes(after, 7).await.expect("changes") {
+            assert_eq!(row.position, seen.len() as u64 + 1, "passed over a change");
+            seen.push(row);
+        }
+        tokio::task::yield_now().await;
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_writers_at_once_leave_no_hole_and_one_order() {
+    let fixture = fixture().await;
+    let mut stranger = fixture.database.connection().await.expect("a connection");
+    let _idle = old_transaction(&mut stranger).await;
+    let reader = tokio::spawn(follow(Arc::clone(&fixture.store), 200));
+    let writers: Vec<_> = (0..200)
+        .map(|place| {
+            let store = Arc::clone(&fixture.store);
+            let name = format!("o{}", place % 5);
+            tokio::spawn(async move {
+                loop {
+                    // Two hundred want sixteen connections at once: some wait too long and try again.
+                    if let Ok(made) = store.create(draft(Some(&name)), CreateGuard::None, context()).await {
+                        return made.expect("no guard");
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut made = Vec::new();
+    for writer in writers {
+        made.push(writer.await.expect("a writer"));
+    }
+    let seen = tokio::time::timeout(FAR, reader).await.expect("in time").expect("a reader");
+    made.sort_by_key(|key| key.generation);
+    assert_eq!(made.iter().map(|key| key.generation).collect::<Vec<_>>(), (1..=200).collect::<Vec<_>>());
+    assert!(made.is_sorted_by(|a, b| a.key_id < b.key_id), "order of ids is order of positions");
+    assert_eq!(
+        seen.iter().map(|row| row.key_id.clone()).collect::<Vec<_>>(),
+        made.iter().map(|key| Some(key.key_id.clone())).collect::<Vec<_>>()
+    );
+    assert!(seen.is_sorted_by(|a, b| a.at_ms < b.at_ms));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_all_kinds_at_once_do_not_wait_for_each_other() {
+    let fixture = fixture().await;
+    let key = create(&fixture.store, draft(Some("acme"))).await;
+    let tasks: Vec<_> = (0..12u64)
+        .map(|place| {
+            let (store, id) = (Arc::clone(&fixture.store), key.key_id.clone());
+            tokio::spawn(async move {
+                match place % 3 {
+                    0 => create(&store, draft(Some("acme"))).await.generation,
+                    1 => change(&store, &id, ChangeKind::Updated, rename(&format!("n{place}"))).await.expect("changed").record.generation,
+                    _ => store.put_owner(owner("acme"), limits(&[("owner", place + 1, 1)]), context()).await.expect("put").rules.generation,
+                }
+            })
+        })
+        .collect();
+    let mut positions = BTreeSet::new();
+    for task in tasks {
+        positions.insert(task.await.expect("a change"));
+    }
+    assert_eq!(positions, (2..=13).collect());
+}
+
+#[tokio::test]
+async fn a_writer_that_rolls_back_leaves_no_hole() {
+    let fixture = fixture().await;
+    create(&fixture.store, draft(None)).await;
+    let mut writer = fixture.database.connection().await.expect("a connection");
+    let mut transaction = writer.begin().await.expect("begun");
+    sqlx::query("update change_head set position = position + 1").execute(&mut *transaction).await.expect("drawn");
+    transaction.rollback().await.expect("rolled back");
+    assert_eq!(create(&fixture.store, draft(None)).await.generation, 2);
+    assert_eq!(fixture.store.changes(0, 10).await.expect("changes").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_writer_and_a_silent_transaction_hide_nothing_and_hold_no_reader() {
+    let fixture = fixture().await;
+    create(&fixture.store, draft(None)).await;
+    let mut stranger = fixture.database.connection().await.expect("a connection");
+    let _idle = old_transaction(&mut stranger).await;
+    create(&fixture.store, draft(None)).await;
+    // A writer that has drawn position 3 and hesitates.
+    let mut writer = fixture.database.connection().await.expect("a connection");
+    let mut held = writer.begin().await.expect("begun");
+    sqlx::query("update change_head set position = position + 1, last_ms = last_ms + 1").execute(&mut *held).await.expect("drawn");
+    sqlx::query(
+        "insert into change_log (position, at_ms, kind, key_id, request_id) select position, last_ms, 'updated', 'x', '' from change_head",
+    )
+    .execute(&mut *held)
+    .await
+    .expect("logged");
+    // Readers see all that is committed, at once.
+    assert_eq!(position(&fixture.store).await, 2);
+    assert_eq!(fixture.store.changes(0, 10).await.expect("changes").len(), 2);
+    // The next writer waits its turn, and nobody can see it before the one ahead of it.
+    let next = tokio::spawn({
+        let store = Arc::clone(&fixture.store);
+        async move { create(&store, draft(None)).await }
+    });
+    wait_for_a_waiter(&fixture.database.connection().await.expect("a connection").into()).await;
+    assert_eq!(fixture.store.changes(2, 10).await.expect("changes"), []);
+    held.commit().await.expect("committed");
+    assert_eq!(next.await.expect("a writer").generation, 4);
+    let seen: Vec<_> = fixture.store.changes(2, 10).await.expect("changes").iter().map(|row| row.position).collect();
+    assert_eq!(seen, [3, 4]);
+}
+
+/// A transaction with a number and a snapshot that then does nothing.
+async fn old_transaction(connection: &mut PgConnection) -> sqlx::Transaction<'_, sqlx::Postgres> {
+    let mut transaction = connection.begin_with("begin isolation level repeatable read").await.expect("begun");
+    sqlx::query("select pg_current_xact_id()").execute(&mut *transaction).await.expect("a number");
+    transaction
+}
+
+/// Until some session waits for a lock.
+async fn wait_for_a_waiter(witness: &tokio::sync::Mutex<PgConnection>) {
+    let waits = tollgate_testkit::eventually("a session that waits for a lock", FAR, async || {
+        let sql = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+        let waiting: i64 = sqlx::query_scalar(sql).fetch_one(&mut *witness.lock().await).await?;
+        anyhow::ensure!(waiting > 0, "none");
+        Ok(())
+    });
+    waits.await.expect("a waiter");
+}

@@ -1,0 +1,108 @@
+//! The statements that the store really sends use indexes, on tables large enough to tell.
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tollgate_api::KeyStatus;
+use tollgate_gate::ports::{KeyListQuery, KeyStore};
+use tollgate_keys::KeyId;
+use tollgate_postgres::{Options, PostgresKeys};
+use tollgate_testkit::TestDatabase;
+
+use crate::support::{NOW_MS, PHC, fixture, owner};
+
+/// 40 000 keys of 100 owners, some revoked, some expired; and as many changes.
+async fn fill(database: &TestDatabase) {
+    let mut connection = database.connection().await.expect("a connection");
+    let sql = format!(
+        "insert into owners (owner) select 'o' || n from generate_series(0, 99) as n; \
+         insert into keys (key_id, owner, name, kind, secret_phc, scopes, status, expires_at_ms, created_at_ms, revoked_at_ms, generation) \
+         select 'tk_' || lpad(n::text, 26, '0'), case when n % 50 > 0 then 'o' || n % 100 end, 'name', 'signed', '{PHC}', '{{app:read}}', \
+             case when n % 97 = 0 then 'revoked' else 'active' end, case when n % 89 = 0 then 1 end, n, case when n % 97 = 0 then n end, n \
+         from generate_series(1, 40000) as n; \
+         insert into change_log (position, at_ms, kind, key_id, request_id) \
+         select n, n, 'created', 'tk_' || lpad(n::text, 26, '0'), 'r' from generate_series(1, 40000) as n; \
+         update change_head set position = 40000, last_ms = 40000; analyze"
+    );
+    connection.execute(AssertSqlSafe(sql)).await.expect("filled");
+}
+
+/// A store of one connection, whose last statement can be asked for.
+fn store(database: &TestDatabase) -> PostgresKeys {
+    let options = Options { pool_size: 1, ..Options::new(database.url()) };
+    PostgresKeys::connect(&options).expect("a store")
+}
+
+async fn last_statement(witness: &mut PgConnection) -> String {
+    let sql = "select query from pg_stat_activity where datname = current_database() and application_name = 'tollgate'";
+    sqlx::query_scalar(sql).fetch_one(witness).await.expect("one session")
+}
+
+/// The plan of the store's last statement, both for these values and for any.
+async fn plan(database: &TestDatabase, values: &str) -> String {
+    let mut witness = PgConnection::connect(database.url()).await.expect("a connection");
+    let statement = last_statement(&mut witness).await;
+    witness.execute(AssertSqlSafe(format!("prepare p as {statement}"))).await.expect("prepared");
+    let mut plans = vec![statement];
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        witness.execute(AssertSqlSafe(format!("set plan_cache_mode = {mode}"))).await.expect("set");
+        let lines: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(format!("explain execute p ({values})"))).fetch_all(&mut witness).await.expect("a plan");
+        plans.extend(lines);
+    }
+    plans.join("\n")
+}
+
+fn assert_indexed(plan: &str, index: &str) {
+    assert!(!plan.contains("Seq Scan") && !plan.contains("Sort"), "{plan}");
+    assert_eq!(plan.matches(index).count(), 2, "{index} in both plans:\n{plan}");
+}
+
+const ID: &str = "tk_00000000000000000000020000";
+
+#[tokio::test]
+async fn a_look_up_uses_both_primary_keys() {
+    let fixture = fixture().await;
+    fill(&fixture.database).await;
+    let store = store(&fixture.database);
+    assert!(store.find(KeyId::parse(ID).expect("an id")).await.expect("an answer").is_some());
+    let plan = plan(&fixture.database, &format!("'{ID}'")).await;
+    assert!(plan.matches("keys_pkey").count() == 2 && plan.matches("Index Scan using keys_pkey").count() == 2, "{plan}");
+    assert!(!plan.contains("Seq Scan on keys"), "{plan}");
+}
+
+#[tokio::test]
+async fn the_change_log_is_read_by_position() {
+    let fixture = fixture().await;
+    fill(&fixture.database).await;
+    let store = store(&fixture.database);
+    assert_eq!(store.changes(39_990, 100).await.expect("changes").len(), 10);
+    assert_indexed(&plan(&fixture.database, "39990, 100").await, "change_log_pkey");
+}
+
+#[tokio::test]
+async fn lists_go_by_the_index_of_what_they_ask_for() {
+    let fixture = fixture().await;
+    fill(&fixture.database).await;
+    let store = store(&fixture.database);
+    let all = || KeyListQuery { owner: None, status: None, after: KeyId::parse(ID).ok(), count_max: 100, now_ms: NOW_MS };
+    let by_owner = KeyListQuery { owner: Some(owner("o7")), ..all() };
+    let revoked = KeyListQuery { status: Some(KeyStatus::Revoked), ..all() };
+    for (query, values, index) in [
+        (all(), format!("'{ID}', 100"), "keys_pkey"),
+        (by_owner, format!("'o7', '{ID}', 100"), "keys_by_owner"),
+        (revoked, format!("'{ID}', 100"), "keys_by_status"),
+    ] {
+        assert_eq!(store.list(query).await.expect("a page").len(), 100);
+        assert_indexed(&plan(&fixture.database, &values).await, index);
+    }
+}
+
+#[tokio::test]
+async fn the_question_for_an_administrator_reads_administrators_only() {
+    let fixture = fixture().await;
+    fill(&fixture.database).await;
+    let mut witness = fixture.database.connection().await.expect("a connection");
+    let sql = "explain select exists (select from keys where owner is null and 'admin' = any (scopes) and status = 'active' \
+        and (expires_at_ms is null or expires_at_ms > 5))";
+    let lines: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut witness).await.expect("a plan");
+    assert!(lines.iter().any(|line| line.contains("keys_admins")), "{lines:?}");
+}
