@@ -19,5 +19,5 @@ pub use health::{Component, ComponentHealth, ComponentState, Readiness};
 pub use keys::{CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, KeyStatus, PatchKeyBody, RevokeKeyBody, Rfc3339};
 pub use owners::{Owner, PutOwnerBody};
 pub use patch::Patch;
-pub use problem::{PROBLEM_JSON, Problem, ViolatedPolicy};
+pub use problem::{PROBLEM_JSON, Problem};
 pub use rate_limit::{NamedRateLimitFields, RateLimitFields, RateLimitSpec};

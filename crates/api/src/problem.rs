@@ -24,20 +24,10 @@ pub struct Problem {
     /// JSON pointer to the field that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// The limits that refused.
+    /// The limits that refused, by the names that `RateLimit-Policy` gives them.
     #[serde(default, rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
-    pub violated_policies: Vec<ViolatedPolicy>,
-}
-
-/// One limit that refused.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ViolatedPolicy {
-    /// The limit's name as in `RateLimit-Policy`.
-    pub policy: String,
-    /// Its capacity in tokens.
-    pub burst: u64,
-    /// The time in which it fills, in seconds.
-    pub per_seconds: u64,
-    /// Milliseconds after which the same request fits, rounded up.
-    pub retry_after_ms: u64,
+    pub violated_policies: Vec<String>,
+    /// Where a limit refused: milliseconds after which the same request passes, rounded up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }

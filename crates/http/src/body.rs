@@ -71,7 +71,8 @@ fn not_json() -> Failure {
 }
 
 fn refused(bytes: &[u8], error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
-    if serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
+    // A wrong field may come before the place where the text stops being JSON.
+    if !error.inner().is_data() || serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
         return not_json();
     }
     let message = error.inner().to_string();

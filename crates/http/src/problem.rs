@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
-use tollgate_api::{PROBLEM_JSON, Problem, ViolatedPolicy};
+use tollgate_api::{PROBLEM_JSON, Problem};
 use tollgate_gate::verdict::Passed;
 
 use crate::{log_budget::LogBudget, origin::Origin, ratelimit_headers};
@@ -146,20 +146,19 @@ impl Failure {
     }
 }
 
-/// Which limits refused, as problem fields.
-fn violated(passed: &Passed) -> Vec<ViolatedPolicy> {
-    let refusing = passed.standings.iter().filter(|one| !one.standing.fits);
-    let told = refusing.map(|one| ViolatedPolicy {
-        policy: ratelimit_headers::policy_name(one),
-        burst: one.named.limit.burst().into(),
-        per_seconds: one.named.limit.per_seconds().into(),
-        retry_after_ms: one.standing.retry_after_us.div_ceil(1000),
-    });
-    told.collect()
+impl Failure {
+    fn limited(&self) -> Option<&Passed> {
+        if let Self::Limited { passed, .. } = self { Some(passed) } else { None }
+    }
+}
+
+/// The names of the limits that refused.
+fn violated(passed: &Passed) -> Vec<String> {
+    passed.standings.iter().filter(|one| !one.standing.fits).map(ratelimit_headers::policy_name).collect()
 }
 
 fn limited_detail(passed: &Passed) -> String {
-    let names: Vec<String> = violated(passed).into_iter().map(|one| format!("\"{}\"", one.policy)).collect();
+    let names: Vec<String> = violated(passed).into_iter().map(|name| format!("\"{name}\"")).collect();
     let seconds = ratelimit_headers::retry_after_s(&passed.standings);
     format!("limit {} is spent; try again in {seconds} s", names.join(" and "))
 }
@@ -177,7 +176,8 @@ pub(crate) fn finish(response: &mut Response, origin: &Origin, method: &http::Me
         instance: path,
         request_id: origin.request_id.as_str().to_owned(),
         pointer: failure.pointer(),
-        violated_policies: if let Failure::Limited { passed, .. } = &*failure { violated(passed) } else { Vec::new() },
+        violated_policies: failure.limited().map(violated).unwrap_or_default(),
+        retry_after_ms: failure.limited().map(|passed| ratelimit_headers::retry_after_ms(&passed.standings)),
     };
     record(&failure, &problem, method, log);
     *response.status_mut() = status;
@@ -190,12 +190,44 @@ pub(crate) fn finish(response: &mut Response, origin: &Origin, method: &http::Me
 
 /// One line a failure; beyond the budget of a second only for those who look closely.
 fn record(failure: &Failure, problem: &Problem, method: &http::Method, log: &LogBudget) {
-    let Problem { request_id, status, kind: code, instance: path, .. } = problem;
-    let (key_id, cause) = (failure.key_id(), failure.cause());
+    let line = Line { problem, method, key_id: failure.key_id(), cause: &failure.cause() };
     match failure {
-        Failure::Internal { .. } => tracing::error!(request_id, status, code, %method, path, %cause, "request failed"),
-        _ if !log.take() => tracing::debug!(request_id, status, code, %method, path, key_id, %cause, "request refused"),
-        Failure::Unavailable { .. } => tracing::warn!(request_id, status, code, %method, path, %cause, "request failed"),
-        _ => tracing::info!(request_id, status, code, %method, path, key_id, %cause, "request refused"),
+        Failure::Internal { .. } => line.broken(),
+        _ if !log.take() => line.quiet(),
+        Failure::Unavailable { .. } => line.failed(),
+        _ => line.refused(),
     }
 }
+
+/// What a log line tells of a failure. Neither query nor credential is in it.
+struct Line<'a> {
+    problem: &'a Problem,
+    method: &'a http::Method,
+    key_id: Option<&'a str>,
+    cause: &'a str,
+}
+
+impl Line<'_> {
+    fn broken(&self) {
+        let Problem { request_id, status, kind: code, instance: path, .. } = self.problem;
+        tracing::error!(request_id, status, code, method = %self.method, path, cause = self.cause, "request failed");
+    }
+
+    fn failed(&self) {
+        let Problem { request_id, status, kind: code, instance: path, .. } = self.problem;
+        tracing::warn!(request_id, status, code, method = %self.method, path, cause = self.cause, "request failed");
+    }
+
+    fn refused(&self) {
+        let Problem { request_id, status, kind: code, instance: path, .. } = self.problem;
+        tracing::info!(request_id, status, code, method = %self.method, path, key_id = self.key_id, cause = self.cause, "request refused");
+    }
+
+    fn quiet(&self) {
+        let Problem { request_id, status, kind: code, instance: path, .. } = self.problem;
+        tracing::debug!(request_id, status, code, method = %self.method, path, key_id = self.key_id, cause = self.cause, "request refused");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -55,6 +55,12 @@ pub(crate) fn retry_after_s(standings: &[SubjectStanding]) -> u64 {
     refusing.map(|one| one.standing.retry_after_us.div_ceil(US_PER_SECOND)).max().unwrap_or(1).max(1)
 }
 
+/// The same in milliseconds, rounded up; for machines that read the body.
+pub(crate) fn retry_after_ms(standings: &[SubjectStanding]) -> u64 {
+    let refusing = standings.iter().filter(|one| !one.standing.fits);
+    refusing.map(|one| one.standing.retry_after_us.div_ceil(1000)).max().unwrap_or(0)
+}
+
 /// Orders the limit that matters most to a client first: the one that refused, else the one with
 /// the least left, else the one that takes longest.
 pub(crate) fn tightness(one: &SubjectStanding) -> (bool, u32, std::cmp::Reverse<u64>) {

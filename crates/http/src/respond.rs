@@ -103,12 +103,12 @@ fn visible(text: &str) -> HeaderValue {
 
 fn told(verdict: VerdictName, code: &str, passed: &Passed) -> CheckAnswer {
     let standings = &passed.standings;
-    let refusing = standings.iter().filter(|one| !one.standing.fits);
-    let refused_by = refusing.clone().min_by_key(|one| tightness(one)).filter(|_| verdict == VerdictName::Limited);
+    let refused_by =
+        standings.iter().filter(|one| !one.standing.fits).min_by_key(|one| tightness(one)).filter(|_| verdict == VerdictName::Limited);
     CheckAnswer {
         limit: refused_by.map(policy_name),
         remaining: standings.iter().map(|one| one.standing.remaining.into()).min(),
-        retry_after_ms: Some(refusing.map(|one| one.standing.retry_after_us.div_ceil(1000)).max().unwrap_or(0)),
+        retry_after_ms: Some(ratelimit_headers::retry_after_ms(standings)),
         reset_after_ms: Some(standings.iter().map(|one| one.standing.reset_after_us.div_ceil(1000)).max().unwrap_or(0)),
         limits: standings.iter().map(standing).collect(),
         ..answer(verdict, code, Some(&passed.identity))

@@ -1,5 +1,7 @@
 //! What a client writes never changes the address it is taken for.
 
+#![allow(clippy::expect_used, reason = "a test fails by a panic")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};

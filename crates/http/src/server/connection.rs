@@ -26,17 +26,18 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Serves one connection. Errors of a connection are the client's affair and end it.
 pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared, mut phase: watch::Receiver<Phase>) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
+    // Without it answers come later, but they come.
+    stream.set_nodelay(true).unwrap_or_default();
     if !spoke_up(&stream, shared, &mut phase).await {
         return;
     }
     let activity = Arc::new(Activity::new(Instant::now()));
     let io = Watched { inner: TokioIo::new(stream), activity: Arc::clone(&activity) };
     let requests = Requests { envelope: shared.surface.of_peer(peer.ip()), activity: Arc::clone(&activity) };
-    if *phase.borrow_and_update() >= Phase::Drain {
-        activity.close();
+    match *phase.borrow_and_update() {
+        Phase::Serve => {}
+        Phase::Drain => activity.close(),
+        Phase::Stop => return,
     }
     let mut connection = pin!(shared.builder.serve_connection(io, requests));
     let mut look_again = pin!(tokio::time::sleep(Activity::look_every(&shared.options)));
@@ -63,9 +64,8 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared, mu
     };
     activity.close();
     connection.as_mut().graceful_shutdown();
-    if tokio::time::timeout(goodbye, connection).await.is_err() {
-        tracing::debug!("cut off a connection that did not end");
-    }
+    // However it ends, in order or cut off, was the client's choice.
+    drop(tokio::time::timeout(goodbye, connection).await);
 }
 
 /// Whether the client said anything before its time was up. hyper has no timer for this.

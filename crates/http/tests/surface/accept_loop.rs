@@ -130,8 +130,8 @@ async fn pipelined_requests_are_answered_in_order() {
     let running = hello_with(|_| ()).await;
     let mut raw = Raw::open(running.address).await;
     let ids: Vec<String> = (0..16).map(|number| format!("id-{number}")).collect();
-    let requests: String = ids.iter().map(|id| format!("GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: {id}\r\n\r\n")).collect();
-    raw.send(requests).await;
+    let requests: Vec<String> = ids.iter().map(|id| format!("GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: {id}\r\n\r\n")).collect();
+    raw.send(requests.concat()).await;
     for id in ids {
         let response = raw.response().await;
         assert!(response.head.contains(&format!("x-request-id: {id}\r\n")), "{}", response.head);

@@ -1,4 +1,14 @@
 //! The HTTP surface: sockets first, then the routes over a gate with in-process stores.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
 mod accept_loop;
+mod authorize;
+mod bodies;
+mod check;
+mod control;
+mod credentials;
+mod limit;
+mod problems;
 mod raw;
+mod site;
