@@ -1,0 +1,76 @@
+use axum::response::IntoResponse;
+use http::{HeaderMap, Method};
+use http_body_util::BodyExt;
+use tollgate_gate::verdict::Unauthenticated;
+
+use super::*;
+
+async fn finished(failure: Failure) -> (u16, HeaderMap, String) {
+    let mut response = failure.into_response();
+    let origin = Origin::of(&HeaderMap::new(), [127, 0, 0, 1].into());
+    finish(&mut response, &origin, &Method::GET, "/v1/x", &LogBudget::new());
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.expect("a body").to_bytes();
+    (parts.status.as_u16(), parts.headers, String::from_utf8(body.to_vec()).expect("UTF-8"))
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+#[tokio::test]
+async fn each_failure_has_its_status_and_type() {
+    let (pointer, detail) = (text("/x"), text("d"));
+    for (failure, status, kind) in [
+        (Failure::DuplicateCredential, 400, "urn:tollgate:problem:duplicate-credential"),
+        (Failure::CredentialInQuery, 400, "urn:tollgate:problem:credential-in-query"),
+        (Failure::malformed_header("d"), 400, "urn:tollgate:problem:malformed-header"),
+        (Failure::invalid_parameter("d"), 400, "urn:tollgate:problem:invalid-parameter"),
+        (Failure::malformed_body("d"), 400, "urn:tollgate:problem:malformed-body"),
+        (Failure::Unauthenticated { why: Unauthenticated::Revoked }, 401, "urn:tollgate:problem:unauthenticated"),
+        (Failure::Forbidden { pointer: pointer.clone(), detail: detail.clone() }, 403, "urn:tollgate:problem:forbidden"),
+        (Failure::NotFound, 404, "urn:tollgate:problem:not-found"),
+        (Failure::MethodNotAllowed, 405, "urn:tollgate:problem:method-not-allowed"),
+        (Failure::BodyTooSlow, 408, "urn:tollgate:problem:body-too-slow"),
+        (Failure::Conflict { pointer, detail: detail.clone() }, 409, "urn:tollgate:problem:conflict"),
+        (Failure::GenerationMismatch { detail }, 412, "urn:tollgate:problem:generation-mismatch"),
+        (Failure::BodyTooLarge { bytes_max: 9 }, 413, "urn:tollgate:problem:body-too-large"),
+        (Failure::UnsupportedMediaType, 415, "urn:tollgate:problem:unsupported-media-type"),
+        (Failure::invalid_field("/x", "d"), 422, "urn:tollgate:problem:invalid-field"),
+        (Failure::CostExceedsBurst { key_id: None, burst: 9 }, 422, "urn:tollgate:problem:cost-exceeds-burst"),
+        (Failure::Internal { cause: "c" }, 500, "urn:tollgate:problem:internal"),
+        (
+            Failure::Unavailable { cause: text("c"), retry_after_s: 1 },
+            503,
+            "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
+        ),
+    ] {
+        let (found, headers, body) = finished(failure.clone()).await;
+        let problem: Problem = serde_json::from_str(&body).expect("a problem");
+        assert_eq!((found, problem.status, problem.kind.as_str()), (status, status, kind), "{failure:?}");
+        assert_eq!(headers[header::CONTENT_TYPE], PROBLEM_JSON);
+        assert!(!headers.contains_key(header::CONTENT_LENGTH), "the length is that of the body");
+    }
+}
+
+#[tokio::test]
+async fn causes_stay_inside() {
+    let unavailable = Failure::Unavailable { cause: text("redis://:canary@host"), retry_after_s: 0 };
+    let (_, headers, body) = finished(unavailable).await;
+    assert_eq!(headers[header::RETRY_AFTER], "1");
+    assert!(!body.contains("canary"), "{body}");
+    let (_, _, body) = finished(Failure::Internal { cause: "canary" }).await;
+    assert!(!body.contains("canary"), "{body}");
+    let (_, _, body) = finished(Failure::Unauthenticated { why: Unauthenticated::Revoked }).await;
+    assert!(!body.to_lowercase().contains("revoked"), "{body}");
+}
+
+#[tokio::test]
+async fn a_long_path_is_cut() {
+    let mut response = Failure::NotFound.into_response();
+    let origin = Origin::of(&HeaderMap::new(), [127, 0, 0, 1].into());
+    finish(&mut response, &origin, &Method::GET, &"/a".repeat(10_000), &LogBudget::new());
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    let problem: Problem = serde_json::from_slice(&body).expect("a problem");
+    assert_eq!(problem.instance.len(), PATH_CHARACTERS_MAX);
+}
