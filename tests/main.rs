@@ -11,4 +11,5 @@
     reason = "all of this is test code, also what is outside of a test function"
 )]
 
+mod nodes;
 mod tidy;

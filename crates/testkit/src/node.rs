@@ -134,7 +134,7 @@ impl Node {
         // A node that has ended will not come up any more.
         tokio::select! {
             answer = up => answer.with_context(|| self.process.log_tail()),
-            status = self.process.ended_at_all() => Err(anyhow::anyhow!("the node ended: {status:?}\n{}", self.process.log_tail())),
+            status = self.process.ended_at_all() => Err(anyhow::anyhow!("the node ended, {}\n{}", status?, self.process.log_tail())),
         }
     }
 }
