@@ -139,7 +139,6 @@ async fn end(mut tasks: JoinSet<()>, grace: Duration) -> Served {
         return Served { connections_cut: 0 };
     }
     let connections_cut = tasks.len();
-    tracing::warn!(connections_cut, "cut off connections that had not ended within the grace");
     tasks.shutdown().await;
     Served { connections_cut }
 }

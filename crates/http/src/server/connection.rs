@@ -53,7 +53,8 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared, mu
                         connection.as_mut().graceful_shutdown();
                     }
                 }
-                Phase::Stop => break shared.options.stop_grace,
+                // The listener cuts off whoever outlives its grace.
+                Phase::Stop => break Duration::MAX,
             },
             () = look_again.as_mut() => match activity.look(Instant::now(), &shared.options) {
                 Found::Fine { look_again: then } => look_again.as_mut().reset(then),

@@ -9,6 +9,7 @@ mod check;
 mod control;
 mod credentials;
 mod limit;
+mod logs;
 mod problems;
 mod raw;
 mod site;
