@@ -1,0 +1,14 @@
+//! What the whole-system tests ask nodes with. Every answer is checked as it is read
+//! ([`Answer`]), whatever the test itself looks at.
+
+mod answer;
+mod api;
+mod cluster;
+mod load;
+mod raw;
+
+pub(crate) use answer::Answer;
+pub(crate) use api::{Api, Call};
+pub(crate) use cluster::{Cluster, NewKey, metric};
+pub(crate) use load::{Load, Shot, admitted, costs_admitted};
+pub(crate) use raw::Wire;
