@@ -1,3 +1,4 @@
+drop function key_limit_names_good(json);
 drop function rate_limit_good(json);
 drop function limit_name_id(text);
 drop function rate_limit_fields_good(json, text[]);

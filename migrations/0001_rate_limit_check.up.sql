@@ -67,3 +67,13 @@ create function rate_limit_good(rate_limit json) returns boolean
     end;
 
 comment on function rate_limit_good(json) is 'the one rule for rate limits of keys and owners, equal to the API''s';
+
+create function key_limit_names_good(rate_limit json) returns boolean
+    language sql immutable strict parallel safe
+    return case when json_typeof(rate_limit) = 'array' then not exists (
+        select from json_array_elements(rate_limit) as element
+        where element.value ->> 'name' = 'owner' or starts_with(element.value ->> 'name', 'owner.')
+    ) else true end;
+
+comment on function key_limit_names_good(json) is
+    'true where no limit of a key has a name that answers give to the limits of its owner: owner, owner.…';

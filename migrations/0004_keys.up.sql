@@ -44,6 +44,7 @@ create table keys (
     constraint keys_scopes_good check (scopes_good(scopes)),
     constraint keys_owned_scopes check (owner is null or not 'owners:write' = any (scopes)),
     constraint keys_rate_limit_good check (rate_limit is null or rate_limit_good(rate_limit)),
+    constraint keys_rate_limit_names check (rate_limit is null or not rate_limit_good(rate_limit) or key_limit_names_good(rate_limit)),
     constraint keys_status_known check (status in ('active', 'suspended', 'revoked')),
     constraint keys_revoked_whole check ((status = 'revoked') = (revoked_at_ms is not null)),
     constraint keys_revoke_reason_form check (revoke_reason is null or (revoked_at_ms is not null and char_length(revoke_reason) <= 256)),
@@ -60,7 +61,7 @@ comment on column keys.secret_phc is 'Argon2 hash of the secret in use, PHC stri
 comment on column keys.previous_phc is 'Argon2 hash of the secret before the last rotation, while it is good';
 comment on column keys.previous_until_ms is 'until when the previous secret is good (not at that instant), milliseconds since 1970';
 comment on column keys.scopes is 'what the key may do, [a-z0-9][a-z0-9._:-]{0,63} each, none twice; owners:write only without an owner';
-comment on column keys.rate_limit is 'as written on the wire; null for unlimited; a single limit named key is one object';
+comment on column keys.rate_limit is 'as written on the wire; null for unlimited; a single limit named key is one object; no limit is named owner or owner.…';
 comment on column keys.status is 'active, suspended or revoked; expired is told by expires_at_ms, revoked is final';
 comment on column keys.expires_at_ms is 'when the key ends (not good at that instant), milliseconds since 1970; null for never';
 comment on column keys.created_at_ms is 'instant of the row of its creation in the change log, milliseconds since 1970';

@@ -45,6 +45,11 @@ impl PostgresError {
         matches!(self, Self::Unreachable(_))
     }
 
+    /// The same error, where it says that something exists, with a name for what that is.
+    pub(crate) fn naming(self, what: impl FnOnce() -> String) -> Self {
+        if let Self::Exists(_) = self { Self::Exists(what().into()) } else { self }
+    }
+
     /// A row that this program cannot read.
     pub(crate) fn unreadable(what: &str, id: &str, column: &str) -> Self {
         Self::Unusable(format!("{what} {id} has a {column} that cannot be read").into())
@@ -91,24 +96,18 @@ fn said_by_server(error: &dyn DatabaseError) -> PostgresError {
         // A standby: a failover is on its way, or the URL names the wrong server.
         (_, "25006") => PostgresError::Unreachable("the server is read-only".into()),
         (_, "42P01" | "42703" | "42883") => PostgresError::Schema(SchemaState::Broken),
-        (_, "23505") => exists(error.constraint().unwrap_or_default()),
+        (_, "23505") => PostgresError::Exists(error.constraint().unwrap_or_default().into()),
         ("22" | "23" | "54", _) => refused(error.constraint().unwrap_or_default()).into(),
         _ => PostgresError::Unusable(message()),
     }
 }
 
-fn exists(constraint: &str) -> PostgresError {
-    PostgresError::Exists(match constraint {
-        "keys_pkey" => "a key of that id".into(),
-        "signing_keys_pkey" => "a signing key of that ring character".into(),
-        other => other.into(),
-    })
-}
-
 /// The gate refuses bad rules before they come here: this is the second line, with less to say.
 fn refused(constraint: &str) -> ConfigError {
     let (pointer, detail) = match constraint {
-        "keys_rate_limit_good" | "owners_rate_limit_good" => ("/rate_limit", "the database takes no such rate limit"),
+        "keys_rate_limit_good" | "keys_rate_limit_names" | "owners_rate_limit_good" => {
+            ("/rate_limit", "the database takes no such rate limit")
+        }
         "keys_name_length" => ("/name", "a name has 1 to 128 characters"),
         "keys_scopes_good" => ("/scopes", "at most 32 scopes, each [a-z0-9][a-z0-9._:-]{0,63}"),
         "keys_owned_scopes" => ("/scopes", "a key with an owner cannot have the scope owners:write"),

@@ -108,7 +108,7 @@ pub(crate) async fn create(
             .execute(&mut *transaction)
             .await?;
     }
-    insert(&mut transaction, &record).await?;
+    insert(&mut transaction, &record).await.map_err(|error| error.naming(|| format!("key {}", record.key_id)))?;
     let entry =
         Entry { kind: ChangeKind::Created, key_id: Some(&record.key_id), owner: record.owner.as_ref(), detail: audit::created(&record)? };
     log::write(&mut transaction, drawn, entry, context).await?;

@@ -39,7 +39,8 @@ pub(crate) async fn add(pool: &PgPool, key: &StoredSigningKey, only_first: bool)
     .bind(key.retired_at_ms.map(to_db).transpose()?)
     .bind(only_first)
     .execute(&mut *transaction)
-    .await?;
+    .await
+    .map_err(|error| PostgresError::from(error).naming(|| format!("signing key {}", key.ring)))?;
     transaction.commit().await?;
     Ok(())
 }

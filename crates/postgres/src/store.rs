@@ -7,7 +7,7 @@ use std::{
 };
 
 use sqlx::{PgPool, postgres::PgPoolOptions};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tollgate_gate::{
     ports::{
         BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyListQuery, KeyStore,
@@ -24,8 +24,10 @@ use crate::{Options, PostgresError, SchemaState, keys, log, owners, schema, sign
 pub struct PostgresKeys {
     pool: PgPool,
     pool_size: u32,
-    /// Look-ups at a time: the rest of the pool is for changes, health and the change log.
+    /// Look-ups at a time: the rest of the pool is for changes, lists, health and the change log.
     lookups: Semaphore,
+    /// Changes at a time: they wait for each other anyhow, and need not do so with all of the rest.
+    changes: Semaphore,
     acquire_timeout: Duration,
     /// The end of a call whose server does not even say that its own time-outs have passed.
     call_timeout: Duration,
@@ -51,11 +53,13 @@ impl PostgresKeys {
         let pool_size = options.pool_size.max(1);
         let pool =
             PgPoolOptions::new().max_connections(pool_size).acquire_timeout(options.acquire_timeout).connect_lazy_with(options.session()?);
-        let lookups = options.lookups_in_flight.clamp(1, pool_size) as usize;
+        let lookups = options.lookups_in_flight.clamp(1, pool_size);
+        let changes = pool_size.saturating_sub(lookups + 1).max(1);
         Ok(Self {
             pool,
             pool_size,
-            lookups: Semaphore::new(lookups),
+            lookups: Semaphore::new(lookups as usize),
+            changes: Semaphore::new(changes as usize),
             acquire_timeout: options.acquire_timeout,
             call_timeout: options.call_timeout(),
             schema_known: AtomicBool::new(false),
@@ -91,12 +95,10 @@ impl PostgresKeys {
         Ok(&self.pool)
     }
 
-    /// The same for a look-up, which waits its turn no longer than for a connection.
-    async fn find_within_share(&self, key_id: &KeyId) -> Result<Option<FoundKey>, PostgresError> {
-        let busy = |_| PostgresError::Unreachable("too many look-ups at a time".into());
-        let turn = tokio::time::timeout(self.acquire_timeout, self.lookups.acquire()).await.map_err(busy)?;
-        let _turn = turn.map_err(|_| PostgresError::Unreachable("the pool is closed".into()))?;
-        keys::find(self.ready().await?, key_id).await
+    /// A place among the look-ups or the changes, waited for no longer than a connection.
+    async fn turn<'a>(&self, share: &'a Semaphore) -> Result<SemaphorePermit<'a>, PostgresError> {
+        let refused = || PostgresError::Unreachable("too many calls at a time".into());
+        tokio::time::timeout(self.acquire_timeout, share.acquire()).await.map_err(|_| refused())?.map_err(|_| refused())
     }
 
     /// Bounds a call, and turns its error into what the gate is told.
@@ -118,11 +120,14 @@ impl fmt::Debug for PostgresKeys {
 
 impl KeyStore for PostgresKeys {
     fn find(&self, key_id: KeyId) -> BoxFuture<'_, Result<Option<FoundKey>, KeyStoreError>> {
-        Box::pin(async move { self.call(self.find_within_share(&key_id)).await })
+        Box::pin(self.call(async move {
+            let _turn = self.turn(&self.lookups).await?;
+            keys::find(self.ready().await?, &key_id).await
+        }))
     }
 
     fn list(&self, query: KeyListQuery) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>> {
-        Box::pin(async move { self.call(async { keys::list(self.ready().await?, &query).await }).await })
+        Box::pin(self.call(async move { keys::list(self.ready().await?, &query).await }))
     }
 
     fn create(
@@ -131,7 +136,10 @@ impl KeyStore for PostgresKeys {
         guard: CreateGuard,
         context: ChangeContext,
     ) -> BoxFuture<'_, Result<Option<KeyRecord>, KeyStoreError>> {
-        Box::pin(async move { self.call(async { keys::create(self.ready().await?, draft, guard, &context).await }).await })
+        Box::pin(self.call(async move {
+            let _turn = self.turn(&self.changes).await?;
+            keys::create(self.ready().await?, draft, guard, &context).await
+        }))
     }
 
     fn change(
@@ -142,36 +150,40 @@ impl KeyStore for PostgresKeys {
         edit: KeyEdit,
         context: ChangeContext,
     ) -> BoxFuture<'_, Result<Changed, KeyStoreError>> {
-        Box::pin(async move {
-            self.call(async { keys::change(self.ready().await?, &key_id, tenant.as_ref(), (kind, edit), &context).await }).await
-        })
+        Box::pin(self.call(async move {
+            let _turn = self.turn(&self.changes).await?;
+            keys::change(self.ready().await?, &key_id, tenant.as_ref(), (kind, edit), &context).await
+        }))
     }
 
     fn owner(&self, owner: OwnerName) -> BoxFuture<'_, Result<Option<OwnerRecord>, KeyStoreError>> {
-        Box::pin(async move { self.call(async { owners::find(self.ready().await?, owner).await }).await })
+        Box::pin(self.call(async move { owners::find(self.ready().await?, owner).await }))
     }
 
     fn put_owner(&self, owner: OwnerName, limits: RateLimits, context: ChangeContext) -> BoxFuture<'_, Result<OwnerRecord, KeyStoreError>> {
-        Box::pin(async move { self.call(async { owners::put(self.ready().await?, owner, limits, &context).await }).await })
+        Box::pin(self.call(async move {
+            let _turn = self.turn(&self.changes).await?;
+            owners::put(self.ready().await?, owner, limits, &context).await
+        }))
     }
 
     fn signing_keys(&self) -> BoxFuture<'_, Result<Vec<StoredSigningKey>, KeyStoreError>> {
-        Box::pin(async move { self.call(async { signing::all(self.ready().await?).await }).await })
+        Box::pin(self.call(async move { signing::all(self.ready().await?).await }))
     }
 
     fn add_signing_key(&self, key: StoredSigningKey, only_first: bool) -> BoxFuture<'_, Result<(), KeyStoreError>> {
-        Box::pin(async move { self.call(async { signing::add(self.ready().await?, &key, only_first).await }).await })
+        Box::pin(self.call(async move { signing::add(self.ready().await?, &key, only_first).await }))
     }
 
     fn retire_signing_key(&self, ring: char, now_ms: u64) -> BoxFuture<'_, Result<(), KeyStoreError>> {
-        Box::pin(async move { self.call(async { signing::retire(self.ready().await?, ring, now_ms).await }).await })
+        Box::pin(self.call(async move { signing::retire(self.ready().await?, ring, now_ms).await }))
     }
 
     fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {
-        Box::pin(async move { self.call(async { log::head(self.ready().await?).await }).await })
+        Box::pin(self.call(async move { log::head(self.ready().await?).await }))
     }
 
     fn changes(&self, after: u64, count_max: u32) -> BoxFuture<'_, Result<Vec<Change>, KeyStoreError>> {
-        Box::pin(async move { self.call(async { log::changes(self.ready().await?, after, count_max).await }).await })
+        Box::pin(self.call(async move { log::changes(self.ready().await?, after, count_max).await }))
     }
 }

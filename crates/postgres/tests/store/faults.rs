@@ -15,7 +15,7 @@ use tollgate_testkit::{Port, TestPostgres, eventually};
 
 use crate::support::{change, context, create, draft, fixture, position, rename};
 
-const FAR: Duration = Duration::from_secs(60);
+const FAR: Duration = Duration::from_mins(1);
 
 /// Short time-outs, so that they pass within a test.
 fn hasty(url: &str) -> Options {

@@ -9,7 +9,7 @@ use tollgate_postgres::PostgresKeys;
 
 use crate::support::{change, context, create, draft, fixture, limits, owner, position, rename, revoke};
 
-const FAR: Duration = Duration::from_secs(60);
+const FAR: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn each_change_is_one_row_in_both_logs() {

@@ -1,6 +1,9 @@
 //! The key store over a real Postgres.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod bootstrap;
+mod conformance;
 mod faults;
 mod hostile;
 mod keys;

@@ -2,9 +2,12 @@
 
 use sqlx::{PgConnection, error::DatabaseError};
 use tollgate_api::RateLimitSpec;
-use tollgate_gate::record::limits_from_spec;
+use tollgate_gate::{
+    ports::{CreateGuard, KeyDraft, KeyStore, KeyStoreError},
+    record::{KeyRecord, limits_from_spec},
+};
 
-use crate::support::fixture;
+use crate::support::{context, draft, fixture, limits};
 
 #[derive(serde::Deserialize)]
 struct Case {
@@ -27,7 +30,7 @@ async fn database_takes(connection: &mut PgConnection, text: &str) -> bool {
     match update {
         Ok(done) => done.rows_affected() == 1,
         Err(sqlx::Error::Database(error)) => {
-            let code = error.code().map(|code| code.into_owned()).unwrap_or_default();
+            let code = error.code().unwrap_or_default().into_owned();
             assert!(is_refusal(&*error, &code), "{text}: {error} ({code})");
             false
         }
@@ -53,6 +56,21 @@ async fn gate_and_database_give_the_same_verdict() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn a_keys_limit_cannot_pass_for_its_owners() {
+    let fixture = fixture().await;
+    for (name, good) in [("owner", false), ("owner.day", false), ("owners", true), ("owner-day", true), ("own", true)] {
+        let plain = draft(Some("acme"));
+        let record = KeyRecord { limits: limits(&[("key", 5, 1), (name, 5, 1)]), ..plain.record };
+        let made = fixture.store.create(KeyDraft { record, ..plain }, CreateGuard::None, context()).await;
+        match made {
+            Ok(made) => assert!(good && made.is_some(), "{name}"),
+            Err(KeyStoreError::Refused(error)) => assert!(!good && error.pointer == "/rate_limit", "{name}: {error}"),
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
 }
 
 #[test]
