@@ -22,9 +22,9 @@ pub struct Argon2Settings {
 }
 
 pub(super) const BOUNDS: &[Bound] = &[
-    whole("argon2.memory_kib", 8, 4_194_304),
-    whole("argon2.iterations", 1, 100),
-    whole("argon2.parallelism", 1, 64),
+    whole("argon2.memory_kib", 8, 1_048_576),
+    whole("argon2.iterations", 1, 64),
+    whole("argon2.parallelism", 1, 16),
     whole("argon2.threads", 1, 256),
     whole("argon2.queue_max", 1, 65_536),
 ];
