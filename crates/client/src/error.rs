@@ -75,7 +75,8 @@ impl fmt::Display for Refusal {
         if !detail.is_empty() {
             write!(f, ": {detail}")?;
         }
-        pointer.as_ref().map_or(Ok(()), |pointer| write!(f, " (field {pointer})"))
+        // An empty pointer is the whole body, which says nothing.
+        pointer.as_ref().filter(|pointer| !pointer.is_empty()).map_or(Ok(()), |pointer| write!(f, " (field {pointer})"))
     }
 }
 

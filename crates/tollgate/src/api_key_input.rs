@@ -19,20 +19,26 @@ const VARIABLE: &str = "TOLLGATE_API_KEY";
 const FILE_BYTES_MAX: u64 = 4096;
 const WAYS: &str = "put key_id:secret into TOLLGATE_API_KEY, or into a file and name it with --api-key-file";
 
-/// Refuses a command line that holds a secret, before anything repeats it.
+/// Refuses a command line that gives an api key, before anything repeats it.
 pub(crate) fn refuse_in_arguments(arguments: &[OsString]) -> Result<(), Failure> {
-    let holds_secret = |argument: &OsString| {
+    let is_refused = |argument: &OsString| {
         let text = argument.to_string_lossy();
         let clean = scrub(&text);
-        ["tks_***", "tku_***"].iter().any(|hidden| clean.contains(hidden))
+        text == "--api-key" || text.starts_with("--api-key=") || ["tks_***", "tku_***"].iter().any(|hidden| clean.contains(hidden))
     };
-    if arguments.iter().any(holds_secret) { Err(refused()) } else { Ok(()) }
+    if !arguments.iter().any(is_refused) {
+        return Ok(());
+    }
+    let why = "an api key must not stand on the command line: every user of this machine can read it there, and shells keep it";
+    Err(Failure::usage(why, format!("{WAYS}; if that key is in use, revoke it and make another")))
 }
 
-/// What is said to an api key on the command line.
-pub(crate) fn refused() -> Failure {
-    let why = "an api key must not stand on the command line: every user of this machine can read it there, and shells keep it";
-    Failure::usage(why, format!("{WAYS}; if that key is in use, revoke it and make another"))
+/// A text of the parser's without those arguments that may be api keys in the wrong place.
+pub(crate) fn without_credentials(text: &str, arguments: &[OsString]) -> String {
+    let arguments = arguments.iter().filter_map(|argument| argument.to_str());
+    let values = arguments.flat_map(|argument| [Some(argument), argument.split_once('=').map(|(_, value)| value)]).flatten();
+    let credentials = values.filter(|value| Credential::parse(value).is_ok());
+    credentials.fold(text.to_owned(), |text, credential| text.replace(credential, "***"))
 }
 
 /// The operator's credential, its form checked.
@@ -49,7 +55,7 @@ pub(crate) fn credential(file: Option<&Path>) -> Result<Credential, Failure> {
 
 /// An api key that is to be checked, from a file.
 pub(crate) fn from_file(path: &Path) -> Result<Credential, Failure> {
-    parse(&*read_file(path)?, &path.display().to_string())
+    parse(&read_file(path)?, &path.display().to_string())
 }
 
 fn parse(text: &str, from: &str) -> Result<Credential, Failure> {
@@ -85,13 +91,26 @@ fn prompt() -> Result<Zeroizing<String>, Failure> {
 mod tests {
     use super::*;
 
+    fn arguments(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
     #[test]
-    fn a_secret_among_the_arguments_is_refused_unrepeated() {
+    fn an_api_key_among_the_arguments_is_refused_unrepeated() {
         let secret = format!("tks_{}", "A".repeat(67));
-        let given = ["tollgate", "keys", "show", &format!("tk_1:{secret}")].map(OsString::from);
-        let failure = refuse_in_arguments(&given).expect_err("a secret");
-        assert!(!failure.to_string().contains(&secret), "{failure}");
-        assert!(refuse_in_arguments(&["tollgate", "keys", "list"].map(OsString::from)).is_ok());
+        let whole = format!("tk_1:{secret}");
+        for words in [&["tollgate", "keys", "show", &whole][..], &["tollgate", "--api-key", "keys"], &["tollgate", "--api-key=mine:secret"]]
+        {
+            let failure = refuse_in_arguments(&arguments(words)).expect_err("a secret");
+            assert!(failure.exit == crate::exit::Exit::Usage && !failure.to_string().contains(&secret), "{failure}");
+        }
+        assert!(refuse_in_arguments(&arguments(&["tollgate", "keys", "list", "--api-key-file", "key"])).is_ok());
+    }
+
+    #[test]
+    fn what_may_be_an_api_key_is_not_repeated() {
+        let given = arguments(&["tollgate", "mine:secret", "--url=mine:other"]);
+        assert_eq!(without_credentials("'mine:secret' or 'mine:other' of tollgate", &given), "'***' or '***' of tollgate");
     }
 
     #[test]

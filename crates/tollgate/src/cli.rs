@@ -31,9 +31,6 @@ pub(crate) struct Global {
     /// is taken, else you are asked
     #[arg(long, global = true, env = "TOLLGATE_API_KEY_FILE", value_name = "FILE")]
     pub(crate) api_key_file: Option<PathBuf>,
-    /// Not a way to give an api key: see --api-key-file
-    #[arg(long, global = true, hide = true, num_args = 0..=1, default_missing_value = "", value_name = "NEVER")]
-    pub(crate) api_key: Option<String>,
     /// A file with certificate authorities (PEM) to trust besides the machine's
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
@@ -153,7 +150,7 @@ pub(crate) struct CheckArgs {
     /// Only ask; charge nothing
     #[arg(long)]
     pub(crate) peek: bool,
-    /// A file with the api key to check, where it is not your own
+    /// A file with the api key to check, instead of your own
     #[arg(long, value_name = "FILE")]
     pub(crate) checked_key_file: Option<PathBuf>,
 }

@@ -12,7 +12,7 @@ mod signing_keys;
 
 use std::future::Future;
 
-use tollgate_client::{Client, ClientOptions, RequestId};
+use tollgate_client::{Client, ClientOptions, Credential, RequestId};
 use tollgate_settings::{LoadFrom, Settings};
 use tollgate_telemetry::LogFormat;
 
@@ -26,9 +26,6 @@ use crate::{
 
 /// Does what was asked for.
 pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
-    if cli.global.api_key.is_some() {
-        return Err(api_key_input::refused());
-    }
     let Cli { global, command } = cli;
     match command {
         Command::Serve(args) => serve::run(&args, output),
@@ -63,7 +60,10 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
 
 /// A client with the operator's credential, which is checked before anything is sent.
 fn client(global: &Global, output: Output) -> Result<Client, Failure> {
-    let credential = api_key_input::credential(global.api_key_file.as_deref())?;
+    client_of(global, Some(api_key_input::credential(global.api_key_file.as_deref())?), output)
+}
+
+fn client_of(global: &Global, credential: Option<Credential>, output: Output) -> Result<Client, Failure> {
     let id = match &global.request_id {
         Some(id) => RequestId::parse(id).map_err(|error| Failure::usage(error.to_string(), "give another --request-id, or none"))?,
         None => RequestId::generate(),
@@ -72,10 +72,10 @@ fn client(global: &Global, output: Output) -> Result<Client, Failure> {
         std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display()), "name a PEM file"))
     };
     let options = ClientOptions { ca_pem: global.ca_file.as_ref().map(read).transpose()?, ..ClientOptions::default() };
-    let client = Client::with_options(&global.url, Some(credential), &options);
+    let client = Client::with_options(&global.url, credential, &options);
     let client = client.map_err(|error| Failure::usage(error.to_string(), "set --url or TOLLGATE_URL, such as http://127.0.0.1:8080"))?;
     if client.is_exposed() {
-        output.note("warning: the credential travels in plain text to another machine: use an https:// URL");
+        output.note("warning: api keys travel in plain text to another machine: use an https:// URL");
     }
     Ok(client.with_request_id(id))
 }

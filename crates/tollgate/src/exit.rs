@@ -123,7 +123,11 @@ impl From<KeyStoreError> for Failure {
         let what = error.to_string();
         match error {
             KeyStoreError::Unreachable(_) => Self::new(Exit::Unreachable, what, "check that the store runs and that the settings name it"),
-            KeyStoreError::Unusable(_) => Self::new(Exit::Unreachable, what, "the store is there but cannot be used as it is"),
+            KeyStoreError::Unusable(_) => Self::new(
+                Exit::Unreachable,
+                what,
+                "the store is there, but not as this version needs it: see `tollgate migrate` and the settings",
+            ),
             KeyStoreError::NotFound => Self::new(Exit::NotFound, what, "check the id"),
             KeyStoreError::Refused(refused) => refused.into(),
             KeyStoreError::Exists(_) => Self::new(Exit::Refused, what, "nothing was changed"),

@@ -26,9 +26,9 @@ fn main() -> ExitCode {
     if let Err(failure) = api_key_input::refuse_in_arguments(&arguments) {
         return Output::default().failed(&failure).into();
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return output::usage(&error).into(),
+        Err(error) => return output::usage(&error, &arguments).into(),
     };
     let output = Output::new(cli.global.output);
     let exit = match commands::run(cli, output) {

@@ -4,13 +4,19 @@
 //! It writes to the streams themselves, never by `print!`, which would end the process with a panic
 //! where a pipe is closed early (`tollgate keys list | head`).
 
-use std::io::{self, Write};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+};
 
 use clap::ValueEnum;
 use serde::Serialize;
 use tollgate_telemetry::scrub;
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    api_key_input::without_credentials,
+    exit::{Exit, Failure},
+};
 
 /// The form of results.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -72,14 +78,13 @@ impl Output {
 }
 
 /// What the command line's parser has to say: help and version are results, the rest is not.
-pub(crate) fn usage(error: &clap::Error) -> Exit {
-    let output = Output::default();
+pub(crate) fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
+    let (output, text) = (Output::default(), error.render().to_string());
     if error.use_stderr() {
-        // Not in colours, for what was typed may hold a credential that has to be found in it.
-        output.note(error.render().to_string().trim_end());
+        output.note(without_credentials(&text, arguments).trim_end());
         return Exit::Usage;
     }
-    match output.text(&error.render().to_string()) {
+    match output.text(&text) {
         Ok(()) => Exit::Done,
         Err(failure) => output.failed(&failure),
     }

@@ -5,6 +5,8 @@ mod listeners;
 mod node;
 mod signals;
 
+use std::{net::SocketAddr, time::Duration};
+
 use tollgate_settings::{LogFormat, Mode, Settings};
 use tollgate_telemetry::LogError;
 
@@ -48,25 +50,33 @@ async fn serve(settings: &Settings, rules: store::Rules, output: Output) -> Resu
     warn(settings, &rules);
     // Addresses first: a node that cannot be reached must not make a key.
     let listeners = Listeners::bind(settings).await?;
+    let addresses = listeners.addresses()?;
     let admin = first_key::make(settings, &rules).await?;
-    let (address, metrics_address) = listeners.addresses()?;
-    let mut node = Node::start(settings, rules, admin.keys, listeners)?;
-    tracing::info!(%address, %metrics_address, mode = settings.mode.as_str(), version = env!("CARGO_PKG_VERSION"), "listening");
+    let node = Node::start(settings, rules, admin.keys, listeners)?;
+    say_where(settings, addresses);
     if let Some(minted) = &admin.minted {
         node.ready().await;
-        output.text(&first_key::welcome(address, &minted.api_key))?;
+        output.text(&first_key::welcome(addresses.0, &minted.api_key))?;
     }
+    until_stopped(node, &mut signals, settings.shutdown.drain_delay.get()).await
+}
+
+/// What a supervisor and the tests read the addresses from.
+fn say_where(settings: &Settings, (address, metrics_address): (SocketAddr, SocketAddr)) {
+    let (mode, version) = (settings.mode.as_str(), env!("CARGO_PKG_VERSION"));
+    tracing::info!(%address, %metrics_address, mode, version, "listening");
+}
+
+/// Serves until told to stop; then leaves in order, unless told a second time.
+async fn until_stopped(mut node: Node, signals: &mut Signals, drain_delay: Duration) -> Result<Exit, Failure> {
     tokio::select! {
         () = signals.next() => {}
         () = node.broken() => return Err(Failure::other("a part of the node has ended by itself", "see its log; start it again")),
     }
-    tracing::info!(drain_delay = %settings.shutdown.drain_delay, "stopping: not ready from now on");
     tokio::select! {
-        () = node.stop(settings.shutdown.drain_delay.get()) => {}
-        () = signals.next() => return Err(Failure::other("told to stop twice: ended at once", "nothing is to be done")),
+        () = node.stop(drain_delay) => Ok(Exit::Done),
+        () = signals.next() => Err(Failure::other("told to stop twice: ended at once", "nothing is to be done")),
     }
-    tracing::info!("stopped");
-    Ok(Exit::Done)
 }
 
 fn warn(settings: &Settings, rules: &store::Rules) {

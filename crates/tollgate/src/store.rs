@@ -16,7 +16,7 @@ use crate::exit::{Exit, Failure};
 /// Subjects whose buckets one process holds in memory; a few hundred bytes each.
 const SUBJECTS_MAX: usize = 1_000_000;
 /// How much longer a fence lives than any cached record of what it fences.
-const FENCE_MARGIN: Duration = Duration::from_secs(600);
+const FENCE_MARGIN: Duration = Duration::from_mins(10);
 /// No master key is longer; what is longer is another file.
 const MASTER_KEY_BYTES_MAX: u64 = 4096;
 
@@ -45,7 +45,7 @@ impl Keys {
             }
             Mode::Cluster => {
                 let keys = PostgresKeys::connect(&postgres_options(settings));
-                keys.map(|keys| Self::Postgres(Arc::new(keys))).map_err(|error| Failure::from(error))
+                keys.map(|keys| Self::Postgres(Arc::new(keys))).map_err(Failure::from)
             }
         }
     }

@@ -6,7 +6,7 @@ use tollgate_keys::{KeyId, OwnerName};
 use tollgate_settings::TimeSpan;
 
 /// A key that ends later might as well have no end.
-const LIFE_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+const LIFE_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// How long a key lives: `30d`, `12h`, at least a second and at most 100 years.
 pub(crate) fn life(text: &str) -> Result<Duration, String> {

@@ -11,8 +11,11 @@ use crate::{
 };
 
 pub(crate) async fn run(global: &Global, args: &CheckArgs, output: Output) -> Result<Exit, Failure> {
-    let client = super::client(global, output)?;
-    let checked = args.checked_key_file.as_deref().map(api_key_input::from_file).transpose()?;
+    // A request carries one credential: that of the caller, or the one to check.
+    let (client, checked) = match args.checked_key_file.as_deref() {
+        Some(path) => (super::client_of(global, None, output)?, Some(api_key_input::from_file(path)?)),
+        None => (super::client(global, output)?, None),
+    };
     let api_key = checked.map(|key| key.expose().to_owned());
     let body = CheckBody { api_key, cost: args.cost, scope: args.scope.clone(), peek: args.peek };
     let answer = client.check(&body).await?;
@@ -47,7 +50,7 @@ fn answer_table(answer: &CheckAnswer) -> String {
     rows.extend(answer.key_id.clone().map(|id| ("key id", id)));
     rows.extend(answer.owner.clone().map(|owner| ("owner", owner)));
     rows.extend(answer.remaining.map(|tokens| ("remaining", tokens.to_string())));
-    rows.extend(answer.retry_after_ms.map(|ms| ("retry after", format!("{ms} ms"))));
+    rows.extend(answer.retry_after_ms.filter(|ms| *ms > 0).map(|ms| ("retry after", format!("{ms} ms"))));
     rows.extend(answer.reset_after_ms.map(|ms| ("full after", format!("{ms} ms"))));
     table::fields(&rows)
 }

@@ -86,17 +86,18 @@ impl Node {
     /// Not ready at once; serves on for `drain_delay`; ends what is in flight; ends. Metrics to
     /// the last.
     pub(super) async fn stop(&mut self, drain_delay: Duration) {
+        tracing::info!(?drain_delay, "stopping: not ready from now on");
         self.gate.start_draining();
         self.requests_phase.send_replace(Phase::Drain);
         tokio::time::sleep(drain_delay).await;
         self.requests_phase.send_replace(Phase::Stop);
-        if let Ok(Served { connections_cut: cut @ 1.. }) = (&mut self.requests).await {
-            tracing::warn!(connections = cut, "connections were cut off: shutdown.grace was over");
-        }
+        // The listener itself says how many connections it had to cut off.
+        (&mut self.requests).await.ok();
         // A scraper that holds its connection open holds nobody up.
         self.metrics_phase.send_replace(Phase::Stop);
         self.loops.abort();
         self.upkeep.abort();
+        tracing::info!("stopped");
     }
 }
 
@@ -136,15 +137,15 @@ fn buckets(settings: &Settings, recorder: &Recorder) -> Result<Arc<dyn BucketSto
 }
 
 fn http_options(settings: &Settings) -> Result<HttpOptions, Failure> {
-    let header = |name: &Option<String>| name.as_deref().map(|name| name.parse::<HeaderName>()).transpose();
     let invalid = |_| Failure::new(Exit::Settings, "invalid settings: forward_auth: no name of a header", "mend the setting");
+    let header = |name: &Option<String>| name.as_deref().map(str::parse::<HeaderName>).transpose().map_err(invalid);
     Ok(HttpOptions {
         body_bytes_max: settings.http.body_bytes_max.as_len(),
         request_timeout: settings.http.request_timeout.get(),
         ratelimit_headers: settings.ratelimit_headers,
         trusted_proxies: settings.trusted_proxies.clone(),
-        cost_header: header(&settings.forward_auth.cost_header).map_err(invalid)?,
-        scope_header: header(&settings.forward_auth.scope_header).map_err(invalid)?,
+        cost_header: header(&settings.forward_auth.cost_header)?,
+        scope_header: header(&settings.forward_auth.scope_header)?,
         node: node_name(settings),
         version: env!("CARGO_PKG_VERSION"),
     })
