@@ -1,7 +1,7 @@
 //! May he, now: the third stage of a request.
 
 use tokio::time::Instant;
-use tollgate_limits::RateLimit;
+use tollgate_limits::{NamedLimit, RateLimit};
 use tollgate_telemetry::{Source, Verdict as VerdictLabel};
 
 use crate::{
@@ -175,8 +175,12 @@ fn refusal(verified: &Verified) -> Option<Denial> {
         return Some(Denial::ScopeMissing { identity: identity(), scope: scope.clone() });
     }
     let owners = found.owner.as_ref().map(|rules| rules.limits.as_slice()).unwrap_or_default();
-    let all = found.key.limits.as_slice().iter().chain(owners).map(|named| named.limit);
-    let tightest: Option<RateLimit> = all.min_by_key(|limit| limit.burst());
-    let limit = tightest.filter(|limit| request.cost.tokens() > limit.burst())?;
+    let all = found.key.limits.as_slice().iter().chain(owners);
+    let limit = tightest(all).filter(|limit| request.cost.tokens() > limit.burst())?;
     Some(Denial::CostExceedsBurst { identity: identity(), limit })
+}
+
+/// The limit with the smallest burst: a cost above it can never pass.
+pub(crate) fn tightest<'a>(limits: impl IntoIterator<Item = &'a NamedLimit>) -> Option<RateLimit> {
+    limits.into_iter().map(|named| named.limit).min_by_key(|limit| limit.burst())
 }

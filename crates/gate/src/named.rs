@@ -8,9 +8,10 @@ use tollgate_limits::{Cost, RateLimits};
 
 use crate::{
     Gate,
+    decide::tightest,
     ports::{Decision, Subject, SubjectKind, Subjects},
     request::Plane,
-    verdict::{GateError, Identity, Verdict},
+    verdict::{Denial, GateError, Identity, Verdict},
 };
 
 /// A named thing and the limit it is to be held to, checked.
@@ -32,6 +33,9 @@ impl Gate {
     /// Decides on a named thing, for a caller whom `decide` allowed with scope `limit:write`.
     pub async fn decide_named(&self, identity: &Identity, named: NamedDecision) -> Result<Verdict, GateError> {
         let NamedDecision { namespace, id, limits, cost, peek } = named;
+        if let Some(limit) = tightest(limits.as_slice()).filter(|limit| cost.tokens() > limit.burst()) {
+            return Ok(Verdict::Denied(Denial::CostExceedsBurst { identity: identity.clone(), limit }));
+        }
         let id = bucket_id(identity.owner.as_ref(), &namespace, &id);
         let first = Subject { kind: SubjectKind::Named, id, generation: 0, limits };
         let decision = Decision { subjects: Subjects { first, owner: None }, cost, peek };

@@ -1,0 +1,204 @@
+//! A bucket store that has lost its state has lost its fences: the change log is read before
+//! anything cached is used again.
+
+use tollgate_gate::{
+    config::KeyRules,
+    ports::{ChangeKind, Outcome},
+    request::Plane,
+    verdict::Unauthenticated,
+};
+use tollgate_keys::{OwnerName, Status};
+
+use crate::support::{Ask, Outcomes, Script, World, limits, rules};
+
+#[tokio::test(start_paused = true)]
+async fn the_log_is_read_and_the_store_asked_once_more() {
+    let world = World::new().await;
+    let key = world.used_key(rules()).await;
+    let (heads, joins, asked) = (world.keys.heads(), world.buckets.joins(), world.buckets.asked());
+    world.buckets.lose_state();
+    world.node.check(&key).await.allowed();
+    assert_eq!((world.keys.heads(), world.buckets.joins(), world.buckets.asked()), (heads + 1, joins + 1, asked + 2));
+    assert_eq!((world.keys.finds(), world.node.hashes()), (1, 1), "the log has nothing against what is cached");
+    assert_eq!(world.node.metric("tollgate_redis_state_lost_total"), 1);
+    world.node.check(&key).await.allowed();
+    assert_eq!(world.keys.heads(), heads + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_that_the_log_shows_changed_are_not_used() {
+    let world = World::new().await;
+    let owner = OwnerName::parse("acme").expect("an owner");
+    let limited = world.used_key(KeyRules { owner: Some(owner.clone()), ..rules() }).await;
+    let revoked = world.used_key(rules()).await;
+    // Their fences are gone with the state.
+    world.keys.edit(&revoked.key_id, ChangeKind::Revoked, |record| record.lifecycle.status = Status::Revoked);
+    world.keys.edit_owner(&owner, limits(1, 60));
+    world.buckets.lose_state();
+    assert_eq!(world.node.check(&revoked).await.unauthenticated(), Unauthenticated::Revoked);
+    assert_eq!(world.node.check(&limited).await.allowed().standings.len(), 2);
+    assert_eq!(world.node.check(&limited).await.limited().standings.len(), 2);
+    assert_eq!(world.node.hashes(), 2);
+}
+
+/// The request has its rules in hand while another one takes the store up again.
+#[tokio::test(start_paused = true)]
+async fn rules_in_hand_are_held_to_the_log_too() {
+    let world = World::new().await;
+    let (key, other) = (world.used_key(rules()).await, world.used_key(rules()).await);
+    let request = Ask::default().with(tollgate_gate::request::Credential::ApiKey(key.clone()));
+    let caller = world.node.gate.authenticate(request).await.expect("authenticated");
+    world.keys.edit(&key.key_id, ChangeKind::Revoked, |record| record.lifecycle.status = Status::Revoked);
+    world.buckets.lose_state();
+    world.node.check(&other).await.allowed();
+    assert_eq!(world.node.gate.decide(caller).await.unauthenticated(), Unauthenticated::Revoked);
+}
+
+/// The store is taken up again while the decision is under way, so that it is answered by a state
+/// that has no fence.
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_the_new_state_to_old_rules_is_not_used() {
+    let world = World::new().await;
+    let (key, other) = (world.used_key(rules()).await, world.used_key(rules()).await);
+    let asked = world.buckets.asked();
+    let answer = world.buckets.tell_later();
+    let slow = tokio::spawn({
+        let (node, key) = (world.node.clone(), key.clone());
+        async move { node.check(&key).await }
+    });
+    world.buckets.until_asked(asked + 1).await;
+    world.keys.edit(&key.key_id, ChangeKind::Revoked, |record| record.lifecycle.status = Status::Revoked);
+    world.buckets.lose_state();
+    world.node.check(&other).await.allowed();
+    answer.send(Ok(Outcome::Allowed(Vec::new()))).expect("still waited for");
+    assert_eq!(slow.await.expect("no panic").unauthenticated(), Unauthenticated::Revoked);
+}
+
+/// A slow read from before the loss is used by nobody, not even by the request that made it.
+#[tokio::test(start_paused = true)]
+async fn a_read_from_before_the_loss_is_read_again() {
+    let world = World::new().await;
+    let (key, other) = (world.key(rules()).await, world.used_key(rules()).await);
+    let mut held = world.keys.hold_find();
+    let slow = tokio::spawn({
+        let (node, key) = (world.node.clone(), key.clone());
+        async move { node.check(&key).await }
+    });
+    held.reached().await;
+    world.keys.edit(&key.key_id, ChangeKind::Revoked, |record| record.lifecycle.status = Status::Revoked);
+    world.buckets.lose_state();
+    world.node.check(&other).await.allowed();
+    held.release();
+    assert_eq!(slow.await.expect("no panic").unauthenticated(), Unauthenticated::Revoked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_log_nothing_cached_is_used() {
+    let world = World::new().await;
+    let key = world.used_key(rules()).await;
+    world.keys.set_down(true);
+    world.buckets.lose_state();
+    for plane in [Plane::Data, Plane::Control] {
+        assert!(world.node.ask(&key, Ask { plane, ..Ask::default() }).await.unavailable().contains("key store"));
+    }
+    let asked = world.buckets.asked();
+    world.node.check(&key).await.unavailable();
+    assert_eq!(world.buckets.asked(), asked, "known to be in trouble: nobody is asked");
+    world.keys.set_down(false);
+    world.node.turn().await;
+    world.node.check(&key).await.allowed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_who_find_it_lost_take_it_up_once() {
+    let world = World::new().await;
+    let key = world.used_key(rules()).await;
+    let (heads, joins, asked) = (world.keys.heads(), world.buckets.joins(), world.buckets.asked());
+    let answers: Vec<_> = (0..100).map(|_| world.buckets.tell_later()).collect();
+    let crowd: Vec<_> = (0..100)
+        .map(|_| {
+            tokio::spawn({
+                let (node, key) = (world.node.clone(), key.clone());
+                async move { node.check(&key).await }
+            })
+        })
+        .collect();
+    world.buckets.until_asked(asked + 100).await;
+    for answer in answers {
+        answer.send(Ok(Outcome::Lost)).expect("still waited for");
+    }
+    for one in crowd {
+        one.await.expect("no panic").allowed();
+    }
+    assert_eq!((world.keys.heads(), world.buckets.joins(), world.buckets.asked()), (heads + 1, joins + 1, asked + 200));
+    assert_eq!(world.node.metric("tollgate_redis_state_lost_total"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_of_the_old_state_takes_nothing_up() {
+    let world = World::new().await;
+    let key = world.used_key(rules()).await;
+    let asked = world.buckets.asked();
+    let late = world.buckets.tell_later();
+    let slow = tokio::spawn({
+        let (node, key) = (world.node.clone(), key.clone());
+        async move { node.check(&key).await }
+    });
+    world.buckets.until_asked(asked + 1).await;
+    world.buckets.lose_state();
+    world.node.check(&key).await.allowed();
+    let joins = world.buckets.joins();
+    late.send(Ok(Outcome::Lost)).expect("still waited for");
+    slow.await.expect("no panic").allowed();
+    assert_eq!(world.buckets.joins(), joins);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_twice_is_unavailable() {
+    let world = World::new().await;
+    let key = world.used_key(rules()).await;
+    world.buckets.script([Script::Tell(Ok(Outcome::Lost)), Script::Tell(Ok(Outcome::Lost))]);
+    assert!(world.node.check(&key).await.unavailable().contains("lost its state"));
+    world.node.check(&key).await.allowed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_connection_is_taken_up_before_anything_cached_is_used() {
+    let world = World::new().await;
+    let (changed, same) = (world.used_key(rules()).await, world.used_key(rules()).await);
+    let joins = world.buckets.joins();
+    // A replica that lags has another state under the same id: it will not say that it is lost.
+    world.keys.edit(&changed.key_id, ChangeKind::Updated, |record| record.limits = limits(7, 60));
+    world.buckets.fail_over();
+    let asked = world.buckets.asked();
+    assert_eq!(world.node.check(&changed).await.allowed().standings[0].named.limit.burst(), 7);
+    assert_eq!(world.buckets.asked(), asked + 1, "the old rules were not even asked with");
+    world.node.check(&same).await.allowed();
+    assert_eq!((world.buckets.joins(), world.keys.finds()), (joins + 1, 3));
+    assert_eq!(world.node.metric("tollgate_redis_state_lost_total"), 0, "nothing says that it was");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_not_confirmed_by_a_state_without_fences() {
+    let world = World::new().await;
+    let key = world.used_key(rules()).await;
+    world.keys.edit(&key.key_id, ChangeKind::Updated, |record| record.scopes = tollgate_keys::Scopes::parse(["a"]).expect("scopes"));
+    world.buckets.fail_over();
+    world.node.ask(&key, Ask::scope("a")).await.allowed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_just_made_takes_up_its_stores_by_itself() {
+    let world = World::cold(|_| {});
+    let key = world.key(rules()).await;
+    world.node.check(&key).await.allowed();
+    assert_eq!(world.buckets.joins(), 1);
+    let world = World::cold(|_| {});
+    let key = world.key(rules()).await;
+    world.keys.set_down(true);
+    world.node.check(&key).await.unavailable();
+    assert!(!world.node.gate.readiness().ready);
+    world.keys.set_down(false);
+    world.node.turn().await;
+    assert!(world.node.gate.readiness().ready);
+}

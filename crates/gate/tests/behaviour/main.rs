@@ -1,0 +1,25 @@
+//! How the gate behaves over its ports: scripted stores where interleavings and failures are to
+//! be forced, the embedded stores where the whole is to hold.
+//!
+//! Nothing sleeps. Time is tokio's, paused; a read or a decision that is to be slow is held open
+//! by the test until the others have done what they are to do.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+mod confirmed;
+mod control;
+mod credentials;
+mod figures;
+mod follower;
+mod lost;
+mod minting;
+mod named;
+mod outage;
+mod paging;
+mod races;
+mod rules_hold;
+mod signing;
+mod stale;
+mod support;
+mod tenancy;
+mod verified;

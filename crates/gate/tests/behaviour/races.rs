@@ -1,0 +1,116 @@
+//! A read that is under way while its key changes: what comes of it is never kept.
+
+use tollgate_gate::{config::KeyRules, ports::ChangeKind, request::SharedKey};
+use tollgate_keys::OwnerName;
+
+use crate::support::{Node, Outcomes, World, limits, rules};
+
+/// Has a request read `key`, and before the read answers does `meanwhile`. The store has no fence
+/// to tell on it, so the request itself passes; the next one must read again.
+async fn reads_while(world: &World, key: &SharedKey, meanwhile: impl AsyncFnOnce()) -> usize {
+    let mut held = world.keys.hold_find();
+    let slow = tokio::spawn({
+        let (node, key) = (world.node.clone(), key.clone());
+        async move { node.check(&key).await }
+    });
+    held.reached().await;
+    meanwhile().await;
+    held.release();
+    slow.await.expect("no panic").allowed();
+    let finds = world.keys.finds();
+    world.node.check(key).await.allowed();
+    world.keys.finds() - finds
+}
+
+/// What the log says, without what follows from it for the bucket store.
+async fn follow(node: &Node, world: &World) {
+    world.buckets.go_down();
+    node.turn().await;
+    world.buckets.set_down(None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_key_applied_meanwhile() {
+    let world = World::new().await;
+    let key = world.key(rules()).await;
+    world.node.turn().await;
+    let again = reads_while(&world, &key, async || {
+        world.keys.edit(&key.key_id, ChangeKind::Updated, |record| record.limits = limits(7, 60));
+        follow(&world.node, &world).await;
+    });
+    assert_eq!(again.await, 1);
+    assert_eq!(world.node.check(&key).await.allowed().standings[0].named.limit.burst(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_its_owner_applied_meanwhile() {
+    let world = World::new().await;
+    let owner = OwnerName::parse("acme").expect("an owner");
+    let key = world.key(KeyRules { owner: Some(owner.clone()), ..rules() }).await;
+    world.node.turn().await;
+    let again = reads_while(&world, &key, async || {
+        world.keys.edit_owner(&owner, limits(3, 60));
+        follow(&world.node, &world).await;
+    });
+    assert_eq!(again.await, 1);
+    assert_eq!(world.node.check(&key).await.allowed().standings.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_another_key_or_owner_is_none_of_its_business() {
+    let world = World::new().await;
+    let (key, other) = (world.key(rules()).await, world.key(rules()).await);
+    world.node.turn().await;
+    let again = reads_while(&world, &key, async || {
+        world.keys.edit(&other.key_id, ChangeKind::Updated, |record| record.limits = limits(7, 60));
+        world.keys.edit_owner(&OwnerName::parse("acme").expect("an owner"), limits(3, 60));
+        follow(&world.node, &world).await;
+    });
+    assert_eq!(again.await, 0, "kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_changes_than_are_remembered() {
+    let world = World::with(|options| options.follow.page_size = 1000).await;
+    let (key, other) = (world.key(rules()).await, world.key(rules()).await);
+    world.node.turn().await;
+    let again = reads_while(&world, &key, async || {
+        for _ in 0..5000 {
+            world.keys.edit(&other.key_id, ChangeKind::Updated, |_| {});
+        }
+        follow(&world.node, &world).await;
+    });
+    assert_eq!(again.await, 1, "nobody can say any more whether it changed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_log_with_the_same_position() {
+    let world = World::new().await;
+    let key = world.key(rules()).await;
+    world.node.turn().await;
+    let again = reads_while(&world, &key, async || {
+        let position = world.keys.position();
+        world.keys.become_log("second log", position);
+        follow(&world.node, &world).await;
+    });
+    assert_eq!(again.await, 1);
+}
+
+/// The later reading stays, whichever is done first.
+#[tokio::test(start_paused = true)]
+async fn a_slow_read_does_not_take_the_place_of_a_newer_one() {
+    let world = World::new().await;
+    let key = world.key(rules()).await;
+    let mut held = world.keys.hold_find();
+    let slow = tokio::spawn({
+        let (node, key) = (world.node.clone(), key.clone());
+        async move { node.check(&key).await }
+    });
+    held.reached().await;
+    tokio::time::advance(std::time::Duration::from_millis(1)).await;
+    world.keys.edit(&key.key_id, ChangeKind::Updated, |record| record.limits = limits(7, 60));
+    assert_eq!(world.node.check(&key).await.allowed().standings[0].named.limit.burst(), 7);
+    held.release();
+    assert_eq!(slow.await.expect("no panic").allowed().standings[0].named.limit.burst(), 7, "stale, so read again");
+    assert_eq!(world.node.check(&key).await.allowed().standings[0].named.limit.burst(), 7);
+}

@@ -1,0 +1,18 @@
+//! What the tests stand on: scripted stores, a clock that is told the time, nodes over both.
+
+mod buckets;
+mod clock;
+mod keys;
+mod node;
+
+pub(crate) use buckets::{FakeBuckets, Script};
+pub(crate) use clock::TestClock;
+pub(crate) use keys::FakeKeys;
+pub(crate) use node::{Ask, Node, Outcomes, World, limits, mint, operator, options, rules};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The lock, also after another test thread has panicked under it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,197 @@
+//! A bucket store that does as it is told, and as buckets in memory do where it is told nothing.
+//!
+//! Each node has its own, before one server: a node that has joined a state that is gone is told
+//! so, whoever has made a new one.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
+use tollgate_embedded::{MemoryBuckets, MemoryBucketsBounds, MicrosClock};
+use tollgate_gate::ports::{BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome};
+
+use super::lock;
+
+/// What the next decision comes to.
+#[derive(Debug)]
+pub(crate) enum Script {
+    /// What the buckets say.
+    Pass,
+    /// This.
+    Tell(Result<Outcome, BucketError>),
+    /// What the test will say.
+    Later(oneshot::Receiver<Result<Outcome, BucketError>>),
+}
+
+#[derive(Debug)]
+pub(crate) struct FakeBuckets {
+    clock: MicrosClock,
+    server: Arc<Mutex<Arc<MemoryBuckets>>>,
+    joined: Mutex<Option<Arc<MemoryBuckets>>>,
+    script: Mutex<VecDeque<Script>>,
+    down: Mutex<Option<BucketError>>,
+    connections: AtomicU64,
+    joins: AtomicUsize,
+    decisions: Mutex<Vec<Decision>>,
+    fences: Mutex<Vec<Fence>>,
+    arrivals: watch::Sender<usize>,
+}
+
+pub(crate) fn memory(clock: MicrosClock) -> MemoryBuckets {
+    MemoryBuckets::new(MemoryBucketsBounds { subjects_max: 100_000, fence_ttl: Duration::from_mins(70) }, clock)
+}
+
+impl FakeBuckets {
+    pub(crate) fn new(clock: MicrosClock) -> Self {
+        let server = Arc::new(Mutex::new(Arc::new(memory(clock.clone()))));
+        Self::before(server, clock)
+    }
+
+    /// Another node's way to the same server.
+    pub(crate) fn beside(&self) -> Self {
+        Self::before(self.server.clone(), self.clock.clone())
+    }
+
+    fn before(server: Arc<Mutex<Arc<MemoryBuckets>>>, clock: MicrosClock) -> Self {
+        Self {
+            server,
+            clock,
+            joined: Mutex::default(),
+            script: Mutex::default(),
+            down: Mutex::default(),
+            connections: AtomicU64::new(0),
+            joins: AtomicUsize::new(0),
+            decisions: Mutex::default(),
+            fences: Mutex::default(),
+            arrivals: watch::Sender::new(0),
+        }
+    }
+
+    /// Scripts the next decisions, in order.
+    pub(crate) fn script(&self, scripts: impl IntoIterator<Item = Script>) {
+        lock(&self.script).extend(scripts);
+    }
+
+    /// The next decisions get these answers.
+    pub(crate) fn tell(&self, answers: impl IntoIterator<Item = Outcome>) {
+        self.script(answers.into_iter().map(|answer| Script::Tell(Ok(answer))));
+    }
+
+    /// The next decision waits until the test has said what comes of it.
+    pub(crate) fn tell_later(&self) -> oneshot::Sender<Result<Outcome, BucketError>> {
+        let (sender, receiver) = oneshot::channel();
+        self.script([Script::Later(receiver)]);
+        sender
+    }
+
+    /// From now on every call fails so, or works again.
+    pub(crate) fn set_down(&self, error: Option<BucketError>) {
+        *lock(&self.down) = error;
+    }
+
+    pub(crate) fn go_down(&self) {
+        self.set_down(Some(BucketError::Unreachable("no route".into())));
+    }
+
+    /// All state is gone, as after a flush: every decision is `Lost` until the store is joined.
+    pub(crate) fn lose_state(&self) {
+        *lock(&self.server) = Arc::new(memory(self.clock.clone()));
+    }
+
+    /// Another server answers, with another state.
+    pub(crate) fn fail_over(&self) {
+        self.connections.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn joins(&self) -> usize {
+        self.joins.load(Ordering::SeqCst)
+    }
+
+    /// Every decision that was asked for, peeks too.
+    pub(crate) fn decisions(&self) -> Vec<Decision> {
+        lock(&self.decisions).clone()
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        lock(&self.decisions).len()
+    }
+
+    pub(crate) fn peeks(&self) -> usize {
+        lock(&self.decisions).iter().filter(|decision| decision.peek).count()
+    }
+
+    /// Every fence that was raised.
+    pub(crate) fn fences(&self) -> Vec<Fence> {
+        lock(&self.fences).clone()
+    }
+
+    /// Waits until so many decisions have been asked for, ever.
+    pub(crate) async fn until_asked(&self, count: usize) {
+        self.arrivals.subscribe().wait_for(|asked| *asked >= count).await.expect("the sender lives");
+    }
+
+    /// The server's state, if it is the one that this node has joined.
+    fn state(&self) -> Option<Arc<MemoryBuckets>> {
+        let (server, joined) = (lock(&self.server).clone(), lock(&self.joined).clone());
+        joined.filter(|joined| Arc::ptr_eq(joined, &server))
+    }
+
+    fn is_up(&self) -> Result<(), BucketError> {
+        lock(&self.down).clone().map_or(Ok(()), Err)
+    }
+}
+
+impl BucketStore for FakeBuckets {
+    fn decide(&self, decision: Decision, deadline: Instant) -> PendingOutcome {
+        lock(&self.decisions).push(decision.clone());
+        self.arrivals.send_modify(|asked| *asked += 1);
+        if let Err(error) = self.is_up() {
+            return Err(error).into();
+        }
+        let scripted = lock(&self.script).pop_front();
+        match scripted.unwrap_or(Script::Pass) {
+            Script::Pass => self.state().map_or(Ok(Outcome::Lost).into(), |state| state.decide(decision, deadline)),
+            Script::Tell(answer) => answer.into(),
+            Script::Later(answer) => PendingOutcome::Waiting(answer),
+        }
+    }
+
+    fn raise_fence(&self, fence: Fence, deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            let lost = || BucketError::Unusable("the state is lost".into());
+            self.state().ok_or_else(lost)?.raise_fence(fence.clone(), deadline).await?;
+            lock(&self.fences).push(fence);
+            Ok(())
+        })
+    }
+
+    fn join(&self, log: LogId) -> BoxFuture<'_, Result<(), BucketError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            self.joins.fetch_add(1, Ordering::SeqCst);
+            let state = lock(&self.server).clone();
+            // A new state is of whatever log its first node follows; tests that change logs go on with the old.
+            drop(state.join(log).await);
+            *lock(&self.joined) = Some(state);
+            Ok(())
+        })
+    }
+
+    fn connection_count(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    fn health(&self) -> BoxFuture<'_, BucketsHealth> {
+        Box::pin(async { self.is_up().map_or_else(|error| BucketsHealth::Down(error.to_string()), |()| BucketsHealth::Ok) })
+    }
+}

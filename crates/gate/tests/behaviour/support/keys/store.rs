@@ -1,0 +1,176 @@
+//! The fake as the gate sees it.
+
+use std::sync::atomic::Ordering;
+
+use tollgate_api::KeyStatus;
+use tollgate_gate::{
+    ports::{
+        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyListQuery, KeyStore,
+        KeyStoreError, LogHead, LogId, StoredSigningKey,
+    },
+    record::{KeyRecord, OwnerRecord, OwnerRules},
+};
+use tollgate_keys::{KeyId, Lifecycle, OwnerName, Unusable};
+use tollgate_limits::RateLimits;
+
+use super::{FakeKeys, State, lock, pass};
+
+fn status_at(lifecycle: Lifecycle, now_ms: u64) -> KeyStatus {
+    match lifecycle.usable(now_ms) {
+        Ok(()) => KeyStatus::Active,
+        Err(Unusable::Suspended) => KeyStatus::Suspended,
+        Err(Unusable::Revoked) => KeyStatus::Revoked,
+        Err(Unusable::Expired) => KeyStatus::Expired,
+    }
+}
+
+impl State {
+    fn rules(&self, owner: &OwnerName) -> OwnerRules {
+        self.owners.get(owner).cloned().unwrap_or(OwnerRules { limits: RateLimits::unlimited(), generation: 0 })
+    }
+
+    fn find(&self, key_id: &KeyId) -> Option<FoundKey> {
+        let key = self.keys.get(key_id)?.clone();
+        let owner = key.owner.as_ref().map(|owner| self.rules(owner));
+        Some(FoundKey { key, owner })
+    }
+
+    fn change(&mut self, key_id: &KeyId, tenant: Option<&OwnerName>, kind: ChangeKind, edit: KeyEdit) -> Result<Changed, KeyStoreError> {
+        let found = self.keys.get(key_id).filter(|record| tenant.is_none() || record.owner.as_ref() == tenant);
+        let current = found.ok_or(KeyStoreError::NotFound)?.clone();
+        let Some(mut record) = edit(&current)? else { return Ok(Changed { record: current, changed: false }) };
+        record.generation = self.log(kind, Some(&record), None);
+        self.keys.insert(key_id.clone(), record.clone());
+        Ok(Changed { record, changed: true })
+    }
+}
+
+impl KeyStore for FakeKeys {
+    fn find(&self, key_id: KeyId) -> BoxFuture<'_, Result<Option<FoundKey>, KeyStoreError>> {
+        Box::pin(async move {
+            self.finds.fetch_add(1, Ordering::SeqCst);
+            self.is_up()?;
+            let found = lock(&self.state).find(&key_id);
+            pass(&self.held_find).await;
+            // Others get their turn, as they would while a real store is asked.
+            tokio::task::yield_now().await;
+            Ok(found)
+        })
+    }
+
+    fn list(&self, query: KeyListQuery) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            let state = lock(&self.state);
+            let wanted = |record: &&KeyRecord| {
+                query.owner.as_ref().is_none_or(|owner| record.owner.as_ref() == Some(owner))
+                    && query.after.as_ref().is_none_or(|after| record.key_id > *after)
+                    && query.status.is_none_or(|status| status == status_at(record.lifecycle, query.now_ms))
+            };
+            Ok(state.keys.values().filter(wanted).take(query.count_max.clamp(1, 1000) as usize).cloned().collect())
+        })
+    }
+
+    fn create(
+        &self,
+        draft: KeyDraft,
+        _guard: CreateGuard,
+        context: ChangeContext,
+    ) -> BoxFuture<'_, Result<Option<KeyRecord>, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            let mut state = lock(&self.state);
+            let mut record = draft.record;
+            record.key_id = KeyId::from_parts(context.now_ms + state.position, draft.id_entropy);
+            record.generation = state.log(ChangeKind::Created, Some(&record), None);
+            state.keys.insert(record.key_id.clone(), record.clone());
+            Ok(Some(record))
+        })
+    }
+
+    fn change(
+        &self,
+        key_id: KeyId,
+        tenant: Option<OwnerName>,
+        kind: ChangeKind,
+        edit: KeyEdit,
+        _context: ChangeContext,
+    ) -> BoxFuture<'_, Result<Changed, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            lock(&self.state).change(&key_id, tenant.as_ref(), kind, edit)
+        })
+    }
+
+    fn owner(&self, owner: OwnerName) -> BoxFuture<'_, Result<Option<OwnerRecord>, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            let state = lock(&self.state);
+            let known = state.owners.contains_key(&owner) || state.keys.values().any(|key| key.owner.as_ref() == Some(&owner));
+            let rules = state.rules(&owner);
+            Ok(known.then_some(OwnerRecord { owner, rules }))
+        })
+    }
+
+    fn put_owner(
+        &self,
+        owner: OwnerName,
+        limits: RateLimits,
+        _context: ChangeContext,
+    ) -> BoxFuture<'_, Result<OwnerRecord, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            self.edit_owner(&owner, limits);
+            let rules = lock(&self.state).rules(&owner);
+            Ok(OwnerRecord { owner, rules })
+        })
+    }
+
+    fn signing_keys(&self) -> BoxFuture<'_, Result<Vec<StoredSigningKey>, KeyStoreError>> {
+        Box::pin(async move {
+            self.signing_reads.fetch_add(1, Ordering::SeqCst);
+            self.is_up()?;
+            let keys = lock(&self.state).signing.clone();
+            pass(&self.held_signing).await;
+            Ok(keys)
+        })
+    }
+
+    fn add_signing_key(&self, key: StoredSigningKey, only_first: bool) -> BoxFuture<'_, Result<(), KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            let mut state = lock(&self.state);
+            if !only_first || state.signing.is_empty() {
+                state.signing.push(key);
+            }
+            Ok(())
+        })
+    }
+
+    fn retire_signing_key(&self, ring: char, now_ms: u64) -> BoxFuture<'_, Result<(), KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            let mut state = lock(&self.state);
+            let found = state.signing.iter_mut().find(|key| key.ring == ring).ok_or(KeyStoreError::NotFound)?;
+            found.retired_at_ms = Some(now_ms);
+            Ok(())
+        })
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {
+        Box::pin(async move {
+            self.heads.fetch_add(1, Ordering::SeqCst);
+            self.is_up()?;
+            let state = lock(&self.state);
+            Ok(LogHead { log: LogId(state.log.as_str().into()), position: state.position, oldest: state.oldest })
+        })
+    }
+
+    fn changes(&self, after: u64, count_max: u32) -> BoxFuture<'_, Result<Vec<Change>, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            let state = lock(&self.state);
+            Ok(state.changes.iter().filter(|change| change.position > after).take(count_max as usize).cloned().collect())
+        })
+    }
+}
