@@ -9,6 +9,9 @@
 --            1/burst us, below burst
 --            Bits 4..7 of the flags are kept for the tails of leases. Whoever does not know a
 --            version or a flag calls the record broken.
+--   expiry   of a record, ms: the latest of its fence's end and, for each bucket, the first
+--            multiple of per_seconds x 125 (an eighth of its period) after its arrival. So most
+--            writes need not set the expiry anew.
 --
 -- KEYS     1..T        state ids of the tags in this batch (string)
 --          T+1..       the records that it touches, each once
@@ -56,7 +59,7 @@ local now = time[1] * 1000000 + time[2]
 local tags, entries, swaps, at = up('>BBB', batch)
 local stored = call('MGET', unpack(KEYS)) -- what is in Redis, and later what is to be
 local own = {} -- own[tag]: the state is the one that the asker joined
-local expiry = {} -- expiry[record]: ms, of the records that changed
+local expiry = {} -- expiry[record]: ms, of the records that changed; false if it is to stay
 local changed, changes = {}, 0 -- the changed records, in order
 local out = { pk('>I7', now) }
 
@@ -81,7 +84,7 @@ if absents > 0 and call('EXISTS', unpack(absent)) > 0 then
 end
 
 local function change(record, value, expires)
-  if not expiry[record] then
+  if expiry[record] == nil then
     changes = changes + 1
     changed[changes] = record
   end
@@ -89,8 +92,11 @@ local function change(record, value, expires)
   expiry[record] = expires
 end
 
-local function ms_after(whole)
-  return (whole - whole % 1000) / 1000 + 1
+-- When a bucket may be forgotten, ms: at the first multiple of an eighth of its period after it
+-- is full.
+local function forget_after(whole, seconds)
+  local grain = seconds * 125000
+  return (whole - whole % grain + grain) / 1000
 end
 
 -- Head of a record: generation (nil where it cannot be read), revoked, fence end, n, next place.
@@ -117,18 +123,18 @@ local function write(record, generation, fence, limits, first, count, whole, fra
       local limit = limits[place]
       n = n + 1
       parts[n] = pk('>I4I4I3I7I4', limit[1], limit[2], limit[3], whole[place], frac[place])
-      latest = math.max(latest, ms_after(whole[place]))
+      latest = math.max(latest, forget_after(whole[place], limit[3]))
     end
   end
   for place = 1, #others, 2 do
     if n < 8 then
       n = n + 1
       parts[n] = others[place]
-      latest = math.max(latest, ms_after(others[place + 1]))
+      latest = math.max(latest, others[place + 1])
     end
   end
   local head = pk('>BBBI7I6', 1, 0, n, generation, fence)
-  change(record, head .. table.concat(parts), math.max(latest, ms_after(now)))
+  change(record, head .. table.concat(parts), math.max(latest, (now - now % 1000) / 1000 + 1))
 end
 
 for swap = 1, swaps do
@@ -136,11 +142,12 @@ for swap = 1, swaps do
   tag, record, at = up('>BI2', batch, at)
   local from = tags + 2 * swap
   if own[tag] and stored[record] == ARGV[from] then
-    local value, latest = ARGV[from + 1], ms_after(now)
+    local value, latest = ARGV[from + 1], (now - now % 1000) / 1000 + 1
     local _, _, fence, n = read_head(value)
     latest = math.max(latest, fence)
     for bucket = 1, n do
-      latest = math.max(latest, ms_after((up('>I7', value, 6 + 22 * bucket))))
+      local seconds, t = up('>I3I7', value, 3 + 22 * bucket)
+      latest = math.max(latest, forget_after(t, seconds))
     end
     change(record, value, latest)
   end
@@ -209,7 +216,7 @@ local function decide(shape, tag, place)
       end
       if not found and (t > now or (t == now and f > 0)) then
         others[#others + 1] = sub(value, bucket, after - 1)
-        others[#others + 1] = t
+        others[#others + 1] = forget_after(t, seconds)
       end
       bucket = after
     end
@@ -245,50 +252,110 @@ local function decide(shape, tag, place)
   return table.concat(result), place
 end
 
--- Decides. The most frequent shape, one limit of one subject in a record that holds just that,
--- is written out; every other takes the way above.
+-- The frequent case: one limit, in a record that holds the bucket of just that, or none at all.
+-- Returns generation, fence end, arrival (whole, fraction), whether that was cut; nil if it is not.
+local function read_plain(record, name, burst, seconds, brim)
+  local value = stored[record]
+  if not value then
+    return 0, 0, now, 0, false, 0
+  elseif #value ~= 38 then
+    return nil
+  end
+  local head, generation, fence, of, b, s, t, f = up('>I3I7I6I4I4I3I7I4', value)
+  if head ~= 65537 or of ~= name or b ~= burst or s ~= seconds or f >= burst then
+    return nil
+  elseif t < now then
+    return generation, fence, now, 0, false, t
+  elseif t > brim or (t == brim and f > 0) then
+    return generation, fence, brim, 0, true, t
+  end
+  return generation, fence, t, f, false, t
+end
+
+-- Writes such a record. `before` is the arrival that was stored, 0 for none: where the expiry of
+-- both is the same, it stays.
+local function write_plain(record, generation, fence, name, burst, seconds, t, f, before)
+  local grain = seconds * 125000 -- as in forget_after
+  local expires = (t - t % grain + grain) / 1000
+  if expires < fence then
+    expires = fence
+  end
+  local pending = expiry[record]
+  if pending == nil then
+    changes = changes + 1
+    changed[changes] = record
+  end
+  if not pending and before > 0 then
+    local stays = (before - before % grain + grain) / 1000
+    if stays < fence then
+      stays = fence
+    end
+    expires = stays ~= expires and expires
+  end
+  stored[record] = pk('>I3I7I6I4I4I3I7I4', 65537, generation, fence, name, burst, seconds, t, f)
+  expiry[record] = expires
+end
+
+-- Decides. Entries over one limit each of one or two subjects are written out, every other shape
+-- takes the way above.
 for entry = 1, entries do
   local shape, tag, record, asker, name, burst, seconds, step, step_frac, after =
     up('>BBI2I7I4I4I3I6I4', batch, at)
   local result
   if (shape == 4 or shape == 5) and own[tag] then
-    local value = stored[record]
-    local plain, generation, fence, t, f = true, 0, 0, now, 0
-    if value then
-      plain = #value == 38
-      if plain then
-        local head, of, b, s
-        head, generation, fence, of, b, s, t, f = up('>I3I7I6I4I4I3I7I4', value)
-        plain = head == 65537 and of == name and b == burst and s == seconds and f < burst
+    local brim = now + seconds * 1000000
+    local generation, fence, t, f, write, before = read_plain(record, name, burst, seconds, brim)
+    if generation and generation > asker then
+      result = 'S'
+    elseif generation then
+      local next_t, next_f = t + step, f + step_frac
+      if next_f >= burst then
+        next_t, next_f = next_t + 1, next_f - burst
       end
+      local code = 76
+      if next_t < brim or (next_t == brim and next_f == 0) then
+        code = 65
+        if shape == 4 then
+          t, f, write = next_t, next_f, true
+        end
+      end
+      if write then
+        write_plain(record, asker, fence, name, burst, seconds, t, f, before)
+      end
+      result = pk('>BI6I4', code, t - now, f)
     end
-    if plain then
-      local brim, cut = now + seconds * 1000000, false
-      if generation > asker then
+  elseif (shape == 38 or shape == 39) and own[tag] then
+    local record2, asker2, name2, burst2, seconds2, step2, step_frac2, after2 = up('>I2I7I4I4I3I6I4', batch, after)
+    local brim, brim2 = now + seconds * 1000000, now + seconds2 * 1000000
+    local generation, fence, t, f, write, before = read_plain(record, name, burst, seconds, brim)
+    local generation2, fence2, t2, f2, write2, before2 = read_plain(record2, name2, burst2, seconds2, brim2)
+    if generation and generation2 then
+      if generation > asker or generation2 > asker2 then
         result = 'S'
       else
-        if t < now then
-          t, f = now, 0
-        elseif t > brim or (t == brim and f > 0) then
-          t, f, cut = brim, 0, true
-        end
-        local next_t, next_f = t + step, f + step_frac
+        local next_t, next_f, next_t2, next_f2 = t + step, f + step_frac, t2 + step2, f2 + step_frac2
         if next_f >= burst then
           next_t, next_f = next_t + 1, next_f - burst
         end
-        local fits = next_t < brim or (next_t == brim and next_f == 0)
-        if fits and shape == 4 then
-          t, f, cut = next_t, next_f, true
+        if next_f2 >= burst2 then
+          next_t2, next_f2 = next_t2 + 1, next_f2 - burst2
         end
-        if cut then
-          local expires = (t - t % 1000) / 1000 + 1
-          if expires < fence then
-            expires = fence
+        local code = 76
+        if (next_t < brim or (next_t == brim and next_f == 0)) and (next_t2 < brim2 or (next_t2 == brim2 and next_f2 == 0)) then
+          code = 65
+          if shape == 38 then
+            t, f, write, t2, f2, write2 = next_t, next_f, true, next_t2, next_f2, true
           end
-          change(record, pk('>I3I7I6I4I4I3I7I4', 65537, asker, fence, name, burst, seconds, t, f), expires)
         end
-        result = pk('>BI6I4', fits and 65 or 76, t - now, f)
+        if write then
+          write_plain(record, asker, fence, name, burst, seconds, t, f, before)
+        end
+        if write2 then
+          write_plain(record2, asker2, fence2, name2, burst2, seconds2, t2, f2, before2)
+        end
+        result = pk('>BI6I4I6I4', code, t - now, f, t2 - now, f2)
       end
+      after = after2
     end
   end
   if result then
@@ -303,7 +370,12 @@ end
 local failed = nil
 for place = 1, changes do
   local record = changed[place]
-  local done = pcall_redis('SET', KEYS[record], stored[record], 'PXAT', expiry[record])
+  local expires, done = expiry[record], nil
+  if expires then
+    done = pcall_redis('SET', KEYS[record], stored[record], 'PXAT', expires)
+  else
+    done = pcall_redis('SET', KEYS[record], stored[record], 'KEEPTTL')
+  end
   if done.err then
     failed = failed or {}
     failed[record] = true

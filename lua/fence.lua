@@ -39,8 +39,9 @@ if type(value) == 'string' and #value >= 16 then
     flags = math.max(flags, stored_flags)
     fence_end = math.max(fence_end, stored_end)
     for bucket = 1, n do
-      local arrival = up('>I7', value, 6 + 22 * bucket)
-      expires = math.max(expires, (arrival - arrival % 1000) / 1000 + 1)
+      local seconds, arrival = up('>I3I7', value, 3 + 22 * bucket)
+      local grain = seconds * 125000
+      expires = math.max(expires, (arrival - arrival % grain + grain) / 1000)
     end
   end
 end

@@ -204,13 +204,11 @@ impl BucketStore for RedisBuckets {
         }
         let (asker, told) = oneshot::channel();
         let Some(queue) = self.queue(request.tag) else { return Err(BucketError::QueueFull).into() };
-        match queue.push(Entry::new(request, deadline, asker)) {
-            Ok(()) => PendingOutcome::Waiting(told),
-            Err(_) => {
-                self.desk.metrics.redis_error(RedisErrorKind::QueueFull);
-                Err(BucketError::QueueFull).into()
-            }
+        if queue.push(Entry::new(request, deadline, asker)) {
+            return PendingOutcome::Waiting(told);
         }
+        self.desk.metrics.redis_error(RedisErrorKind::QueueFull);
+        Err(BucketError::QueueFull).into()
     }
 
     fn raise_fence(&self, fence: Fence, deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>> {
@@ -289,5 +287,5 @@ fn workers<'a>(
 fn random_id() -> Result<String, BucketError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| BucketError::Unreachable("the system gives no random bits".into()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }

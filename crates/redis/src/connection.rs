@@ -147,17 +147,21 @@ impl Connection {
     ) -> Result<Bytes, Failure> {
         let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
         let client = self.once(timeout);
-        let told = match by {
-            By::Sha => client.evalsha(script.sha1.as_str(), keys, args).await,
-            By::Text => client.eval(script.text, keys, args).await,
+        let call = async {
+            match by {
+                By::Sha => client.evalsha(script.sha1.as_str(), keys, args).await,
+                By::Text => client.eval(script.text, keys, args).await,
+            }
         };
-        told.map_err(Failure::from)
+        within(timeout, Box::pin(call)).await
     }
 
     /// Reads a key, to see whether the server answers.
     pub(crate) async fn probe(&self, key: Bytes, timeout: Duration) -> Result<(), Failure> {
-        let value: Result<Value, Error> = self.once(timeout).get(Key::from(key)).await;
-        value.map(|_| ()).map_err(Failure::from)
+        let client = self.once(timeout);
+        let value: Value = within(timeout, Box::pin(client.get(Key::from(key)))).await?;
+        drop(value);
+        Ok(())
     }
 
     /// Reads the map of the Cluster anew.
@@ -166,6 +170,15 @@ impl Connection {
         if !matches!(read, Ok(Ok(()))) {
             tracing::warn!("the map of the redis cluster cannot be read");
         }
+    }
+}
+
+/// Holds a call to its time-out: fred's own does not begin before a connection is there. fred's
+/// futures take kilobytes, hence the boxes.
+async fn within<T>(timeout: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    match tokio::time::timeout(timeout, call).await {
+        Ok(told) => told.map_err(Failure::from),
+        Err(_) => Err(Failure::timed_out()),
     }
 }
 

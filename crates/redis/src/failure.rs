@@ -20,6 +20,11 @@ impl Failure {
         Self { kind: RedisErrorKind::Other, is_unsent: false, text: text.into() }
     }
 
+    /// No answer in time; the script may have been run.
+    pub(crate) fn timed_out() -> Self {
+        Self { kind: RedisErrorKind::TimedOut, is_unsent: false, text: "no answer in time".into() }
+    }
+
     /// Whether a key holds another type than the script takes it for.
     pub(crate) fn is_wrong_type(&self) -> bool {
         self.text.contains("WRONGTYPE")

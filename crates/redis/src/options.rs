@@ -37,7 +37,7 @@ impl Options {
             batch_max: 64,
             queue_max: 8192,
             connect_timeout: Duration::from_secs(2),
-            fence_ttl: Duration::from_secs(70 * 60),
+            fence_ttl: Duration::from_mins(70),
         }
     }
 }

@@ -61,16 +61,16 @@ impl Queue {
         Self { entries: Mutex::default(), more: Notify::new(), entries_max }
     }
 
-    /// Puts an entry last; gives it back where the queue is full.
-    pub(crate) fn push(&self, entry: Entry) -> Result<(), Entry> {
+    /// Puts an entry last; false where the queue is full.
+    pub(crate) fn push(&self, entry: Entry) -> bool {
         let mut entries = self.lock();
         if entries.len() >= self.entries_max {
-            return Err(entry);
+            return false;
         }
         entries.push_back(entry);
         drop(entries);
         self.more.notify_one();
-        Ok(())
+        true
     }
 
     /// Puts entries that were taken before back to the front, in their order, beyond the bound if

@@ -80,7 +80,9 @@ impl Worker {
             Err(failure) => {
                 let is_silent = failure.kind == RedisErrorKind::TimedOut;
                 let error = failure.into_error();
-                entries.iter_mut().for_each(|entry| entry.tell(Err(error.clone())));
+                for entry in entries.iter_mut() {
+                    entry.tell(Err(error.clone()));
+                }
                 if is_silent {
                     self.until_answering().await;
                 }

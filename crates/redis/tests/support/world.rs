@@ -314,8 +314,11 @@ impl World {
                 continue;
             };
             assert_eq!(decode_record(&bytes).as_ref(), Some(&model), "{key:?}");
-            let full_ms = |arrival: Arrival| arrival.whole_us / 1000 + 1;
-            let latest = model.buckets.iter().map(|bucket| full_ms(bucket.arrival)).chain([model.fence_end_ms]).max();
+            let forget_ms = |bucket: &Bucket| {
+                let grain_ms = u64::from(bucket.limit.per_seconds()) * 125;
+                (bucket.arrival.whole_us / 1000 / grain_ms + 1) * grain_ms
+            };
+            let latest = model.buckets.iter().map(forget_ms).chain([model.fence_end_ms]).max();
             if !model.is_forgettable(self.now_us) {
                 assert_eq!(u64::try_from(expires_ms).ok(), latest, "{model:?}");
             }

@@ -1,0 +1,148 @@
+//! What a decision costs the Redis server, in µs of its CPU (`INFO cpu`), batch by batch.
+//!
+//! Run with a `redis-server` on the path: `cargo bench -p tollgate-redis --bench decide`. The
+//! figures are the server's, so `--profile dev` shows the same and builds faster. Compare within
+//! one run: variants take turns and each shows its least of several rounds, so that what else the
+//! machine does hurts all alike. `TOLLGATE_BENCH_ROUNDS` and `TOLLGATE_BENCH_BATCHES` set how
+//! much is done.
+
+#![allow(clippy::expect_used, clippy::print_stdout, clippy::unwrap_used, reason = "a program that is watched by who runs it")]
+
+use bytes::Bytes;
+use redis::Connection;
+use tollgate_gate::ports::{Decision, Subject, SubjectKind, Subjects};
+use tollgate_limits::{Cost, LimitName, RateLimit, RateLimits};
+use tollgate_redis::{
+    codec::{Batch, Request},
+    names::Names,
+    scripts,
+};
+use tollgate_testkit::TestRedis;
+
+const DEPTH: usize = 64;
+const KEYS: usize = 100_000;
+const MARK: &str = r#"{"state_id":"00112233445566778899aabbccddeeff","log_id":"00112233445566778899aabbccddeeff","tags":16}"#;
+
+/// One way to decide: makes the `turn`-th call.
+struct Variant {
+    name: &'static str,
+    call: Box<dyn Fn(usize) -> redis::Cmd>,
+    best_us: f64,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let redis = TestRedis::start().await.expect("redis starts");
+    let mut connection = redis::Client::open(redis.url()).and_then(|client| client.get_connection()).expect("redis answers");
+    let names = Names::new("tg:", 16).expect("good names");
+    for tag in 0..16 {
+        redis::cmd("SET").arg(&names.state_id(tag)[..]).arg(MARK).exec(&mut connection).expect("redis answers");
+    }
+    let load = |connection: &mut Connection, text: &str| -> String {
+        redis::cmd("SCRIPT").arg("LOAD").arg(text).query(connection).expect("a script without errors")
+    };
+    let decide = load(&mut connection, scripts::DECIDE);
+    let bare = load(&mut connection, include_str!("bare.lua"));
+    let mut variants = vec![variant("bare: one bucket, nothing else", move |turn| bare_call(&bare, turn))];
+    for (name, shape) in [
+        ("one bucket", Shape { owner: false, limits: 1, keys: KEYS, burst: 1000, peek: false }),
+        ("key and owner", Shape { owner: true, limits: 1, keys: KEYS, burst: 1000, peek: false }),
+        ("one subject, two limits", Shape { owner: false, limits: 2, keys: KEYS, burst: 1000, peek: false }),
+        ("fence alone", Shape { owner: false, limits: 0, keys: KEYS, burst: 1000, peek: false }),
+        ("one bucket, limited", Shape { owner: false, limits: 1, keys: KEYS, burst: 1, peek: false }),
+        ("one bucket, ten hot keys", Shape { owner: false, limits: 1, keys: 10, burst: 1_000_000_000, peek: false }),
+    ] {
+        let (names, decide) = (names.clone(), decide.clone());
+        variants.push(variant(name, move |turn| decide_call(&decide, &names, shape, turn)));
+    }
+    let setting = |name: &str, default: usize| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (rounds, batches) = (setting("TOLLGATE_BENCH_ROUNDS", 7), setting("TOLLGATE_BENCH_BATCHES", 1600));
+    let only = std::env::var("TOLLGATE_BENCH_ONLY").unwrap_or_default();
+    variants.retain(|variant| variant.name.contains(&only));
+    for round in 0..=rounds {
+        for variant in &mut variants {
+            let spent = measure(&mut connection, variant, batches);
+            // The first round makes the records.
+            if round > 0 {
+                variant.best_us = variant.best_us.min(spent);
+            }
+        }
+    }
+    let first = variants.first().map_or(1.0, |variant| variant.best_us);
+    println!("{DEPTH} decisions a call, {KEYS} keys, least of {rounds} rounds:");
+    for Variant { name, best_us, .. } in &variants {
+        println!("{name:32} {best_us:6.2} us of redis cpu a decision, {:5.2} x bare", best_us / first);
+    }
+}
+
+fn variant(name: &'static str, call: impl Fn(usize) -> redis::Cmd + 'static) -> Variant {
+    Variant { name, call: Box::new(call), best_us: f64::INFINITY }
+}
+
+/// µs of the server's CPU a decision.
+fn measure(connection: &mut Connection, variant: &Variant, batches: usize) -> f64 {
+    let calls: Vec<redis::Cmd> = (0..batches).map(|turn| (variant.call)(turn)).collect();
+    let before = cpu_us(connection);
+    for call in &calls {
+        call.exec(connection).expect("the script raises no error");
+    }
+    let spent = cpu_us(connection) - before;
+    spent / f64::from(u32::try_from(batches * DEPTH).expect("small"))
+}
+
+fn cpu_us(connection: &mut Connection) -> f64 {
+    let text: String = redis::cmd("INFO").arg("cpu").query(connection).expect("redis answers");
+    let seconds = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.parse::<f64>().ok()).expect("INFO cpu");
+    (seconds("used_cpu_sys:") + seconds("used_cpu_user:")) * 1e6
+}
+
+/// What the decisions of a variant look like.
+#[derive(Clone, Copy)]
+struct Shape {
+    owner: bool,
+    limits: usize,
+    keys: usize,
+    burst: u64,
+    peek: bool,
+}
+
+fn decide_call(sha: &str, names: &Names, shape: Shape, turn: usize) -> redis::Cmd {
+    let limits: Vec<_> =
+        ["key", "per_second"].iter().take(shape.limits).map(|name| (LimitName::new(name).unwrap(), limit(shape.burst))).collect();
+    let named = limits.into_iter().map(|(name, limit)| tollgate_limits::NamedLimit { name, limit }).collect();
+    let limits = RateLimits::new(named).expect("different names");
+    let subject = |kind, id: String| Subject { kind, id: id.into(), generation: 7, limits: limits.clone() };
+    let request = |place: usize| {
+        let id = scattered(turn * DEPTH + place) % shape.keys;
+        let first = subject(SubjectKind::Key, format!("tk_{id:026}-{}-{}", shape.limits, shape.burst));
+        let owner = shape.owner.then(|| subject(SubjectKind::Owner, format!("owner-{id:012}")));
+        Request::new(Decision { subjects: Subjects { first, owner }, cost: Cost::ONE, peek: shape.peek }, names)
+    };
+    let requests: Vec<Request> = (0..DEPTH).map(request).collect();
+    let batch = Batch::pack(requests.iter(), names, |_| Bytes::from_static(MARK.as_bytes())).expect("costs fit");
+    evalsha(sha, &batch.keys, &batch.args)
+}
+
+fn bare_call(sha: &str, turn: usize) -> redis::Cmd {
+    let keys: Vec<Bytes> = (0..DEPTH).map(|place| format!("bare:tk_{:026}", scattered(turn * DEPTH + place) % KEYS).into()).collect();
+    let one = [&60_000_u64.to_be_bytes()[1..], &[0; 4], &60_000_000_u64.to_be_bytes()[1..], &1000_u32.to_be_bytes()].concat();
+    evalsha(sha, &keys, &[one.repeat(DEPTH).into()])
+}
+
+fn evalsha(sha: &str, keys: &[Bytes], args: &[Bytes]) -> redis::Cmd {
+    let mut call = redis::cmd("EVALSHA");
+    call.arg(sha).arg(keys.len());
+    for part in keys.iter().chain(args) {
+        call.arg(&part[..]);
+    }
+    call
+}
+
+fn limit(burst: u64) -> RateLimit {
+    RateLimit::new(burst, 60).expect("in range")
+}
+
+/// A fixed order without a pattern.
+fn scattered(n: usize) -> usize {
+    n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24
+}
