@@ -60,7 +60,31 @@ impl<'de> Visitor<'de> for SpecVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-        Vec::deserialize(SeqAccessDeserializer::new(seq)).map(RateLimitSpec::Many)
+        let list = Vec::<Object>::deserialize(SeqAccessDeserializer::new(seq))?;
+        Ok(RateLimitSpec::Many(list.into_iter().map(|Object(fields)| fields).collect()))
+    }
+}
+
+/// One limit of a list, which must be an object: a derived struct would also be read from an array.
+struct Object(NamedRateLimitFields);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object {\"name\", \"burst\", \"per_seconds\"}")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object, A::Error> {
+                NamedRateLimitFields::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_any(ObjectVisitor)
     }
 }
 
@@ -93,7 +117,7 @@ mod tests {
             r#"{"burst":1,"burst":1,"per_seconds":1}"#,
             r#"{"burst":1,"per_seconds":1,"x":1}"#,
             r#"{"burst":18446744073709551616,"per_seconds":1}"#,
-            r#"[{"burst":1,"per_seconds":1}]"#,
+            r#"[{"burst":1,"per_seconds":1}]"#, r#"[["a",1,1]]"#,
             r#"{"burst":true,"per_seconds":1}"#,
             r#"{"burst":null,"per_seconds":1}"#,
             r#"{"burst":[1],"per_seconds":1}"#,

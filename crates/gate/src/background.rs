@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tollgate_api::{Component, ComponentHealth, ComponentState, Readiness};
 use tollgate_telemetry::{Component as Label, HealthState};
 
@@ -23,24 +23,27 @@ const TAKE_UP_PAUSE: Duration = Duration::from_millis(200);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl GateShared {
+    /// Two loops side by side, so that a slow key store does not keep the link from coming back.
     pub(crate) async fn run(&self) {
-        let mut take_up = interval(TAKE_UP_PAUSE);
-        let mut poll = interval(self.follower.options().poll_interval);
-        take_up.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = take_up.tick() => self.keep_link().await,
-                _ = poll.tick() => self.keep_current().await,
+        let (mut linking, mut following) = (every(TAKE_UP_PAUSE), every(self.follower.options().poll_interval));
+        let link = async {
+            loop {
+                linking.tick().await;
+                self.keep_link().await;
             }
-        }
+        };
+        let current = async {
+            loop {
+                following.tick().await;
+                self.keep_current().await;
+            }
+        };
+        tokio::join!(link, current);
     }
 
     async fn keep_link(&self) {
-        if self.signing.ring().keys().is_empty()
-            && let Err(error) = self.signing.reload(&*self.keys, self.clock.unix_ms()).await
-        {
-            tracing::debug!(%error, "the signing keys cannot be loaded yet");
+        if self.signing.ring().keys().is_empty() {
+            self.reload_ring().await;
         }
         if self.is_link_trusted() {
             return;
@@ -62,11 +65,15 @@ impl GateShared {
         }
         self.raise_pending().await;
         // Keys are added to the ring and retired from outside.
-        if let Err(error) = self.signing.reload(&*self.keys, self.clock.unix_ms()).await {
-            tracing::debug!(%error, "the signing keys cannot be read again");
-        }
+        self.reload_ring().await;
         self.cache.sweep();
         self.keep_health().await;
+    }
+
+    async fn reload_ring(&self) {
+        if let Err(error) = self.signing.reload(&*self.keys, self.clock.unix_ms()).await {
+            tracing::debug!(%error, "the signing keys cannot be read");
+        }
     }
 
     /// Whether the log was read not long ago.
@@ -74,6 +81,13 @@ impl GateShared {
         let patience = self.follower.options().poll_interval * 3 + Duration::from_secs(1);
         self.log_age().is_some_and(|age| age <= patience)
     }
+}
+
+/// Ticks that do not hurry after a late one.
+fn every(pause: Duration) -> Interval {
+    let mut ticks = interval(pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 impl Trouble {

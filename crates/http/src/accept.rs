@@ -4,11 +4,8 @@ use axum::{
     extract::{FromRequestParts, Request},
     http::{HeaderMap, HeaderName, StatusCode, request::Parts},
 };
-use tollgate_api::{CheckBody, LimitBody};
-use tollgate_gate::{
-    NamedDecision,
-    request::{CheckRequest, Credential, Plane},
-};
+use tollgate_api::CheckBody;
+use tollgate_gate::request::{CheckRequest, Credential, Plane};
 use tollgate_keys::Scope;
 use tollgate_limits::Cost;
 
@@ -77,13 +74,6 @@ pub(crate) async fn check(front: &Front, request: Request) -> Result<CheckReques
         plane: Plane::Data,
         client: client_of(front, &parts.headers, parts.extensions.get()),
     })
-}
-
-/// `/v1/limit`: a thing and its limits, checked. A cost that can never pass is refused at once.
-pub(crate) fn named(front: &Front, body: LimitBody) -> Result<NamedDecision, Failure> {
-    let named = front.gate.named_decision(body)?;
-    let too_much = named.limits.burst_min().filter(|burst| named.cost.tokens() > *burst);
-    too_much.map_or(Ok(named), |burst| Err(Failure::CostExceedsBurst { key_id: None, burst }))
 }
 
 /// A call on the caller's own account: it costs one token and needs a scope.

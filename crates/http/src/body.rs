@@ -60,10 +60,20 @@ fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    require_object(bytes)?;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refused(bytes, &error))?;
     deserializer.end().map_err(|_| not_json())?;
     Ok(value)
+}
+
+/// A derived struct would also be read from an array of its fields' values.
+fn require_object(bytes: &[u8]) -> Result<(), Failure> {
+    if bytes.trim_ascii_start().first() == Some(&b'{') {
+        return Ok(());
+    }
+    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|_| not_json())?;
+    Err(Failure::InvalidField { pointer: String::new(), detail: "the body must be a JSON object".to_owned() })
 }
 
 fn not_json() -> Failure {

@@ -49,7 +49,7 @@ pub(crate) async fn limit(State(front): State<Arc<Front>>, request: Request) -> 
     Params::refuse(parts.uri.query())?;
     let permit = permit::enter(&front, &parts, Scope::LIMIT_WRITE, Plane::Data).await?;
     let asked: LimitBody = body::json(&front.options, &parts.headers, body).await?;
-    let named = accept::named(&front, asked)?;
+    let named = front.gate.named_decision(asked)?;
     let verdict = front.gate.decide_named(permit.identity(), named).await?;
     respond::named(&permit, verdict)
 }

@@ -129,7 +129,7 @@ impl Failure {
     /// The key that was verified, for the log.
     fn key_id(&self) -> Option<&str> {
         match self {
-            Self::ScopeMissing { key_id, .. } | Self::CostExceedsBurst { key_id: Some(key_id), .. } => Some(key_id.as_str()),
+            Self::ScopeMissing { key_id, .. } | Self::CostExceedsBurst { key_id, .. } => Some(key_id.as_str()),
             Self::Limited { passed, .. } => Some(passed.identity.key_id.as_str()),
             _ => None,
         }

@@ -130,6 +130,11 @@ impl Process {
         eventually("its end", LONGEST, async || self.child().try_wait()?.context("still running")).await
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.pid
+    }
+
     /// Whether it still runs.
     pub fn is_running(&self) -> bool {
         matches!(self.child().try_wait(), Ok(None))

@@ -32,7 +32,7 @@ pub(crate) enum Failure {
     BodyTooLarge { bytes_max: usize },
     UnsupportedMediaType,
     InvalidField { pointer: String, detail: String },
-    CostExceedsBurst { key_id: Option<KeyId>, burst: u32 },
+    CostExceedsBurst { key_id: KeyId, burst: u32 },
     Limited { passed: Passed, told_as: StatusCode, headers: RateLimitHeaders },
     Unavailable { cause: String, retry_after_s: u32 },
     Internal { cause: &'static str },
@@ -70,7 +70,7 @@ impl From<Denial> for Failure {
         match denial {
             Denial::Unauthenticated(why) => Self::Unauthenticated { why },
             Denial::ScopeMissing { identity, scope } => Self::ScopeMissing { key_id: identity.key_id, scope },
-            Denial::CostExceedsBurst { identity, limit } => Self::CostExceedsBurst { key_id: Some(identity.key_id), burst: limit.burst() },
+            Denial::CostExceedsBurst { identity, limit } => Self::CostExceedsBurst { key_id: identity.key_id, burst: limit.burst() },
         }
     }
 }

@@ -37,7 +37,11 @@ async fn each_failure_has_its_status_and_type() {
         (Failure::BodyTooLarge { bytes_max: 9 }, 413, "urn:tollgate:problem:body-too-large"),
         (Failure::UnsupportedMediaType, 415, "urn:tollgate:problem:unsupported-media-type"),
         (Failure::invalid_field("/x", "d"), 422, "urn:tollgate:problem:invalid-field"),
-        (Failure::CostExceedsBurst { key_id: None, burst: 9 }, 422, "urn:tollgate:problem:cost-exceeds-burst"),
+        (
+            Failure::CostExceedsBurst { key_id: tollgate_keys::KeyId::from_parts(1, [0; 10]), burst: 9 },
+            422,
+            "urn:tollgate:problem:cost-exceeds-burst",
+        ),
         (Failure::Internal { cause: "c" }, 500, "urn:tollgate:problem:internal"),
         (
             Failure::Unavailable { cause: text("c"), retry_after_s: 1 },

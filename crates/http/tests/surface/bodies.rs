@@ -115,3 +115,12 @@ async fn nobody_learns_about_fields_before_he_is_let_in() {
         "a body may be left out where nothing is needed"
     );
 }
+
+#[tokio::test]
+async fn an_array_of_values_is_no_object() {
+    let site = Site::start().await;
+    for bad in [r#"["name"]"#, r#" ["name"]"#, "\"name\"", "1", "null", r#"[{"name":"n"}]"#] {
+        let answer = site.post("/v1/keys").bearer(&site.admin).text("application/json", bad).send().await;
+        assert_eq!(answer.refusal(), (422, "invalid-field".to_owned()), "{bad}");
+    }
+}

@@ -1,0 +1,205 @@
+//! What a decision costs beside a handler that does nothing.
+//!
+//! One node over a real Redis and a real Postgres, and beside it, in a process of its own, a
+//! handler that answers the same bytes behind the same accept loop and runtime. wrk loads them in
+//! turn, several rounds, on the same cores; what counts are the ratios of the medians.
+//!
+//! ```text
+//! cargo build --release
+//! TOLLGATE_BIN=target/release/tollgate cargo bench -p tollgate-http --bench authorize
+//! ```
+//!
+//! Settings: `ROUNDS` (5), `SECONDS` of each load (4), `CONNECTIONS` (64), `KEYS` (1000).
+#![allow(clippy::print_stdout, reason = "a table on standard output is what a bench is for")]
+
+use std::{fs, net::SocketAddr, process::Command, time::Instant};
+
+use anyhow::{Context, Result};
+use axum::{Router, response::Response, routing::any};
+use http::{HeaderName, HeaderValue};
+use tokio::sync::watch;
+use tollgate_http::{Phase, Server, ServerOptions, Surface};
+use tollgate_keys::{ApiKey, RandomPart, RingChar, Secret, SigningKey};
+use tollgate_testkit::{Fleet, RedisOptions, Scratch, TestRedis};
+
+/// What a constant answer carries: the header bytes of an allowed decision.
+const HEADERS: [(&str, &str); 5] = [
+    ("x-tollgate-key-id", "tk_01kakq7v8xv6a0w3f5m9c2d4e7"),
+    ("x-tollgate-owner", ""),
+    ("x-tollgate-scopes", ""),
+    ("ratelimit-policy", "\"key\";q=1000000000;w=1"),
+    ("ratelimit", "\"key\";r=999999999;t=1"),
+];
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match arguments.iter().position(|argument| argument == "empty-handler").and_then(|at| arguments.get(at + 1)) {
+        Some(address) => runtime.block_on(empty_handler(address.parse()?)),
+        None => runtime.block_on(compare()),
+    }
+}
+
+async fn empty_handler(address: SocketAddr) -> Result<()> {
+    let surface = Surface::new(Router::new().route("/v1/authorize", any(|| async { constant() })));
+    let server = Server::bind(address, ServerOptions::default()).await?;
+    let (_serving, phase) = watch::channel(Phase::Serve);
+    server.serve(surface, phase).await;
+    Ok(())
+}
+
+fn constant() -> Response {
+    let mut response = Response::default();
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// One thing that is loaded.
+struct Target {
+    name: &'static str,
+    address: SocketAddr,
+    process: u32,
+    script: std::path::PathBuf,
+    rounds: Vec<Round>,
+}
+
+struct Round {
+    per_second: f64,
+    cpu_us: f64,
+    other_than_2xx: u64,
+}
+
+async fn compare() -> Result<()> {
+    let redis = TestRedis::with(RedisOptions::default()).await?;
+    let fleet = Fleet::builder(1).redis(redis.url()).start().await?;
+    let node = fleet.node(0)?;
+    let scratch = Scratch::new("bench")?;
+    let keys = make_keys(node.address(), &fleet.admin_key, setting("KEYS", 1000)).await?;
+    let good = script(&scratch, "good", &keys)?;
+    let forged = script(&scratch, "forged", &keys.iter().map(|key| forge(key)).collect::<Result<Vec<_>>>()?)?;
+    let port = tollgate_testkit::Port::take()?;
+    let mut empty = Command::new(std::env::current_exe()?).args(["empty-handler", &port.address().to_string()]).spawn()?;
+    tollgate_testkit::eventually("the empty handler", std::time::Duration::from_secs(10), async || {
+        tokio::net::TcpStream::connect(port.address()).await.map(drop).context("not listening yet")
+    })
+    .await?;
+    let target =
+        |name, address, process, script: &std::path::Path| Target { name, address, process, script: script.to_owned(), rounds: Vec::new() };
+    let mut targets = [
+        target("empty handler", port.address(), empty.id(), &good),
+        target("verified keys, through Redis", node.address(), node.process().id(), &good),
+        target("forged keys", node.address(), node.process().id(), &forged),
+    ];
+    // Each key's first use hashes: that is not what is measured here.
+    for target in &targets {
+        load(target, 3)?;
+    }
+    let redis_before = redis_cpu_us(&redis).await?;
+    let mut decided = 0.0;
+    for _ in 0..setting("ROUNDS", 5) {
+        for target in &mut targets {
+            let seconds = setting("SECONDS", 4);
+            let round = load(target, seconds)?;
+            if target.name.starts_with("verified") {
+                anyhow::ensure!(round.other_than_2xx == 0, "{} answers were not 2xx", round.other_than_2xx);
+                decided += round.per_second * f64::from(u32::try_from(seconds)?);
+            }
+            target.rounds.push(round);
+        }
+    }
+    let redis_us = (redis_cpu_us(&redis).await? - redis_before) / decided;
+    empty.kill()?;
+    empty.wait()?;
+    print(&targets, redis_us);
+    Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn print(targets: &[Target], redis_us: f64) {
+    let figure = |target: &Target, read: fn(&Round) -> f64| median(target.rounds.iter().map(read).collect());
+    let base = targets.first().map_or(f64::NAN, |empty| figure(empty, |round| round.per_second));
+    println!("{:<32} {:>12} {:>8} {:>18}", "median of the rounds", "requests/s", "ratio", "node CPU us/request");
+    for target in targets {
+        let per_second = figure(target, |round| round.per_second);
+        println!("{:<32} {per_second:>12.0} {:>8.2} {:>18.1}", target.name, per_second / base, figure(target, |round| round.cpu_us));
+    }
+    println!("Redis CPU us/decision: {redis_us:.1}");
+}
+
+/// Loads a target with wrk and reads its own CPU time before and after.
+fn load(target: &Target, seconds: u64) -> Result<Round> {
+    let before = process_cpu_us(target.process)?;
+    let begun = Instant::now();
+    let output = Command::new("wrk")
+        .args(["-t1", &format!("-c{}", setting("CONNECTIONS", 64)), &format!("-d{seconds}s"), "-s"])
+        .arg(&target.script)
+        .arg(format!("http://{}/v1/authorize", target.address))
+        .output()
+        .context("wrk is not installed")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let number =
+        |label: &str| text.lines().find_map(|line| line.trim().strip_prefix(label)).and_then(|rest| rest.trim().parse::<f64>().ok());
+    let per_second = number("Requests/sec:").with_context(|| format!("wrk said: {text}"))?;
+    let requests = per_second * begun.elapsed().as_secs_f64();
+    let other = text.lines().find_map(|line| line.trim().strip_prefix("Non-2xx or 3xx responses:")?.trim().parse().ok());
+    Ok(Round { per_second, cpu_us: (process_cpu_us(target.process)? - before) / requests, other_than_2xx: other.unwrap_or(0) })
+}
+
+/// User and system time of a process, from the 14th and 15th field of its `stat`, in 1/100 s.
+fn process_cpu_us(process: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let after_name = stat.rsplit_once(')').context("a process has a name")?.1;
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
+    Ok(f64::from(u32::try_from(ticks)?) * 10_000.0)
+}
+
+async fn redis_cpu_us(redis: &TestRedis) -> Result<f64> {
+    let (user, system): (f64, f64) =
+        (redis.info("cpu", "used_cpu_user").await?.parse()?, redis.info("cpu", "used_cpu_sys").await?.parse()?);
+    Ok((user + system) * 1e6)
+}
+
+async fn make_keys(node: SocketAddr, admin_key: &str, count: u64) -> Result<Vec<String>> {
+    // reqwest is built without a provider of its own; set already is fine.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let client = reqwest::Client::new();
+    let mut keys = Vec::new();
+    for number in 0..count {
+        let body = serde_json::json!({"name": format!("bench {number}"), "rate_limit": {"burst": 1_000_000_000, "per_seconds": 1}});
+        let call = client.post(format!("http://{node}/v1/keys")).bearer_auth(admin_key).json(&body).send().await?;
+        let made: serde_json::Value = call.error_for_status()?.json().await?;
+        keys.push(made.get("api_key").and_then(serde_json::Value::as_str).context("a created key shows its api key")?.to_owned());
+    }
+    Ok(keys)
+}
+
+/// The same key id and ring character, signed by somebody else: right in form, forged.
+fn forge(api_key: &str) -> Result<String> {
+    let real = ApiKey::parse(api_key)?;
+    let ring = real.secret.ring().unwrap_or(RingChar::new('0')?);
+    let secret = Secret::signed(&SigningKey::generate(ring)?, &real.key_id, &RandomPart::generate()?);
+    Ok(ApiKey { key_id: real.key_id, secret }.expose().to_string())
+}
+
+/// A wrk script that takes the keys in turn; each request is made once, before the load.
+fn script(scratch: &Scratch, name: &str, keys: &[String]) -> Result<std::path::PathBuf> {
+    let list = keys.join("\",\n  \"");
+    let text = format!(
+        "local keys = {{\n  \"{list}\"\n}}\nlocal requests, at = {{}}, 0\n\
+         function init()\n  for i, key in ipairs(keys) do\n    requests[i] = wrk.format('GET', nil, {{ ['Authorization'] = 'Bearer ' .. key }})\n  end\nend\n\
+         function request()\n  at = at % #requests + 1\n  return requests[at]\nend\n"
+    );
+    let path = scratch.path().join(format!("{name}.lua"));
+    fs::write(&path, text)?;
+    Ok(path)
+}
