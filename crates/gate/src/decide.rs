@@ -150,7 +150,7 @@ impl GateShared {
         Verdict::Limited(passed)
     }
 
-    fn denied(&self, denial: Denial) -> Verdict {
+    pub(crate) fn denied(&self, denial: Denial) -> Verdict {
         self.metrics.decision(VerdictLabel::Denied, Source::Local);
         Verdict::Denied(denial)
     }

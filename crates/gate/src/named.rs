@@ -34,7 +34,7 @@ impl Gate {
     pub async fn decide_named(&self, identity: &Identity, named: NamedDecision) -> Result<Verdict, GateError> {
         let NamedDecision { namespace, id, limits, cost, peek } = named;
         if let Some(limit) = tightest(limits.as_slice()).filter(|limit| cost.tokens() > limit.burst()) {
-            return Ok(Verdict::Denied(Denial::CostExceedsBurst { identity: identity.clone(), limit }));
+            return Ok(self.shared.denied(Denial::CostExceedsBurst { identity: identity.clone(), limit }));
         }
         let id = bucket_id(identity.owner.as_ref(), &namespace, &id);
         let first = Subject { kind: SubjectKind::Named, id, generation: 0, limits };

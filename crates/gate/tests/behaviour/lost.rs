@@ -188,6 +188,18 @@ async fn a_refusal_is_not_confirmed_by_a_state_without_fences() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_in_hand_is_held_to_the_log_too() {
+    let world = World::new().await;
+    let (key, other) = (world.used_key(rules()).await, world.used_key(rules()).await);
+    let request = Ask::scope("a").with(tollgate_gate::request::Credential::ApiKey(key.clone()));
+    let caller = world.node.gate.authenticate(request).await.expect("authenticated");
+    world.keys.edit(&key.key_id, ChangeKind::Updated, |record| record.scopes = tollgate_keys::Scopes::parse(["a"]).expect("scopes"));
+    world.buckets.lose_state();
+    world.node.check(&other).await.allowed();
+    world.node.gate.decide(caller).await.allowed();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_was_just_made_takes_up_its_stores_by_itself() {
     let world = World::cold(|_| {});
     let key = world.key(rules()).await;

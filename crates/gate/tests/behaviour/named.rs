@@ -3,7 +3,7 @@
 use tollgate_gate::{
     NamedDecision,
     ports::{Outcome, SubjectKind},
-    verdict::{Identity, Verdict},
+    verdict::{Denial, Identity, Verdict},
 };
 
 use crate::support::{Outcomes, World, operator};
@@ -31,6 +31,16 @@ async fn a_thing_has_its_own_bucket_in_each_tenant_and_namespace() {
     assert_eq!(world.node.throttled(), 4);
     let decisions = world.buckets.decisions();
     assert!(decisions.iter().all(|decision| decision.subjects.first.generation == 0 && decision.subjects.owner.is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cost_above_the_burst_can_never_pass_and_asks_nobody() {
+    let world = World::new().await;
+    let costly = |cost| NamedDecision { cost: tollgate_limits::Cost::new(cost).expect("a cost"), ..thing(&world, "ips", "a", 5) };
+    world.node.gate.decide_named(&tenant(None), costly(5)).await.allowed();
+    let denial = world.node.gate.decide_named(&tenant(None), costly(6)).await.denied();
+    assert!(matches!(denial, Denial::CostExceedsBurst { limit, .. } if limit.burst() == 5));
+    assert_eq!((world.buckets.asked(), world.node.metric("tollgate_decisions_total{verdict=\"denied\",source=\"local\"}")), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
