@@ -34,8 +34,8 @@ fn a_wrong_field_is_named_with_its_range() {
         (r#"{"name":"n","a~b/c":1}"#, "/a~0b~1c", "unknown field"),
         (r#"{"name":"n","scopes":["a",1]}"#, "/scopes/1", "expected a string"),
         (r#"{"name":"n","kind":"x"}"#, "/kind", "expected one of `signed`, `unsigned`, `imported`"),
-        ("[]", "", "expected struct CreateKeyBody"),
-        ("5", "", "expected struct CreateKeyBody"),
+        ("[]", "", "the body must be a JSON object"),
+        ("5", "", "the body must be a JSON object"),
     ] {
         let (found_pointer, found_detail) = refusal::<CreateKeyBody>(body);
         assert_eq!(found_pointer, pointer, "{body}");
