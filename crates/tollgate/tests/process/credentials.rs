@@ -1,6 +1,6 @@
 //! The operator's credential: its one form, and that it is never shown.
 
-use std::{io::ErrorKind, net::TcpListener};
+use std::{io::ErrorKind, net::TcpListener, process::Command};
 
 use crate::node::{Node, ran, tollgate};
 
@@ -145,4 +145,39 @@ fn a_secret_is_shown_at_creation_and_nowhere_else() {
     let (_, admin_secret) = admin.split_once(':').expect("both");
     assert!(shown.contains(key_id), "the output is there");
     assert!(!shown.contains(secret) && !shown.contains(admin_secret), "{shown}");
+}
+
+#[test]
+fn a_node_that_logs_everything_logs_no_secret() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (node, admin, _) = Node::first(folder.path());
+    node.stop();
+    let mut node = Node::launch(tollgate(folder.path(), &["serve"]).env("TOLLGATE_LOG__FILTER", "trace"));
+    let encoded = ran(Command::new("sh").args(["-c", "printf %s \"$1\" | base64 | tr -d '\\n'", "sh", &admin])).out;
+    let (bearer, header) = (format!("Authorization: Bearer {admin}"), format!("X-Api-Key: {admin}"));
+    let body = format!("{{\"api_key\":\"{admin}\"}}");
+    let (authorize, check) = (format!("{}/v1/authorize", node.url), format!("{}/v1/check", node.url));
+    let query = format!("{authorize}?api_key={admin}");
+    let json = "Content-Type: application/json";
+    for (arguments, status) in [
+        (&["-H", &bearer, &authorize][..], "200"),
+        (&["-H", &header, &authorize], "200"),
+        (&["-u", &admin, &authorize], "200"),
+        (&["-H", &bearer, "-H", &header, &authorize], "400"),
+        (&["-H", json, "-d", &body, &check], "200"),
+        (&[&query], "400"),
+    ] {
+        let asked = ran(Command::new("curl").args(["-s", "-o", "/dev/null", "-w", "%{http_code}"]).args(arguments));
+        assert_eq!(asked.out, status, "{}", arguments[0]);
+    }
+    node.signal("TERM");
+    let (_, secret) = admin.split_once(':').expect("both");
+    let mut lines = 0;
+    node.logged_with(|line| {
+        let text = line.to_string();
+        assert!(!text.contains(secret) && !text.contains(&encoded), "{text}");
+        lines += 1;
+        line["message"] == "stopped"
+    });
+    assert!(encoded.len() > secret.len() && lines > 6, "{lines} lines for six requests");
 }
