@@ -186,8 +186,16 @@ impl GateShared {
     }
 
     /// The record as the key store has it, or as somebody else has read it while this request
-    /// waited for its turn (then `true`).
+    /// waited for its turn (then `true`). Turn and look-up together have a bound.
     async fn read(&self, api_key: &SharedKey, known: &Known) -> Result<Option<(Arc<CachedKey>, bool)>, GateError> {
+        let read = tokio::time::timeout(self.options.lookup_timeout, self.read_in_turn(api_key, known)).await;
+        read.unwrap_or_else(|_| {
+            self.metrics.postgres_lookup(LookupOutcome::TimedOut);
+            Err(self.unavailable("the key store did not answer in time".to_owned()))
+        })
+    }
+
+    async fn read_in_turn(&self, api_key: &SharedKey, known: &Known) -> Result<Option<(Arc<CachedKey>, bool)>, GateError> {
         let _turn = self.lookups.acquire().await.map_err(|_| self.unavailable("the gate has stopped".to_owned()))?;
         if let Some(entry) = self.cache.get(&api_key.key_id).filter(|entry| known.allows(entry)) {
             return Ok(Some((entry, true)));

@@ -30,6 +30,8 @@ pub struct GateOptions {
     pub decision_timeout: Duration,
     /// Look-ups in the key store at a time; more wait.
     pub lookups_max: usize,
+    /// The longest that one request may wait for its turn and its look-up.
+    pub lookup_timeout: Duration,
     /// What to do when the bucket store does not answer.
     pub outage: OutageOptions,
     /// Keys held in memory.

@@ -20,7 +20,11 @@ use fred::{
 };
 use tokio::{sync::broadcast::error::RecvError, task::JoinSet};
 
-use crate::{failure::Failure, options::Options, scripts::Script};
+use crate::{
+    failure::{Failure, worded},
+    options::Options,
+    scripts::Script,
+};
 
 /// Attempts to reconnect come ever later, up to a quarter of a second: a server that is back is
 /// used again within that.
@@ -107,7 +111,7 @@ impl Connection {
     async fn note(self: Arc<Self>, mut errors: tokio::sync::broadcast::Receiver<(Error, Option<config::Server>)>) {
         loop {
             match errors.recv().await {
-                Ok((error, _)) => self.set_trouble(Some(&error.to_string())),
+                Ok((error, _)) => self.set_trouble(Some(&worded(&error))),
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             }

@@ -64,13 +64,27 @@ impl From<Error> for Failure {
                 _ => (RedisErrorKind::Other, false),
             }
         };
-        Self { kind, is_unsent, text: error.to_string().into() }
+        Self { kind, is_unsent, text: worded(&error).into() }
     }
+}
+
+/// An error as people read it: fred tells those of the system by their `Debug` form.
+pub(crate) fn worded(error: &Error) -> String {
+    let details = error.details();
+    let message = details.split("message: \"").nth(1).and_then(|rest| rest.split('"').next());
+    message.map_or_else(|| error.to_string(), ToOwned::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_the_system_are_worded() {
+        let refused = std::io::Error::from_raw_os_error(111);
+        assert_eq!(worded(&Error::from(refused)), "Connection refused");
+        assert_eq!(worded(&Error::new(ErrorKind::Timeout, "late")), "Timeout Error: late");
+    }
 
     #[test]
     fn only_what_a_server_answers_to_one_call_may_be_sent_again() {

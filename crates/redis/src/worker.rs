@@ -190,8 +190,7 @@ impl Worker {
         match outcome {
             Outcome::Lost => {
                 if mark(tag).is_some_and(|mark| self.desk.marks.forget(tag, &mark)) {
-                    self.desk.metrics.redis_state_lost();
-                    tracing::error!(tag, "redis has lost the state of a tag; nothing is decided there until it is joined again");
+                    tracing::debug!(tag, "redis has lost the state of a tag; nothing is decided there until it is joined again");
                 }
             }
             Outcome::Broken => self.desk.metrics.redis_error(RedisErrorKind::Broken),

@@ -246,6 +246,7 @@ fn gate_options() -> GateOptions {
     GateOptions {
         decision_timeout: PATIENCE,
         lookups_max: 16,
+        lookup_timeout: Duration::from_secs(5),
         outage: OutageOptions { mode: OutageMode::Closed, nodes: NonZeroU32::MIN },
         cache: CacheOptions { age_max: Duration::from_hours(1), count_max: 10_000 },
         hashing: HashingOptions { params: cheap(), threads: 2, queue_max: 1000 },

@@ -111,6 +111,7 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
     let options = GateOptions {
         decision_timeout: settings.redis.decision_timeout.get(),
         lookups_max,
+        lookup_timeout: settings.postgres.lookup_timeout.get(),
         outage: outage(settings),
         cache: CacheOptions { age_max: cache.age_max.get(), count_max: cache.keys_max },
         hashing: HashingOptions { params, threads: hashing.threads, queue_max: hashing.queue_max },

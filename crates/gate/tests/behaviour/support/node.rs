@@ -32,6 +32,7 @@ pub(crate) fn options() -> GateOptions {
     GateOptions {
         decision_timeout: Duration::from_millis(50),
         lookups_max: 4,
+        lookup_timeout: Duration::from_secs(5),
         outage: OutageOptions { mode: OutageMode::Local, nodes: NonZeroU32::MIN },
         cache: CacheOptions { age_max: Duration::from_hours(1), count_max: 10_000 },
         hashing: HashingOptions { params: hash_params(), threads: 2, queue_max: 100 },
