@@ -88,8 +88,14 @@ impl GateShared {
         if let Some(trouble) = self.link.trouble() {
             return Err(trouble);
         }
-        let taken_up = tokio::time::timeout(TAKE_UP_WAIT, self.take_up(seen)).await;
-        taken_up.unwrap_or_else(|_| Err(Trouble::Keys("the stores could not be taken up in time".into())))
+        if let Ok(taken_up) = tokio::time::timeout(TAKE_UP_WAIT, self.take_up(seen)).await {
+            return taken_up;
+        }
+        let trouble = Trouble::Keys("the stores could not be taken up in time".into());
+        if !self.is_link_trusted() {
+            self.link.set_trouble(Some(trouble.clone()));
+        }
+        Err(trouble)
     }
 
     /// Takes up the link again, unless somebody has since `seen`.

@@ -118,6 +118,27 @@ async fn a_place_before_the_oldest_row_drops_everything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rows_that_are_cleared_away_while_the_log_is_read_drop_everything() {
+    let world = World::new().await;
+    let key = world.used_key(rules()).await;
+    world.node.turn().await;
+    world.keys.edit(&key.key_id, ChangeKind::Updated, |record| record.limits = limits(7, 60));
+    world.keys.edit_owner(&owner(), limits(1, 60));
+    let mut held = world.keys.hold_head();
+    let turn = tokio::spawn({
+        let node = world.node.clone();
+        async move { node.turn().await }
+    });
+    held.reached().await;
+    // The row of the key's change is gone, that of the owner's is there.
+    world.keys.clear_log_to(2);
+    held.release();
+    turn.await.expect("no panic");
+    assert_eq!(world.node.check(&key).await.allowed().standings[0].named.limit.burst(), 7);
+    assert!(world.buckets.fences().iter().all(|fence| fence.kind != SubjectKind::Key), "and no fence has told");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_log_that_cannot_be_read_drops_nothing_and_is_told() {
     let world = World::new().await;
     let key = world.used_key(rules()).await;

@@ -110,6 +110,24 @@ async fn without_the_log_nothing_cached_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_the_log_hangs_one_request_waits_and_the_others_do_not() {
+    let world = World::new().await;
+    let key = world.used_key(rules()).await;
+    world.buckets.lose_state();
+    let held = world.keys.hold_head();
+    let started = tokio::time::Instant::now();
+    assert!(world.node.check(&key).await.unavailable().contains("in time"));
+    let waited = started.elapsed();
+    for _ in 0..5 {
+        assert!(world.node.check(&key).await.unavailable().contains("in time"));
+    }
+    assert_eq!((waited.as_secs(), started.elapsed()), (1, waited));
+    drop(held);
+    world.node.turn().await;
+    world.node.check(&key).await.allowed();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hundred_who_find_it_lost_take_it_up_once() {
     let world = World::new().await;
     let key = world.used_key(rules()).await;

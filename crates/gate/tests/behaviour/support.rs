@@ -10,7 +10,15 @@ pub(crate) use clock::TestClock;
 pub(crate) use keys::FakeKeys;
 pub(crate) use node::{Ask, Node, Outcomes, World, limits, mint, operator, options, rules};
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// What must happen: time is paused, so a minute of it has passed as soon as nothing else can.
+pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(1), what).await.expect("nothing more can happen")
+}
 
 /// The lock, also after another test thread has panicked under it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

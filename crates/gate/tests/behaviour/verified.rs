@@ -51,7 +51,8 @@ async fn keys_are_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_lives_from_the_start_of_its_read() {
-    let world = World::with(|options| options.cache.age_max = Duration::from_secs(100)).await;
+    let patient = Duration::from_hours(1);
+    let world = World::with(|options| (options.cache.age_max, options.lookup_timeout) = (Duration::from_secs(100), patient)).await;
     let key = world.key(rules()).await;
     let mut held = world.keys.hold_find();
     let first = tokio::spawn({
@@ -113,10 +114,12 @@ async fn a_changed_rule_costs_a_read_but_no_hash() {
 #[tokio::test(start_paused = true)]
 async fn the_log_of_a_change_that_was_read_already_costs_no_read() {
     let world = World::new().await;
-    let key = world.used_key(rules()).await;
+    let owner = tollgate_keys::OwnerName::parse("acme").expect("an owner");
+    world.keys.edit_owner(&owner, limits(3, 60));
+    let key = world.used_key(tollgate_gate::config::KeyRules { owner: Some(owner), ..rules() }).await;
     world.node.turn().await;
     world.node.check(&key).await.allowed();
-    assert_eq!(world.keys.finds(), 1, "its own creation came by in the log");
+    assert_eq!(world.keys.finds(), 1, "its owner's limit and its own creation came by in the log");
 }
 
 fn patch_of_name() -> tollgate_api::PatchKeyBody {

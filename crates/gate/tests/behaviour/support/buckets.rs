@@ -19,7 +19,7 @@ use tokio::{
 use tollgate_embedded::{MemoryBuckets, MemoryBucketsBounds, MicrosClock};
 use tollgate_gate::ports::{BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome};
 
-use super::lock;
+use super::{lock, within};
 
 /// What the next decision comes to.
 #[derive(Debug)]
@@ -136,7 +136,8 @@ impl FakeBuckets {
 
     /// Waits until so many decisions have been asked for, ever.
     pub(crate) async fn until_asked(&self, count: usize) {
-        self.arrivals.subscribe().wait_for(|asked| *asked >= count).await.expect("the sender lives");
+        let mut arrivals = self.arrivals.subscribe();
+        within(arrivals.wait_for(|asked| *asked >= count)).await.expect("the sender lives");
     }
 
     /// The server's state, if it is the one that this node has joined.
@@ -183,6 +184,7 @@ impl BucketStore for FakeBuckets {
             // A new state is of whatever log its first node follows; tests that change logs go on with the old.
             drop(state.join(log).await);
             *lock(&self.joined) = Some(state);
+            tokio::task::yield_now().await;
             Ok(())
         })
     }

@@ -18,7 +18,7 @@ use tollgate_gate::{
 use tollgate_keys::{ApiKey, KeyId, OwnerName, RandomPart, RingChar, Secret, SigningKey};
 use tollgate_limits::RateLimits;
 
-use super::lock;
+use super::{lock, within};
 
 #[derive(Debug)]
 pub(crate) struct FakeKeys {
@@ -29,6 +29,7 @@ pub(crate) struct FakeKeys {
     signing_reads: AtomicUsize,
     held_find: Mutex<Option<Door>>,
     held_signing: Mutex<Option<Door>>,
+    held_head: Mutex<Option<Door>>,
 }
 
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl Held {
 
     /// Waits until the read has read.
     pub(crate) async fn reached(&mut self) {
-        (&mut self.reached).await.expect("a read comes");
+        within(&mut self.reached).await.expect("a read comes");
     }
 
     /// Lets it answer.
@@ -101,6 +102,7 @@ impl FakeKeys {
             signing_reads: AtomicUsize::new(0),
             held_find: Mutex::default(),
             held_signing: Mutex::default(),
+            held_head: Mutex::default(),
         }
     }
 
@@ -128,6 +130,11 @@ impl FakeKeys {
     /// Holds the next read of the signing keys open.
     pub(crate) fn hold_signing(&self) -> Held {
         Held::place(&self.held_signing)
+    }
+
+    /// Holds the next look at the end of the log open.
+    pub(crate) fn hold_head(&self) -> Held {
+        Held::place(&self.held_head)
     }
 
     /// A change by a writer that dies before it raises the fence.

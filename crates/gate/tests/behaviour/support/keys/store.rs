@@ -161,8 +161,13 @@ impl KeyStore for FakeKeys {
         Box::pin(async move {
             self.heads.fetch_add(1, Ordering::SeqCst);
             self.is_up()?;
-            let state = lock(&self.state);
-            Ok(LogHead { log: LogId(state.log.as_str().into()), position: state.position, oldest: state.oldest })
+            let head = {
+                let state = lock(&self.state);
+                LogHead { log: LogId(state.log.as_str().into()), position: state.position, oldest: state.oldest }
+            };
+            pass(&self.held_head).await;
+            tokio::task::yield_now().await;
+            Ok(head)
         })
     }
 
