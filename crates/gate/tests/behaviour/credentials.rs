@@ -194,6 +194,21 @@ async fn a_key_store_that_is_down_is_no_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_look_up_that_hangs_has_an_end_and_so_has_the_wait_for_it() {
+    let world = World::with(|options| (options.lookups_max, options.lookup_timeout) = (1, std::time::Duration::from_secs(2))).await;
+    let (slow, other) = (world.key(rules()).await, world.key(rules()).await);
+    let held = world.keys.hold_find();
+    let started = tokio::time::Instant::now();
+    let (first, second) = tokio::join!(world.node.check(&slow), world.node.check(&other));
+    assert!(first.unavailable().contains("in time") && second.unavailable().contains("in time"));
+    assert_eq!(started.elapsed().as_secs(), 2);
+    assert_eq!(world.node.metric("tollgate_postgres_lookups_total{outcome=\"timed_out\"}"), 2);
+    drop(held);
+    world.node.check(&slow).await.allowed();
+    world.node.check(&other).await.allowed();
+}
+
+#[tokio::test(start_paused = true)]
 async fn hashing_has_a_queue_with_an_end() {
     let world = World::with(|options| (options.hashing.threads, options.hashing.queue_max, options.lookups_max) = (1, 0, 100)).await;
     let mut keys = Vec::new();
