@@ -83,13 +83,15 @@ if absents > 0 and call('EXISTS', unpack(absent)) > 0 then
   end
 end
 
-local function change(record, value, expires)
-  if expiry[record] == nil then
+-- Notes what a record is to be. `stays` is the expiry that belongs to what it was, 0 for none.
+local function change(record, value, expires, stays)
+  local pending = expiry[record]
+  if pending == nil then
     changes = changes + 1
     changed[changes] = record
   end
   stored[record] = value
-  expiry[record] = expires
+  expiry[record] = (pending or expires ~= stays) and expires
 end
 
 -- When a bucket may be forgotten, ms: at the first multiple of an eighth of its period after it
@@ -99,10 +101,10 @@ local function forget_after(whole, seconds)
   return (whole - whole % grain + grain) / 1000
 end
 
--- Head of a record: generation (nil where it cannot be read), revoked, fence end, n, next place.
+-- Head of a record: generation (nil where it cannot be read), revoked, fence end, n.
 local function read_head(value)
   if not value then
-    return 0, false, 0, 0, 17
+    return 0, false, 0, 0
   end
   if #value < 16 then
     return nil
@@ -111,30 +113,7 @@ local function read_head(value)
   if version ~= 1 or flags > 1 or n > 8 or #value ~= 16 + 22 * n then
     return nil
   end
-  return generation, flags == 1, fence, n, 17
-end
-
--- Writes a record: the asked buckets first (whole, frac: arrays from `first` on), then those of
--- other names that still refill, `others`, 8 in all. A full bucket is not stored.
-local function write(record, generation, fence, limits, first, count, whole, frac, others)
-  local parts, n, latest = {}, 0, fence
-  for place = first, first + count - 1 do
-    if whole[place] > now or frac[place] > 0 then
-      local limit = limits[place]
-      n = n + 1
-      parts[n] = pk('>I4I4I3I7I4', limit[1], limit[2], limit[3], whole[place], frac[place])
-      latest = math.max(latest, forget_after(whole[place], limit[3]))
-    end
-  end
-  for place = 1, #others, 2 do
-    if n < 8 then
-      n = n + 1
-      parts[n] = others[place]
-      latest = math.max(latest, others[place + 1])
-    end
-  end
-  local head = pk('>BBBI7I6', 1, 0, n, generation, fence)
-  change(record, head .. table.concat(parts), math.max(latest, (now - now % 1000) / 1000 + 1))
+  return generation, flags == 1, fence, n
 end
 
 for swap = 1, swaps do
@@ -149,107 +128,144 @@ for swap = 1, swaps do
       local seconds, t = up('>I3I7', value, 3 + 22 * bucket)
       latest = math.max(latest, forget_after(t, seconds))
     end
-    change(record, value, latest)
+    change(record, value, latest, 0)
   end
+end
+
+-- What an entry of any shape is worked out on: arrays that are used again and again, by subject
+-- (record, generation, place of its first limit, their number, fence end, whether a bucket was
+-- cut, the buckets of other names that still refill, expiry as it was) and by limit.
+local records, askers, firsts, counts, fences, mended, others, stays = {}, {}, {}, {}, {}, {}, {}, {}
+local names, bursts, periods, steps, step_fracs, whole, frac, next_whole, next_frac = {}, {}, {}, {}, {}, {}, {}, {}, {}
+
+local function read_entry(shape, place)
+  local subjects, limits, count = shape % 4 >= 2 and 2 or 1, 0, (shape % 32 - shape % 4) / 4
+  for subject = 1, subjects do
+    records[subject], askers[subject], place = up('>I2I7', batch, place)
+    firsts[subject], counts[subject] = limits + 1, count
+    for limit = limits + 1, limits + count do
+      names[limit], bursts[limit], periods[limit], steps[limit], step_fracs[limit], place = up('>I4I4I3I6I4', batch, place)
+    end
+    limits, count = limits + count, (shape - shape % 32) / 32
+  end
+  return subjects, limits, place
+end
+
+-- Reads the buckets of a subject that are asked for. Returns 'B' where one cannot be read, 'C'
+-- where one must be converted.
+local function read_buckets(subject, n)
+  local value, at_bucket, result = stored[records[subject]], 17, nil
+  local first, last = firsts[subject], firsts[subject] + counts[subject] - 1
+  local kept, until_ms = '', value and fences[subject] or 0
+  mended[subject] = false
+  for limit = first, last do
+    whole[limit], frac[limit] = now, 0
+  end
+  for _ = 1, n do
+    local name, burst, seconds, t, f, after = up('>I4I4I3I7I4', value, at_bucket)
+    if burst == 0 or seconds == 0 or f >= burst then
+      return 'B'
+    end
+    local forget = forget_after(t, seconds)
+    until_ms = until_ms < forget and forget or until_ms
+    if t > now or (t == now and f > 0) then
+      local limit = first
+      while limit <= last and names[limit] ~= name do
+        limit = limit + 1
+      end
+      local brim = now + seconds * 1000000
+      if limit > last then
+        kept = kept .. sub(value, at_bucket, after - 1)
+      elseif bursts[limit] ~= burst or periods[limit] ~= seconds then
+        result = 'C'
+      elseif t > brim or (t == brim and f > 0) then
+        whole[limit], frac[limit], mended[subject] = brim, 0, true
+      else
+        whole[limit], frac[limit] = t, f
+      end
+    end
+    at_bucket = after
+  end
+  others[subject], stays[subject] = kept, until_ms
+  return result
+end
+
+-- Writes a record: the asked buckets first, then those of other names. A full one is not stored.
+local function write(subject, t, f)
+  local parts, n, latest = '', 0, fences[subject]
+  for limit = firsts[subject], firsts[subject] + counts[subject] - 1 do
+    if t[limit] > now or f[limit] > 0 then
+      n = n + 1
+      parts = parts .. pk('>I4I4I3I7I4', names[limit], bursts[limit], periods[limit], t[limit], f[limit])
+      latest = math.max(latest, forget_after(t[limit], periods[limit]))
+    end
+  end
+  -- As many of the others as there is room for.
+  local kept = sub(others[subject], 1, 22 * (8 - n))
+  for place = 1, #kept, 22 do
+    local seconds, arrival = up('>I3I7', kept, place + 8)
+    latest = math.max(latest, forget_after(arrival, seconds))
+    n = n + 1
+  end
+  local head = pk('>BBBI7I6', 1, 0, n, askers[subject], fences[subject])
+  change(records[subject], head .. parts .. kept, math.max(latest, (now - now % 1000) / 1000 + 1), stays[subject])
 end
 
 -- Decides an entry of any shape. Returns its result and the place of the next entry.
 local function decide(shape, tag, place)
-  local peek, second = shape % 2 == 1, shape % 4 >= 2
-  local counts = { (shape % 32 - shape % 4) / 4, (shape - shape % 32) / 32 }
-  local subjects, limits, total = {}, {}, 0
-  for subject = 1, second and 2 or 1 do
-    local record, generation
-    record, generation, place = up('>I2I7', batch, place)
-    subjects[subject] = { record, generation, total + 1, counts[subject] }
-    for _ = 1, counts[subject] do
-      local name, burst, seconds, step, step_frac
-      name, burst, seconds, step, step_frac, place = up('>I4I4I3I6I4', batch, place)
-      total = total + 1
-      limits[total] = { name, burst, seconds, step, step_frac }
-    end
-  end
+  local subjects, limits, next_place = read_entry(shape, place)
   if not own[tag] then
-    return 'X', place
+    return 'X', next_place
   end
-
-  for _, subject in ipairs(subjects) do
-    local generation, revoked, fence = read_head(stored[subject[1]])
+  local buckets, buckets2
+  for subject = 1, subjects do
+    local generation, revoked, fence, n = read_head(stored[records[subject]])
     if not generation then
-      return 'B', place
+      return 'B', next_place
     elseif revoked then
-      return 'R', place
-    elseif generation > subject[2] then
-      return 'S', place
+      return 'R', next_place
+    elseif generation > askers[subject] then
+      return 'S', next_place
     end
-    subject[5] = fence
+    fences[subject] = fence
+    buckets, buckets2 = buckets or n, n
+  end
+  local result
+  for subject = 1, subjects do
+    local told = counts[subject] > 0 and read_buckets(subject, subject == 1 and buckets or buckets2)
+    if told == 'B' then
+      return 'B', next_place
+    end
+    result = result or told
+  end
+  if result then
+    local first, second = records[1], subjects == 2 and records[2]
+    return { first, second }, next_place
   end
 
-  local whole, frac = {}, {} -- settled arrivals of the asked limits
-  for asked = 1, total do
-    whole[asked], frac[asked] = now, 0
-  end
-  local convert = false
-  for _, subject in ipairs(subjects) do
-    local value, first, others, mended = stored[subject[1]], subject[3], {}, false
-    local _, _, _, n, bucket = read_head(value)
-    for _ = 1, n do
-      local name, burst, seconds, t, f, after = up('>I4I4I3I7I4', value, bucket)
-      if burst == 0 or seconds == 0 or f >= burst then
-        return 'B', place
-      end
-      local found = false
-      for asked = first, first + subject[4] - 1 do
-        local limit = limits[asked]
-        if limit[1] == name then
-          found = true
-          local brim = now + seconds * 1000000
-          if limit[2] ~= burst or limit[3] ~= seconds then
-            -- A bucket that is full is so under any figures.
-            convert = convert or t > now or (t == now and f > 0)
-          elseif t > brim or (t == brim and f > 0) then
-            whole[asked], frac[asked], mended = brim, 0, true
-          elseif t >= now then
-            whole[asked], frac[asked] = t, f
-          end
-        end
-      end
-      if not found and (t > now or (t == now and f > 0)) then
-        others[#others + 1] = sub(value, bucket, after - 1)
-        others[#others + 1] = forget_after(t, seconds)
-      end
-      bucket = after
-    end
-    subject[6], subject[7] = others, mended
-  end
-  if convert then
-    return subjects, place
-  end
-
-  local fits, next_whole, next_frac = true, {}, {}
-  for asked = 1, total do
-    local limit = limits[asked]
-    local t, f, brim = whole[asked] + limit[4], frac[asked] + limit[5], now + limit[3] * 1000000
-    if f >= limit[2] then
-      t, f = t + 1, f - limit[2]
+  local fits = true
+  for limit = 1, limits do
+    local t, f, brim = whole[limit] + steps[limit], frac[limit] + step_fracs[limit], now + periods[limit] * 1000000
+    if f >= bursts[limit] then
+      t, f = t + 1, f - bursts[limit]
     end
     fits = fits and (t < brim or (t == brim and f == 0))
-    next_whole[asked], next_frac[asked] = t, f
+    next_whole[limit], next_frac[limit] = t, f
   end
-  local charge = fits and not peek
+  local t, f, charge = whole, frac, fits and shape % 2 == 0
   if charge then
-    whole, frac = next_whole, next_frac
+    t, f = next_whole, next_frac
   end
-  for _, subject in ipairs(subjects) do
-    if subject[4] > 0 and (charge or subject[7]) then
-      write(subject[1], subject[2], subject[5], limits, subject[3], subject[4], whole, frac, subject[6])
+  for subject = 1, subjects do
+    if counts[subject] > 0 and (charge or mended[subject]) then
+      write(subject, t, f)
     end
   end
-  local result = { fits and 'A' or 'L' }
-  for asked = 1, total do
-    result[1 + asked] = pk('>I6I4', whole[asked] - now, frac[asked])
+  local told = fits and 'A' or 'L'
+  for limit = 1, limits do
+    told = told .. pk('>I6I4', t[limit] - now, f[limit])
   end
-  return table.concat(result), place
+  return told, next_place
 end
 
 -- The frequent case: one limit, in a record that holds the bucket of just that, or none at all.
@@ -272,28 +288,16 @@ local function read_plain(record, name, burst, seconds, brim)
   return generation, fence, t, f, false, t
 end
 
--- Writes such a record. `before` is the arrival that was stored, 0 for none: where the expiry of
--- both is the same, it stays.
+-- Writes such a record. `before` is the arrival that was stored, 0 for none.
 local function write_plain(record, generation, fence, name, burst, seconds, t, f, before)
   local grain = seconds * 125000 -- as in forget_after
-  local expires = (t - t % grain + grain) / 1000
-  if expires < fence then
-    expires = fence
+  local expires, stays = (t - t % grain + grain) / 1000, 0
+  if before > 0 then
+    stays = (before - before % grain + grain) / 1000
+    stays = stays < fence and fence or stays
   end
-  local pending = expiry[record]
-  if pending == nil then
-    changes = changes + 1
-    changed[changes] = record
-  end
-  if not pending and before > 0 then
-    local stays = (before - before % grain + grain) / 1000
-    if stays < fence then
-      stays = fence
-    end
-    expires = stays ~= expires and expires
-  end
-  stored[record] = pk('>I3I7I6I4I4I3I7I4', 65537, generation, fence, name, burst, seconds, t, f)
-  expiry[record] = expires
+  expires = expires < fence and fence or expires
+  change(record, pk('>I3I7I6I4I4I3I7I4', 65537, generation, fence, name, burst, seconds, t, f), expires, stays)
 end
 
 -- Decides. Entries over one limit each of one or two subjects are written out, every other shape
@@ -413,9 +417,11 @@ for entry = 2, entries + 1 do
   local subjects = out[entry]
   if type(subjects) == 'table' then
     local parts = { 'C' }
-    for place, subject in ipairs(subjects) do
-      local value = stored[subject[1]] or ''
-      parts[1 + place] = pk('>I2', #value) .. value
+    for place = 1, 2 do
+      if subjects[place] then
+        local value = stored[subjects[place]] or ''
+        parts[1 + place] = pk('>I2', #value) .. value
+      end
     end
     out[entry] = table.concat(parts)
   end
