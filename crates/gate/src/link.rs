@@ -12,13 +12,17 @@ use std::{
     time::Duration,
 };
 
-use crate::{cache::CachedKey, gate::GateShared};
+use crate::{cache::CachedKey, gate::GateShared, ports::BucketError};
 
 /// No count of connections ever gets there.
 const DISTRUSTED: u64 = u64::MAX;
 
 /// The longest that a request waits for the link to be taken up.
 const TAKE_UP_WAIT: Duration = Duration::from_secs(1);
+
+/// The longest that the gate's own loop waits for the bucket store to be joined. A request waits as
+/// long as for a decision: a store that hangs is an outage, and the outage mode answers.
+const JOIN_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 pub(crate) struct Link {
@@ -88,28 +92,39 @@ impl GateShared {
         if let Some(trouble) = self.link.trouble() {
             return Err(trouble);
         }
-        if let Ok(taken_up) = tokio::time::timeout(TAKE_UP_WAIT, self.take_up(seen)).await {
+        let (epoch, patience) = (self.link.epoch(), self.options.decision_timeout);
+        if let Ok(taken_up) = tokio::time::timeout(TAKE_UP_WAIT, self.take_up_within(seen, patience)).await {
             return taken_up;
         }
-        let trouble = Trouble::Keys("the stores could not be taken up in time".into());
+        // Once the log has been read, what is cached is as good as in any outage of the buckets.
+        let trouble = if self.link.epoch() == epoch {
+            Trouble::Keys("the change log could not be read in time".into())
+        } else {
+            Trouble::Buckets("the bucket store could not be joined in time".into())
+        };
         if !self.is_link_trusted() {
             self.link.set_trouble(Some(trouble.clone()));
         }
         Err(trouble)
     }
 
-    /// Takes up the link again, unless somebody has since `seen`.
+    /// Takes up the link again, unless somebody has since `seen`. For the gate's own loop, which
+    /// has time.
     pub(crate) async fn take_up(&self, seen: u64) -> Result<(), Trouble> {
+        self.take_up_within(seen, JOIN_PATIENCE).await
+    }
+
+    async fn take_up_within(&self, seen: u64, join_patience: Duration) -> Result<(), Trouble> {
         let _turn = self.link.taking_up.lock().await;
         if self.link.count() > seen && self.is_link_trusted() {
             return Ok(());
         }
-        let result = self.try_take_up().await;
+        let result = self.try_take_up(join_patience).await;
         self.link.set_trouble(result.as_ref().err().cloned());
         result
     }
 
-    async fn try_take_up(&self) -> Result<(), Trouble> {
+    async fn try_take_up(&self, join_patience: Duration) -> Result<(), Trouble> {
         let connection = self.buckets.connection_count();
         let keys = |error: crate::ports::KeyStoreError| Trouble::Keys(error.to_string().into());
         self.catch_up().await.map_err(keys)?;
@@ -119,7 +134,8 @@ impl GateShared {
         if let Err(error) = self.fallback.join(log.clone()).await {
             tracing::debug!(%error, "the buckets of this node alone cannot be joined");
         }
-        self.buckets.join(log).await.map_err(|error| Trouble::Buckets(error.to_string().into()))?;
+        let joined = tokio::time::timeout(join_patience, self.buckets.join(log)).await.unwrap_or(Err(BucketError::Deadline));
+        joined.map_err(|error| Trouble::Buckets(error.to_string().into()))?;
         self.link.trusted_connection.store(connection, Ordering::Release);
         self.link.taken_up.fetch_add(1, Ordering::AcqRel);
         Ok(())

@@ -9,7 +9,7 @@ use tollgate_gate::{
 };
 use tollgate_keys::{OwnerName, Status};
 
-use crate::support::{Ask, Outcomes, Script, World, limits, rules};
+use crate::support::{Ask, Outcomes, Script, World, limits, options, rules};
 
 #[tokio::test(start_paused = true)]
 async fn the_log_is_read_and_the_store_asked_once_more() {
@@ -125,6 +125,25 @@ async fn while_the_log_hangs_one_request_waits_and_the_others_do_not() {
     drop(held);
     world.node.turn().await;
     world.node.check(&key).await.allowed();
+}
+
+/// The log is read, so this is an outage like any other: in time, by its mode, operators can act.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_as_it_is_joined_is_an_outage() {
+    let world = World::new().await;
+    let key = world.used_key(rules()).await;
+    world.buckets.hang_joins(true);
+    world.buckets.fail_over();
+    let started = tokio::time::Instant::now();
+    for plane in [Plane::Data, Plane::Control] {
+        world.node.ask(&key, Ask { plane, ..Ask::default() }).await.allowed();
+    }
+    assert_eq!(started.elapsed(), options().decision_timeout, "as long as for a decision, and once");
+    assert_eq!(world.node.metric("tollgate_outage_mode"), 1);
+    world.buckets.hang_joins(false);
+    world.node.turn().await;
+    world.node.check(&key).await.allowed();
+    assert_eq!(world.node.metric("tollgate_outage_mode"), 0);
 }
 
 #[tokio::test(start_paused = true)]

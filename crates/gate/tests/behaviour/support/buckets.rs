@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -41,6 +41,7 @@ pub(crate) struct FakeBuckets {
     down: Mutex<Option<BucketError>>,
     connections: AtomicU64,
     joins: AtomicUsize,
+    joins_hang: AtomicBool,
     decisions: Mutex<Vec<Decision>>,
     fences: Mutex<Vec<Fence>>,
     arrivals: watch::Sender<usize>,
@@ -70,6 +71,7 @@ impl FakeBuckets {
             down: Mutex::default(),
             connections: AtomicU64::new(0),
             joins: AtomicUsize::new(0),
+            joins_hang: AtomicBool::new(false),
             decisions: Mutex::default(),
             fences: Mutex::default(),
             arrivals: watch::Sender::new(0),
@@ -110,6 +112,11 @@ impl FakeBuckets {
     /// Another server answers, with another state.
     pub(crate) fn fail_over(&self) {
         self.connections.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// From now on joining has no answer, or has one again.
+    pub(crate) fn hang_joins(&self, hang: bool) {
+        self.joins_hang.store(hang, Ordering::SeqCst);
     }
 
     pub(crate) fn joins(&self) -> usize {
@@ -179,6 +186,9 @@ impl BucketStore for FakeBuckets {
     fn join(&self, log: LogId) -> BoxFuture<'_, Result<(), BucketError>> {
         Box::pin(async move {
             self.is_up()?;
+            if self.joins_hang.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
             self.joins.fetch_add(1, Ordering::SeqCst);
             let state = lock(&self.server).clone();
             // A new state is of whatever log its first node follows; tests that change logs go on with the old.
