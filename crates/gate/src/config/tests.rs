@@ -58,7 +58,7 @@ fn each_bad_field_is_named() {
 #[test]
 fn nobody_grants_a_scope_that_he_lacks() {
     let writer = identity(None, &["keys:write", "app:read"]);
-    assert_eq!(refused(&writer, r#"{"name":"a","scopes":["app:read","app:write"]}"#), (ConfigErrorKind::Forbidden, "/scopes/1".to_owned()));
+    assert_eq!(refused(&writer, r#"{"name":"a","scopes":["app:read","app:write"]}"#), (ConfigErrorKind::Forbidden, "/scopes".to_owned()));
     assert_eq!(refused(&writer, r#"{"name":"a","scopes":["admin"]}"#).0, ConfigErrorKind::Forbidden);
     assert!(service().create_key(&writer, body(r#"{"name":"a","scopes":["app:read"]}"#), NOW_MS).is_ok());
 }

@@ -80,17 +80,12 @@ async fn nobody_grants_a_scope_that_he_lacks() {
     let writer = || operator(None, &["keys:write", "orders:read"]);
     create(writer(), json!(["orders:read"])).await.expect("he has it");
     for lacking in ["admin", "keys:read", "owners:write", "orders:write"] {
-        assert_eq!(refused(create(writer(), json!(["orders:read", lacking])).await), (FORBIDDEN, format!("/scopes/{}", place_of(lacking))));
+        assert_eq!(refused(create(writer(), json!(["orders:read", lacking])).await), (FORBIDDEN, "/scopes".to_owned()));
         assert_eq!(refused(create(operator(Some("a"), &["keys:write"]), json!([lacking])).await).0, FORBIDDEN);
     }
     create(operator(None, &["admin"]), json!(["admin", "owners:write", "anything"])).await.expect("an admin has all");
     create(operator(Some("a"), &["admin"]), json!(["admin", "anything"])).await.expect("within his own");
     assert_eq!(refused(create(operator(Some("a"), &["admin"]), json!(["owners:write"])).await).0, FORBIDDEN);
-}
-
-/// Scopes are checked in their sorted order.
-fn place_of(lacking: &str) -> usize {
-    usize::from(lacking > "orders:read")
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +101,7 @@ async fn a_change_grants_no_more_than_a_new_key_would() {
     patch(writer(), json!({ "name": "x" })).await.expect("a name");
     patch(writer(), json!({ "scopes": ["admin", "keys:write"] })).await.expect("what the key has, and what he has");
     patch(writer(), json!({ "scopes": ["keys:write"] })).await.expect("less");
-    assert_eq!(refused(patch(writer(), json!({ "scopes": ["admin"] })).await), (FORBIDDEN, "/scopes/0".to_owned()), "gone is gone");
+    assert_eq!(refused(patch(writer(), json!({ "scopes": ["admin"] })).await), (FORBIDDEN, "/scopes".to_owned()), "gone is gone");
     let to_tenant = patch(operator(None, &["admin"]), json!({ "scopes": ["owners:write"] })).await;
     assert_eq!(refused(to_tenant), (ConfigErrorKind::Invalid, "/scopes".to_owned()), "no key with an owner holds it");
 }
