@@ -11,5 +11,8 @@
     reason = "all of this is test code, also what is outside of a test function"
 )]
 
+mod cluster;
 mod nodes;
+mod support;
+mod system;
 mod tidy;

@@ -8,7 +8,7 @@ mod load;
 mod raw;
 
 pub(crate) use answer::Answer;
-pub(crate) use api::{Api, Call};
+pub(crate) use api::Api;
 pub(crate) use cluster::{Cluster, NewKey, metric};
 pub(crate) use load::{Load, Shot, admitted, costs_admitted};
 pub(crate) use raw::Wire;

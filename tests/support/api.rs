@@ -11,7 +11,7 @@ use super::answer::{Answer, Asked};
 pub(crate) struct Api {
     http: Client,
     base: String,
-    api_key: Option<String>,
+    credential: Option<String>,
 }
 
 /// A call that is being put together.
@@ -29,7 +29,7 @@ impl Api {
         // Fails where the process has a provider already, which is as good.
         rustls::crypto::ring::default_provider().install_default().ok();
         let http = Client::builder().no_proxy().tls_certs_only([]).build().expect("a client");
-        Self { http, base: base.into(), api_key: None }
+        Self { http, base: base.into(), credential: None }
     }
 
     /// The same of a node.
@@ -39,12 +39,12 @@ impl Api {
 
     /// The same with a credential.
     pub(crate) fn with(&self, api_key: &str) -> Self {
-        Self { api_key: Some(api_key.to_owned()), ..self.clone() }
+        Self { credential: Some(api_key.to_owned()), ..self.clone() }
     }
 
     /// The same without one.
     pub(crate) fn without_key(&self) -> Self {
-        Self { api_key: None, ..self.clone() }
+        Self { credential: None, ..self.clone() }
     }
 
     /// The same on connections of its own.
@@ -54,7 +54,7 @@ impl Api {
 
     pub(crate) fn call(&self, method: Method, target: &str) -> Call {
         let builder = self.http.request(method.clone(), format!("{}{target}", self.base));
-        let builder = match &self.api_key {
+        let builder = match &self.credential {
             Some(api_key) => builder.bearer_auth(api_key),
             None => builder,
         };

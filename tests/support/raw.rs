@@ -44,7 +44,7 @@ impl Wire {
     /// Sends one whole request: method and target, header lines, body.
     pub(crate) async fn ask(address: SocketAddr, request: &str, headers: &[String], body: &str) -> Answer {
         let mut wire = Self::open(address).await;
-        let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let lines = headers.iter().fold(String::new(), |lines, line| lines + line + "\r\n");
         wire.send(format!("{request} HTTP/1.1\r\nhost: tollgate\r\n{lines}content-length: {}\r\n\r\n{body}", body.len())).await;
         wire.answer(request.split(' ').nth(1).unwrap_or_default()).await
     }

@@ -1,0 +1,9 @@
+//! Cluster accuracy: several nodes, one Redis, one Postgres, 64 connections. What a limit says is
+//! what is admitted, and a change holds on every node as soon as it has answered.
+
+mod changes;
+mod charges;
+mod exact;
+mod fresh;
+mod intervals;
+mod limit_changes;

@@ -1,0 +1,18 @@
+//! Every surface of a node, from outside: real processes over a real Redis and a real Postgres.
+
+mod absent;
+mod authorize;
+mod bodies;
+mod bootstrap;
+mod costs;
+mod credentials;
+mod embedded;
+mod exit_statuses;
+mod health;
+mod limited;
+mod named;
+mod rate_limits;
+mod settings;
+mod shutdown;
+mod tenancy;
+mod unlimited;
