@@ -20,24 +20,33 @@ async fn the_second_request_reads_nothing_and_hashes_nothing() {
     assert_eq!((world.node.auth("verified"), world.node.auth("cached")), (1, 10));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_crowd_of_first_uses_costs_one_hash_and_few_reads() {
-    let world = World::new().await;
-    let key = world.key(rules()).await;
-    let crowd: Vec<_> = (0..1000)
-        .map(|_| {
-            tokio::spawn({
-                let (node, key) = (world.node.clone(), key.clone());
-                async move { node.check(&key).await }
-            })
-        })
-        .collect();
-    for one in crowd {
-        one.await.expect("no panic").allowed();
-    }
-    assert_eq!(world.node.hashes(), 1);
-    assert!((1..=4).contains(&world.keys.finds()), "{} reads", world.keys.finds());
-    assert_eq!(world.buckets.asked(), 1000);
+/// No hash is done before all have read: the one thread that hashes is kept busy until then.
+#[test]
+fn a_crowd_of_first_uses_costs_one_hash_and_few_reads() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(true).max_blocking_threads(1).build().expect("a runtime");
+    runtime.block_on(async {
+        let world = World::new().await;
+        let key = world.key(rules()).await;
+        let (begin, begins) = std::sync::mpsc::channel();
+        let busy = tokio::task::spawn_blocking(move || begins.recv());
+        let ask = |_| {
+            let (node, key) = (world.node.clone(), key.clone());
+            tokio::spawn(async move { node.check(&key).await })
+        };
+        let crowd: Vec<_> = (0..1000).map(ask).collect();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!((1..=4).contains(&world.keys.finds()), "{} reads", world.keys.finds());
+        begin.send(()).expect("somebody waits");
+        busy.await.expect("no panic").expect("was told");
+        for one in crowd {
+            one.await.expect("no panic").allowed();
+        }
+        assert_eq!((world.node.hashes(), world.buckets.asked()), (1, 1000));
+        assert!((1..=4).contains(&world.keys.finds()), "{} reads", world.keys.finds());
+    });
 }
 
 #[tokio::test(start_paused = true)]
