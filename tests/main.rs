@@ -12,6 +12,7 @@
 )]
 
 mod cluster;
+mod faults;
 mod nodes;
 mod support;
 mod system;
