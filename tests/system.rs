@@ -7,7 +7,6 @@ mod bootstrap;
 mod costs;
 mod credentials;
 mod embedded;
-mod exit_statuses;
 mod health;
 mod limited;
 mod named;

@@ -27,8 +27,8 @@ fn expect_bounded(shots: &[Shot], burst: f64, per_second: f64) {
     }
 }
 
-async fn expect_bounded_under_load(burst: u32, per_seconds: u32, costs: &[u64]) {
-    let cluster = Cluster::start(3).await;
+async fn expect_bounded_under_load(nodes: usize, (burst, per_seconds): (u32, u32), costs: &[u64]) {
+    let cluster = Cluster::start(nodes).await;
     let key = cluster.key(json!({"rate_limit": {"burst": burst, "per_seconds": per_seconds}})).await;
     let length = Duration::from_secs(3);
     let shots = Load::on(cluster.each(&key.api_key)).costs(costs).fire_until(Instant::now() + length).await;
@@ -42,11 +42,16 @@ async fn expect_bounded_under_load(burst: u32, per_seconds: u32, costs: &[u64]) 
 }
 
 #[tokio::test]
-async fn a_refilling_limit_is_kept_in_every_interval() {
-    expect_bounded_under_load(50, 1, &[1]).await;
+async fn one_node_keeps_a_refilling_limit_in_every_interval() {
+    expect_bounded_under_load(1, (50, 1), &[1]).await;
 }
 
 #[tokio::test]
-async fn mixed_costs_keep_a_refilling_limit_in_every_interval() {
-    expect_bounded_under_load(97, 2, &[1, 5, 2, 11]).await;
+async fn three_nodes_keep_a_refilling_limit_in_every_interval_at_mixed_costs() {
+    expect_bounded_under_load(3, (97, 2), &[1, 5, 2, 11]).await;
+}
+
+#[tokio::test]
+async fn eight_nodes_keep_a_refilling_limit_in_every_interval() {
+    expect_bounded_under_load(8, (50, 1), &[1]).await;
 }
