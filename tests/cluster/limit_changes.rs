@@ -36,8 +36,9 @@ async fn a_thousand_a_minute_exhausted_then_a_thousand_a_month_stays_empty() {
     each[0].authorize("cost=1000").await.expect(200);
     key.patch(&cluster.admin_of(1), json!({"rate_limit": limit(1000, MONTH)})).await;
     // What came back under the old limit until now: 17 a second.
-    let left = each[2].peek().await.remaining.unwrap();
-    assert!(left < 200, "{left} tokens for nothing");
+    let standing = each[2].peek().await;
+    assert_eq!(standing.limits[0].per_seconds, MONTH, "the new limit holds");
+    assert!(standing.remaining.unwrap() < 200, "tokens for nothing: {standing:?}");
     each[1].authorize("cost=200").await.expect(429);
 }
 
