@@ -22,6 +22,10 @@ const TAKE_UP_PAUSE: Duration = Duration::from_millis(200);
 /// The longest that a question about health may take.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
+const NOT_TAKEN_UP: &str = "the stores have not been taken up yet";
+/// A node makes the first one itself, so what is there cannot be opened.
+const NO_SIGNING_KEY: &str = "the signing keys cannot be opened: keys.master_key_file must be that of all nodes of this store";
+
 impl GateShared {
     /// Two loops side by side, so that a slow key store does not keep the link from coming back.
     pub(crate) async fn run(&self) {
@@ -109,7 +113,7 @@ impl Gate {
             Some("the node is about to stop".to_owned())
         } else if shared.link.count() == 0 || shared.signing.ring().keys().is_empty() {
             let why = components.iter().find_map(|component| component.reason.clone());
-            Some(why.unwrap_or_else(|| "the stores have not been taken up yet".to_owned()))
+            Some(why.unwrap_or_else(|| if shared.link.count() == 0 { NOT_TAKEN_UP } else { NO_SIGNING_KEY }.to_owned()))
         } else {
             None
         };
