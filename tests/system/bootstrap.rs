@@ -1,9 +1,11 @@
 //! No node ever opens itself: whatever state its database is in, no call without an admin's key
 //! changes or shows anything.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tollgate_testkit::{Node, NodeBuilder, Port, TestDatabase, TestRedis, unique};
+use tollgate_testkit::{Node, NodeBuilder, Port, Scratch, TestDatabase, TestRedis, eventually, unique};
 
 use crate::support::Api;
 
@@ -116,4 +118,29 @@ async fn bootstrap_makes_one_key_however_often_it_runs() {
     api.with(&printed[0]).get("/v1/keys").send().await.expect(200);
     let forced = builder.run(&["bootstrap", "--force"]).await.unwrap();
     assert_eq!(api.with(&forced).get("/v1/keys").send().await.expect(200).json()["keys"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_node_with_another_master_key_lets_nobody_in_and_says_why() {
+    let (database, folder) = (TestDatabase::migrated().await.unwrap(), Scratch::new("master").unwrap());
+    let builder = cluster_on(database.url()).await;
+    let with = |name: &str, byte: u8| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, [byte; 32]).unwrap();
+        builder.clone().env("TOLLGATE_KEYS__MASTER_KEY_FILE", path.to_string_lossy())
+    };
+    let (right, wrong) = (with("right", 1), with("wrong", 2));
+    let key = right.run(&["bootstrap"]).await.unwrap();
+    let good = right.start().await.unwrap();
+    Api::of(&good).with(&key).get("/v1/keys").send().await.expect(200);
+    let node = wrong.start_live().await.unwrap();
+    eventually("it has taken up the stores", Duration::from_secs(20), async || {
+        let why = why_not_ready(&node).await;
+        anyhow::ensure!(why.contains("keys.master_key_file"), "{why}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    expect_closed(&node).await;
+    refused(Api::of(&node).with(&key).get("/v1/keys").send().await.status);
 }
