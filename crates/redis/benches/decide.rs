@@ -57,8 +57,6 @@ async fn main() {
     }
     let setting = |name: &str, default: usize| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (rounds, batches) = (setting("TOLLGATE_BENCH_ROUNDS", 7), setting("TOLLGATE_BENCH_BATCHES", 1600));
-    let only = std::env::var("TOLLGATE_BENCH_ONLY").unwrap_or_default();
-    variants.retain(|variant| variant.name.contains(&only));
     for round in 0..=rounds {
         for variant in &mut variants {
             let spent = measure(&mut connection, variant, batches);
@@ -109,8 +107,8 @@ struct Shape {
 fn decide_call(sha: &str, names: &Names, shape: Shape, turn: usize) -> redis::Cmd {
     let limits: Vec<_> =
         ["key", "per_second"].iter().take(shape.limits).map(|name| (LimitName::new(name).unwrap(), limit(shape.burst))).collect();
-    let named = limits.into_iter().map(|(name, limit)| tollgate_limits::NamedLimit { name, limit }).collect();
-    let limits = RateLimits::new(named).expect("different names");
+    let list = limits.into_iter().map(|(name, limit)| tollgate_limits::NamedLimit { name, limit }).collect();
+    let limits = RateLimits::new(list).expect("different names");
     let subject = |kind, id: String| Subject { kind, id: id.into(), generation: 7, limits: limits.clone() };
     let request = |place: usize| {
         let id = scattered(turn * DEPTH + place) % shape.keys;

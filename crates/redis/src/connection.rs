@@ -12,9 +12,9 @@ use bytes::Bytes;
 use fred::{
     clients::{Client, WithOptions},
     error::Error,
-    interfaces::{ClientLike, ClusterInterface, EventInterface, KeysInterface, LuaInterface},
+    interfaces::{ClientLike, ClusterInterface, EventInterface, KeysInterface},
     types::{
-        Builder, Key, Value,
+        Builder, CustomCommand, Key, Value,
         config::{self, Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig},
     },
 };
@@ -149,15 +149,18 @@ impl Connection {
         args: Vec<Value>,
         timeout: Duration,
     ) -> Result<Bytes, Failure> {
-        let keys: Vec<Key> = keys.into_iter().map(Key::from).collect();
-        let client = self.once(timeout);
-        let call = async {
-            match by {
-                By::Sha => client.evalsha(script.sha1.as_str(), keys, args).await,
-                By::Text => client.eval(script.text, keys, args).await,
-            }
+        // Not fred's own `evalsha`: with fred 10.1 it silently drops the options of `once`.
+        let (name, script) = match by {
+            By::Sha => ("EVALSHA", Value::Bytes(script.sha1.clone())),
+            By::Text => ("EVAL", Value::Bytes(Bytes::from_static(script.text.as_bytes()))),
         };
-        within(timeout, Box::pin(call)).await
+        // All keys of a call share a slot where there are slots.
+        let slot = keys.first().map(|key| fred::util::redis_keyslot(key));
+        let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+        let head = [script, Value::Integer(count)].into_iter();
+        let args: Vec<Value> = head.chain(keys.into_iter().map(Value::Bytes)).chain(args).collect();
+        let told = self.once(timeout).custom(CustomCommand::new_static(name, slot, false), args).await;
+        told.map_err(Failure::from)
     }
 
     /// Reads a key, to see whether the server answers.

@@ -1,18 +1,20 @@
 //! The scripts, as they lie under `lua/`. Nothing is ever put together at run time.
 
+use bytes::Bytes;
+
 /// A script with the name that the server knows it by.
 #[derive(Debug)]
 pub struct Script {
     /// Its text.
     pub text: &'static str,
     /// SHA-1 of the text, in hex.
-    pub sha1: String,
+    pub sha1: Bytes,
 }
 
 impl Script {
     /// Names the text.
     pub fn new(text: &'static str) -> Self {
-        Self { text, sha1: fred::util::sha1_hash(text) }
+        Self { text, sha1: fred::util::sha1_hash(text).into() }
     }
 }
 

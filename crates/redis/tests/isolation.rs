@@ -1,0 +1,209 @@
+//! What is wrong with one entry, one record or one tag concerns nothing else.
+
+#![allow(clippy::expect_used, reason = "tests fail by panicking")]
+
+#[path = "support/store.rs"]
+mod store;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use store::{BURST, PATIENT, ask, is_allowed, joined, limits, names, one, started, subject};
+use tokio::{task::JoinSet, time::Instant};
+use tollgate_gate::ports::{BucketError, BucketStore, BucketsHealth, Decision, Fence, Outcome, SubjectKind, Subjects};
+use tollgate_limits::Cost;
+use tollgate_redis::{Options, RedisBuckets};
+use tollgate_testkit::{RedisOptions, TestRedis};
+
+/// Asks for all at once, so that they share calls; answers by id.
+async fn ask_all(store: &Arc<RedisBuckets>, decisions: Vec<Decision>) -> BTreeMap<String, store::Told> {
+    let mut asked = JoinSet::new();
+    for decision in decisions {
+        let store = Arc::clone(store);
+        asked.spawn(async move { (decision.subjects.first.id.to_string(), ask(&store, decision).await) });
+    }
+    asked.join_all().await.into_iter().collect()
+}
+
+fn key_of(id: &str) -> Vec<u8> {
+    names().record(names().tag_of(id), SubjectKind::Key, id).to_vec()
+}
+
+#[tokio::test]
+async fn a_broken_record_among_64_breaks_only_its_own_decision() {
+    let (redis, store) = started().await;
+    let mut witness = redis.connection().await.expect("redis answers");
+    let ids: Vec<String> = (0..64).map(|n| format!("id{n}")).collect();
+    let list = redis::cmd("RPUSH").arg(key_of("id7")).arg("x").to_owned();
+    let garbage = redis::cmd("SET").arg(key_of("id8")).arg("garbage of any length").to_owned();
+    let later_version = redis::cmd("SET").arg(key_of("id9")).arg(&[2_u8; 38][..]).to_owned();
+    let leased = redis::cmd("SET").arg(key_of("id10")).arg([&[1_u8, 0x10, 0][..], &[0; 13]].concat()).to_owned();
+    for spoil in [list, garbage, later_version, leased] {
+        spoil.exec_async(&mut witness).await.expect("redis answers");
+    }
+    for _ in 0..2 {
+        let told = ask_all(&store, ids.iter().map(|id| one(id)).collect()).await;
+        for (id, told) in told {
+            let is_spoilt = ["id7", "id8", "id9", "id10"].contains(&id.as_str());
+            assert!(if is_spoilt { matches!(told, Ok(Outcome::Broken)) } else { is_allowed(&told) }, "{id}: {told:?}");
+        }
+    }
+    let left: String = redis::cmd("TYPE").arg(key_of("id7")).query_async(&mut witness).await.expect("redis answers");
+    assert_eq!(left, "list", "what is not ours is not touched");
+    // A fence must hold whatever was there: it replaces what cannot be read.
+    for id in ["id7", "id8"] {
+        let fence = Fence { kind: SubjectKind::Key, id: id.into(), placed_by: id.into(), generation: 1, revoked: true, reset: false };
+        store.raise_fence(fence, Instant::now() + PATIENT).await.expect("redis answers");
+        assert!(matches!(ask(&store, one(id)).await, Ok(Outcome::Revoked)));
+    }
+}
+
+#[tokio::test]
+async fn a_full_memory_breaks_charges_and_answers_all_else() {
+    let (redis, store) = started().await;
+    let spent = Decision { cost: Cost::new(BURST).expect("in range"), ..one("spent") };
+    assert!(is_allowed(&ask(&store, spent).await));
+    redis.command(&["config", "set", "maxmemory", "1"]).await.expect("redis answers");
+    let peek = Decision { peek: true, ..one("peek") };
+    let mut fence_only = one("unlimited");
+    fence_only.subjects.first.limits = tollgate_limits::RateLimits::unlimited();
+    let told = ask_all(&store, vec![one("new"), one("spent"), peek, fence_only]).await;
+    assert!(matches!(told.get("new"), Some(Ok(Outcome::Broken))), "{told:?}");
+    assert!(matches!(told.get("spent"), Some(Ok(Outcome::Limited(_)))), "{told:?}");
+    assert!(told.get("peek").is_some_and(is_allowed) && told.get("unlimited").is_some_and(is_allowed), "{told:?}");
+    redis.command(&["config", "set", "maxmemory", "0"]).await.expect("redis answers");
+    assert!(is_allowed(&ask(&store, one("new")).await));
+}
+
+#[tokio::test]
+async fn a_lost_tag_is_lost_alone_until_it_is_joined() {
+    let (redis, store) = started().await;
+    let (ours, other) =
+        ("tk_a", (0..1000).map(|n| format!("tk_{n}")).find(|id| names().tag_of(id) != names().tag_of("tk_a")).expect("16 tags"));
+    assert!(is_allowed(&ask(&store, one(ours)).await));
+    let state_id = String::from_utf8(names().state_id(names().tag_of(ours)).to_vec()).expect("text");
+    redis.command(&["set", &state_id, r#"{"state_id":"other","log_id":"0123456789abcdef","tags":16}"#]).await.expect("redis answers");
+    for _ in 0..3 {
+        assert!(matches!(ask(&store, one(ours)).await, Ok(Outcome::Lost)));
+        assert!(is_allowed(&ask(&store, one(&other)).await));
+    }
+    store::rejoin(&store).await;
+    assert!(is_allowed(&ask(&store, one(ours)).await));
+}
+
+#[tokio::test]
+async fn another_number_of_tags_is_refused_with_what_to_do() {
+    let (redis, _store) = started().await;
+    let options = Options { tags: 8, ..Options::new(redis.url()) };
+    let store = RedisBuckets::connect(&options, tollgate_telemetry::Metrics::noop()).expect("good options");
+    let refused = async || {
+        let told = store.join(store::log()).await;
+        anyhow::ensure!(matches!(&told, Err(BucketError::Unusable(why)) if why.contains("redis.tags = 16")), "{told:?}");
+        Ok(())
+    };
+    tollgate_testkit::eventually("a refusal", PATIENT, refused).await.expect("refused");
+    assert!(matches!(ask(&store, one("a")).await, Ok(Outcome::Lost)));
+    assert!(format!("{:?}", store.health().await).contains("redis.tags"));
+}
+
+#[tokio::test]
+async fn hostile_ids_touch_no_other_key() {
+    let (redis, store) = started().await;
+    let long = "x".repeat(65_536);
+    let ids = ["\0", "}", "{", "{s00}id", "' or 1=1", "\"]])--", "\r\nFLUSHALL\r\n", "a\u{0}b", "", "é", long.as_str()];
+    let told = ask_all(&store, ids.iter().map(|id| one(id)).collect()).await;
+    assert!(told.values().all(is_allowed), "{told:?}");
+    let mut witness = redis.connection().await.expect("redis answers");
+    let mut keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query_async(&mut witness).await.expect("redis answers");
+    let mut expected: Vec<Vec<u8>> = ids.iter().map(|id| key_of(id)).chain((0..16).map(|tag| names().state_id(tag).to_vec())).collect();
+    keys.sort();
+    expected.sort();
+    assert_eq!(keys, expected);
+}
+
+#[tokio::test]
+async fn keys_live_as_long_as_bucket_and_fence_and_no_longer() {
+    let (redis, store) = started().await;
+    let mut witness = redis.connection().await.expect("redis answers");
+    let first = subject(SubjectKind::Key, "short", 1, &limits(1, 1));
+    let short = Decision { subjects: Subjects { first, owner: None }, cost: Cost::ONE, peek: false };
+    assert!(is_allowed(&ask(&store, short.clone()).await));
+    let ttl_ms: i64 = redis::cmd("PTTL").arg(key_of("short")).query_async(&mut witness).await.expect("redis answers");
+    assert!((500..=1125).contains(&ttl_ms), "{ttl_ms}");
+    let fence =
+        Fence { kind: SubjectKind::Key, id: "short".into(), placed_by: "short".into(), generation: 2, revoked: false, reset: false };
+    store.raise_fence(fence, Instant::now() + PATIENT).await.expect("redis answers");
+    let fence_ms = i64::try_from(Options::new("").fence_ttl.as_millis()).expect("small");
+    let fenced = async |witness: &mut redis::aio::MultiplexedConnection| {
+        let ttl_ms: i64 = redis::cmd("PTTL").arg(key_of("short")).query_async(witness).await.expect("redis answers");
+        assert!((fence_ms - 60_000..=fence_ms).contains(&ttl_ms), "{ttl_ms}");
+    };
+    fenced(&mut witness).await;
+    assert!(matches!(ask(&store, short.clone()).await, Ok(Outcome::Stale)));
+    // Writing the bucket of one second must not take the fence with it when it expires.
+    let mut current = short.clone();
+    current.subjects.first.generation = 2;
+    let charged = async || {
+        anyhow::ensure!(is_allowed(&ask(&store, current.clone()).await), "not refilled yet");
+        Ok(())
+    };
+    tollgate_testkit::eventually("a token", PATIENT, charged).await.expect("a second passes");
+    fenced(&mut witness).await;
+    assert!(matches!(ask(&store, short).await, Ok(Outcome::Stale)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_stores_admit_exactly_the_burst() {
+    for burst in [1, 7, 100, 1000] {
+        let (redis, first_store) = started().await;
+        let second_store = joined(&Options::new(redis.url())).await;
+        let first = subject(SubjectKind::Key, "shared", 1, &limits(burst, 2_678_400));
+        let decision = Decision { subjects: Subjects { first, owner: None }, cost: Cost::ONE, peek: false };
+        let mut asked = JoinSet::new();
+        for place in 0..burst * 2 + 20 {
+            let store = Arc::clone(if place % 2 == 0 { &first_store } else { &second_store });
+            let decision = decision.clone();
+            asked.spawn(async move { ask(&store, decision).await });
+        }
+        let told = asked.join_all().await;
+        let allowed = told.iter().filter(|told| is_allowed(told)).count();
+        assert!(told.iter().all(|told| matches!(told, Ok(Outcome::Allowed(_) | Outcome::Limited(_)))));
+        assert_eq!(allowed as u64, burst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_shipped_acl_is_enough_and_no_more() {
+    let line = include_str!("../../../deploy/redis/tollgate.acl").trim();
+    let redis = TestRedis::with(RedisOptions::default().user(&format!("{line} >leaf"))).await.expect("redis takes the line");
+    let url = redis.url_as("tollgate", "leaf");
+    let options = Options::new(url.clone());
+    assert!(!format!("{options:?}").contains("leaf"), "the password is shown");
+    let store: Arc<dyn BucketStore> = joined(&options).await;
+    tollgate_testkit::conformance::buckets::all_joined(&store).await;
+    assert_eq!(store.health().await, BucketsHealth::Ok);
+    let mut admin = redis.connection().await.expect("redis answers");
+    let denied: Vec<redis::Value> = redis::cmd("ACL").arg("LOG").query_async(&mut admin).await.expect("redis answers");
+    assert!(denied.is_empty(), "the node was denied something that it needs: {denied:?}");
+    let client = redis::Client::open(url).expect("a good url");
+    let mut node = client.get_multiplexed_async_connection().await.expect("let in");
+    for words in [
+        &["KEYS", "*"][..],
+        &["CONFIG", "SET", "maxmemory", "1"],
+        &["FLUSHALL"],
+        &["FLUSHDB"],
+        &["SCRIPT", "FLUSH"],
+        &["GET", "other"],
+        &["SET", "other:x", "1"],
+        &["EVAL", "return redis.call('GET', 'other')", "0"],
+        &["EVAL", "return redis.call('DEL', KEYS[1])", "1", "tg:x"],
+        &["PUBLISH", "other", "x"],
+        &["ACL", "LIST"],
+        &["CLIENT", "KILL", "TYPE", "normal"],
+    ] {
+        let (name, arguments) = words.split_first().expect("words");
+        let refused: redis::RedisResult<redis::Value> = redis::cmd(name).arg(arguments).query_async(&mut node).await;
+        let error = refused.expect_err(name).to_string();
+        let words_of_refusal = ["NOPERM", "no permissions", "can't access at least one of the keys", "can't run this command"];
+        assert!(words_of_refusal.iter().any(|refusal| error.contains(refusal)), "{words:?}: {error}");
+    }
+}
