@@ -145,14 +145,11 @@ impl Node {
     }
 
     fn eventually<T>(&mut self, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
-        let started = std::time::Instant::now();
-        loop {
-            if let Some(seen) = look(self) {
-                return seen;
-            }
-            assert!(started.elapsed() < WITHIN, "it did not come to pass");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let seen = tollgate_testkit::eventually("what the test waits for", WITHIN, || {
+            std::future::ready(look(self).ok_or_else(|| anyhow::anyhow!("not yet")))
+        });
+        runtime.block_on(seen).expect("it came to pass")
     }
 }
 
