@@ -114,7 +114,7 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         lookup_timeout: settings.postgres.lookup_timeout.get(),
         outage: outage(settings),
         cache: CacheOptions { age_max: cache.age_max.get(), count_max: cache.keys_max },
-        hashing: HashingOptions { params, threads: hashing.threads, queue_max: hashing.queue_max },
+        hashing: HashingOptions { params, threads: hashing.threads_or_half(), queue_max: hashing.queue_max },
         follow: FollowOptions { poll_interval: log.poll_interval.get(), page_size: log.page, fence_timeout: FENCE_TIMEOUT },
         source,
     };

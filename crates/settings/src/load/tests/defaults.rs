@@ -35,7 +35,7 @@ fn the_stores_are_as_documented() {
 fn the_rest_is_as_documented() {
     let Settings { keys, argon2, http, shutdown, forward_auth, tls, log, .. } = Settings::load(&LoadFrom::default()).unwrap();
     assert_eq!((keys.default_rate_limit.burst, keys.default_rate_limit.per_seconds, keys.master_key_file), (1000, 60, None));
-    assert_eq!((argon2.memory_kib, argon2.iterations, argon2.parallelism, argon2.threads, argon2.queue_max), (19_456, 2, 1, 2, 256));
+    assert_eq!((argon2.memory_kib, argon2.iterations, argon2.parallelism, argon2.threads, argon2.queue_max), (19_456, 2, 1, 0, 256));
     assert_eq!((http.header_timeout, http.first_byte_timeout), (TimeSpan::secs(5), TimeSpan::secs(10)));
     assert_eq!((http.request_timeout, http.keep_alive_timeout), (TimeSpan::secs(10), TimeSpan::secs(75)));
     assert_eq!((http.header_bytes_max, http.body_bytes_max), (ByteSize::kib(16), ByteSize::kib(64)));
