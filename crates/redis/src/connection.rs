@@ -1,6 +1,7 @@
 //! Connections that come back by themselves.
 
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -36,7 +37,6 @@ const UNRESPONSIVE: Duration = Duration::from_secs(1);
 const REBUILD_DELAY: Duration = Duration::from_millis(250);
 
 /// One connection (one to each master of a Cluster) and the task that keeps it.
-#[derive(Debug)]
 pub(crate) struct Connection {
     client: RwLock<Client>,
     config: Config,
@@ -186,6 +186,13 @@ async fn within<T>(timeout: Duration, call: impl Future<Output = Result<T, Error
     match tokio::time::timeout(timeout, call).await {
         Ok(told) => told.map_err(Failure::from),
         Err(_) => Err(Failure::timed_out()),
+    }
+}
+
+impl fmt::Debug for Connection {
+    /// Not the configuration: it holds the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("made", &self.made).field("trouble", &self.trouble()).finish_non_exhaustive()
     }
 }
 

@@ -212,3 +212,25 @@ async fn another_client_library_reads_the_state_id_as_it_was_meant() {
     }
     assert_eq!(seen.len(), 16, "every tag has an id of its own");
 }
+
+#[tokio::test]
+async fn urls_of_every_kind_are_taken_and_passwords_never_shown() {
+    for url in [
+        "redis://user:hunter2@127.0.0.1:1/3",
+        "rediss://user:hunter2@127.0.0.1:1",
+        "redis-cluster://user:hunter2@127.0.0.1:1?node=127.0.0.1:2",
+        "rediss-cluster://user:hunter2@127.0.0.1:1",
+        "redis-sentinel://user:hunter2@127.0.0.1:1/0?sentinelServiceName=main",
+    ] {
+        let options = Options::new(url);
+        let store = RedisBuckets::connect(&options, Metrics::noop()).expect(url);
+        let shown = format!("{options:?} {store:?} {:?} {:?}", store.health().await, store.join(store::log()).await);
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+    for url in ["", "hunter2", "http://user:hunter2@host", "redis://user:hunter2@host:notaport"] {
+        let refused = RedisBuckets::connect(&Options::new(url), Metrics::noop());
+        let shown = refused.map(|_| ()).map_err(|error| format!("{error} {error:?}"));
+        assert!(url.starts_with("http") || shown.is_err(), "{url} is taken");
+        assert!(!format!("{shown:?}").contains("hunter2"), "{shown:?}");
+    }
+}
