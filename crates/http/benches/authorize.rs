@@ -1,8 +1,9 @@
 //! What a decision costs beside a handler that does nothing.
 //!
 //! One node over a real Redis and a real Postgres, and beside it, in a process of its own, a
-//! handler that answers the same bytes behind the same accept loop and runtime. wrk loads them in
-//! turn, several rounds, on the same cores; what counts are the ratios of the medians.
+//! handler that answers the same bytes behind the same accept loop and runtime: those of a 200 and
+//! those of a 401. wrk loads them in turn, several rounds, on the same cores; what counts are the
+//! ratios of the medians.
 //!
 //! ```text
 //! cargo build --release
@@ -16,7 +17,7 @@ use std::{fs, net::SocketAddr, process::Command, time::Instant};
 
 use anyhow::{Context, Result};
 use axum::{Router, response::Response, routing::any};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::sync::watch;
 use tollgate_http::{Phase, Server, ServerOptions, Surface};
 use tollgate_keys::{ApiKey, RandomPart, RingChar, Secret, SigningKey};
@@ -31,6 +32,15 @@ const HEADERS: [(&str, &str); 5] = [
     ("ratelimit", "\"key\";r=999999999;t=1"),
 ];
 
+/// The same of a refusal.
+const REFUSED_HEADERS: [(&str, &str); 2] =
+    [("content-type", "application/problem+json"), ("www-authenticate", "Bearer realm=\"tollgate\"")];
+const REFUSED_BODY: &str = concat!(
+    "{\"type\":\"urn:tollgate:problem:unauthenticated\",\"title\":\"Not authenticated\",\"status\":401,",
+    "\"detail\":\"send a valid api key as \\\"Authorization: Bearer key_id:secret\\\"\",",
+    "\"instance\":\"/v1/authorize\",\"request_id\":\"6a3f81457893cff78d9f13b2b247a3a7\"}"
+);
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -41,16 +51,19 @@ fn main() -> Result<()> {
 }
 
 async fn empty_handler(address: SocketAddr) -> Result<()> {
-    let surface = Surface::new(Router::new().route("/v1/authorize", any(|| async { constant() })));
+    let routes = Router::new().route("/v1/authorize", any(async || constant(200))).route("/v1/refused", any(async || constant(401)));
+    let surface = Surface::new(routes);
     let server = Server::bind(address, ServerOptions::default()).await?;
     let (_serving, phase) = watch::channel(Phase::Serve);
     server.serve(surface, phase).await;
     Ok(())
 }
 
-fn constant() -> Response {
-    let mut response = Response::default();
-    for (name, value) in HEADERS {
+fn constant(status: u16) -> Response {
+    let (headers, body) = if status == 200 { (HEADERS.as_slice(), "") } else { (REFUSED_HEADERS.as_slice(), REFUSED_BODY) };
+    let mut response = Response::new(body.into());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    for (name, value) in headers {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     response
@@ -63,7 +76,7 @@ fn setting(name: &str, default: u64) -> u64 {
 /// One thing that is loaded.
 struct Target {
     name: &'static str,
-    address: SocketAddr,
+    url: String,
     process: u32,
     script: std::path::PathBuf,
     rounds: Vec<Round>,
@@ -89,12 +102,19 @@ async fn compare() -> Result<()> {
         tokio::net::TcpStream::connect(port.address()).await.map(drop).context("not listening yet")
     })
     .await?;
-    let target =
-        |name, address, process, script: &std::path::Path| Target { name, address, process, script: script.to_owned(), rounds: Vec::new() };
+    let target = |name, address: SocketAddr, path: &str, process, script: &std::path::Path| Target {
+        name,
+        url: format!("http://{address}/v1/{path}"),
+        process,
+        script: script.to_owned(),
+        rounds: Vec::new(),
+    };
+    let (served, process) = (node.address(), node.process().id());
     let mut targets = [
-        target("empty handler", port.address(), empty.id(), &good),
-        target("verified keys, through Redis", node.address(), node.process().id(), &good),
-        target("forged keys", node.address(), node.process().id(), &forged),
+        target("empty handler, 200", port.address(), "authorize", empty.id(), &good),
+        target("verified keys, through Redis", served, "authorize", process, &good),
+        target("empty handler, 401", port.address(), "refused", empty.id(), &forged),
+        target("forged keys", served, "authorize", process, &forged),
     ];
     // Each key's first use hashes: that is not what is measured here.
     for target in &targets {
@@ -125,13 +145,16 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// Each row beside the empty handler of the same answer, which comes before it.
 fn print(targets: &[Target], redis_us: f64) {
     let figure = |target: &Target, read: fn(&Round) -> f64| median(target.rounds.iter().map(read).collect());
-    let base = targets.first().map_or(f64::NAN, |empty| figure(empty, |round| round.per_second));
-    println!("{:<32} {:>12} {:>8} {:>18}", "median of the rounds", "requests/s", "ratio", "node CPU us/request");
-    for target in targets {
-        let per_second = figure(target, |round| round.per_second);
-        println!("{:<32} {per_second:>12.0} {:>8.2} {:>18.1}", target.name, per_second / base, figure(target, |round| round.cpu_us));
+    println!("{:<32} {:>12} {:>8} {:>18}", "median of the rounds", "requests/s", "ratio", "CPU us/request");
+    for pair in targets.chunks(2) {
+        let base = pair.first().map_or(f64::NAN, |empty| figure(empty, |round| round.per_second));
+        for target in pair {
+            let per_second = figure(target, |round| round.per_second);
+            println!("{:<32} {per_second:>12.0} {:>8.2} {:>18.1}", target.name, per_second / base, figure(target, |round| round.cpu_us));
+        }
     }
     println!("Redis CPU us/decision: {redis_us:.1}");
 }
@@ -143,7 +166,7 @@ fn load(target: &Target, seconds: u64) -> Result<Round> {
     let output = Command::new("wrk")
         .args(["-t1", &format!("-c{}", setting("CONNECTIONS", 64)), &format!("-d{seconds}s"), "-s"])
         .arg(&target.script)
-        .arg(format!("http://{}/v1/authorize", target.address))
+        .arg(&target.url)
         .output()
         .context("wrk is not installed")?;
     let text = String::from_utf8_lossy(&output.stdout);
