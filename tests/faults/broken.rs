@@ -85,8 +85,8 @@ async fn a_full_redis_stops_charges_alone() {
     }
     let path = charged.path();
     let change = cluster.admin().patch(&path, &json!({"name": "other"})).send();
-    let changed = tokio::time::timeout(Duration::from_secs(5), change).await.unwrap().expect(200);
-    assert_eq!(changed.json()["propagated"], false, "a fence is a write");
+    let answer = tokio::time::timeout(Duration::from_secs(5), change).await.unwrap().expect(200);
+    assert_eq!(answer.json()["propagated"], false, "a fence is a write");
 
     redis.command(&["config", "set", "maxmemory", "0"]).await.unwrap();
     for api in cluster.each(&charged.api_key) {

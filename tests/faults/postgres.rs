@@ -46,9 +46,9 @@ async fn without_postgres_cached_keys_go_on_and_nothing_is_guessed() {
         refuses_changes(&cluster.admin(), &cached).await;
         cluster.node(0).with(&cached.api_key).authorize("").await.expect(200);
         if is_frozen {
-            postgres.cont().unwrap()
+            postgres.cont().unwrap();
         } else {
-            postgres.start_again().await.unwrap()
+            postgres.start_again().await.unwrap();
         }
         until("changes are made again", BACK_WITHIN, async || {
             Ok(cluster.admin().patch(&unseen.path(), &json!({"name": format!("{is_frozen}")})).send().await.status == 200)

@@ -21,7 +21,7 @@ fn tag_of(owner: &str) -> usize {
 async fn keys(cluster: &Cluster) -> Vec<NewKey> {
     let mut keys = Vec::new();
     for tag in 0..TAGS {
-        let owner = (0..).map(|number| format!("o{number}")).find(|owner| tag_of(owner) == tag).unwrap();
+        let owner = (0..1000).map(|number| format!("o{number}")).find(|owner| tag_of(owner) == tag).unwrap();
         keys.push(cluster.key(json!({"owner": owner, "rate_limit": {"burst": BURST, "per_seconds": PERIOD}})).await);
     }
     keys

@@ -67,7 +67,7 @@ impl Modes {
                 let api = Api::of(node).with(&key.api_key);
                 asking.spawn(async move { in_time(ANSWERED_WITHIN, api).await });
             }
-            let mut statuses: Vec<u16> = asking.join_all().await.into_iter().map(expected_form).collect();
+            let mut statuses: Vec<u16> = asking.join_all().await.iter().map(expected_form).collect();
             statuses.sort_unstable();
             all.push(statuses);
         }
@@ -111,7 +111,7 @@ async fn in_time(bound: Duration, api: Api) -> Answer {
     answer
 }
 
-fn expected_form(answer: Answer) -> u16 {
+fn expected_form(answer: &Answer) -> u16 {
     if answer.status == 503 {
         assert_eq!(answer.problem().kind, "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity");
     }
