@@ -12,7 +12,7 @@ use tollgate_api::Readiness;
 use tollgate_gate::request::Plane;
 use tollgate_keys::Scope;
 
-use crate::{front::Front, permit, problem::Failure, respond};
+use crate::{accept::Params, front::Front, permit, problem::Failure, respond};
 
 /// `GET /health/live`: the process answers, so it need not be restarted.
 pub(crate) async fn live() -> Result<Response, Failure> {
@@ -29,6 +29,7 @@ pub(crate) async fn ready(State(front): State<Arc<Front>>) -> Result<Response, F
 /// `GET /health/full`.
 pub(crate) async fn full(State(front): State<Arc<Front>>, request: Request) -> Result<Response, Failure> {
     let (parts, _) = request.into_parts();
+    Params::refuse(parts.uri.query())?;
     let permit = permit::enter(&front, &parts, Scope::HEALTH_READ, Plane::Control).await?;
     let answer = FullHealth { readiness: front.gate.readiness(), node: &front.options.node, version: front.options.version };
     respond::permitted(&permit, StatusCode::OK, &answer)

@@ -64,12 +64,12 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(5),
-            first_byte_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
             header_bytes_max: 16 * 1024,
             connections_max: 10_000,
-            streams_max: 128,
-            stop_grace: Duration::from_secs(10),
+            streams_max: 100,
+            stop_grace: Duration::from_secs(20),
         }
     }
 }

@@ -160,7 +160,8 @@ fn violated(passed: &Passed) -> Vec<String> {
 fn limited_detail(passed: &Passed) -> String {
     let names: Vec<String> = violated(passed).into_iter().map(|name| format!("\"{name}\"")).collect();
     let seconds = ratelimit_headers::retry_after_s(&passed.standings);
-    format!("limit {} is spent; try again in {seconds} s", names.join(" and "))
+    let (noun, verb) = if names.len() == 1 { ("limit", "is") } else { ("limits", "are") };
+    format!("{noun} {} {verb} spent; try again in {seconds} s", names.join(" and "))
 }
 
 /// Turns a response that bears a failure into its problem, and logs it; leaves others alone.

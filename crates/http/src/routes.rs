@@ -11,7 +11,7 @@
 //! Decisions have nothing between router and handler: their deadlines are the gate's and
 //! `body.rs`'. Authentication and limiting are not layers anywhere, a layer would hide their order.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -24,6 +24,10 @@ use tollgate_gate::Gate;
 use tracing::Instrument;
 
 use crate::{control, decisions, front::Front, health, options::HttpOptions, origin::Origin, problem::Failure, surface::Surface};
+
+/// How much later than a body that does not arrive a call of the control plane is given up: what is
+/// the caller's fault is then told as such.
+const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
 /// The whole public surface over a gate.
 pub fn surface(gate: Gate, options: HttpOptions) -> Surface {
@@ -62,7 +66,7 @@ async fn control_task(State(front): State<Arc<Front>>, request: Request, next: N
     let request_id = Origin::left_with(&request).map(|origin| origin.request_id.as_str().to_owned());
     let span = tracing::info_span!("call", request_id, key_id = tracing::field::Empty);
     let task = tokio::spawn(next.run(request).instrument(span.clone()));
-    let mut response = match tokio::time::timeout(front.options.request_timeout, task).await {
+    let mut response = match tokio::time::timeout(front.options.request_timeout + CALL_TIMEOUT_MARGIN, task).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => Failure::Internal { cause: "a call of the control plane panicked" }.into_response(),
         Err(_) => Failure::Unavailable { cause: "a call of the control plane took too long".to_owned(), retry_after_s: 1 }.into_response(),

@@ -128,11 +128,7 @@ impl Settings {
         // The certificate is for `listen`; metrics are always plain.
         for (setting, address, tls) in [("listen", self.listen, self.tls.is_on()), ("metrics_listen", self.metrics_listen, false)] {
             if !tls && !self.allow_plaintext && !address.ip().to_canonical().is_loopback() {
-                let way_out = if setting == "listen" { "set tls.cert_file and tls.key_file, or " } else { "" };
-                check.refuse(
-                    setting,
-                    format!("is plain text beyond loopback: {way_out}set allow_plaintext = true where the network is trusted"),
-                );
+                check.refuse(setting, "is plain text beyond loopback: set allow_plaintext = true where the network is trusted");
             }
         }
     }

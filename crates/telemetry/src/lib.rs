@@ -17,7 +17,7 @@ mod scrub;
 
 pub use catalogue::{CATALOGUE, Kind, Metric};
 pub use labels::{AuthOutcome, Component, HealthState, LabelSet, LookupOutcome, OutageState, PoolState, RedisErrorKind, Source, Verdict};
-pub use logs::{LogError, LogFormat, init_logs};
+pub use logs::{LogError, LogFormat, check_filter, init_logs};
 pub use metrics::Metrics;
 pub use panics::install_panic_hook;
 pub use recorder::{Recorder, RecorderError};

@@ -41,6 +41,11 @@ pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), LogError> {
     Ok(())
 }
 
+/// Whether [`init_logs`] would take this filter.
+pub fn check_filter(filter: &str) -> Result<(), LogError> {
+    EnvFilter::builder().parse(filter).map(drop).map_err(LogError::from)
+}
+
 /// What `init_logs` installs, with any writer.
 fn subscriber<W>(format: LogFormat, filter: &str, colours: bool, writer: W) -> Result<impl Subscriber + Send + Sync, ParseError>
 where

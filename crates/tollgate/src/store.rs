@@ -9,7 +9,7 @@ use tollgate_keys::HashParams;
 use tollgate_postgres::{Options, PostgresError, PostgresKeys};
 use tollgate_redis::{RedisBuckets, RedisUrl};
 use tollgate_settings::{Mode, Settings};
-use tollgate_telemetry::Metrics;
+use tollgate_telemetry::{Metrics, check_filter};
 
 use crate::exit::{Exit, Failure};
 
@@ -58,9 +58,17 @@ impl Keys {
     }
 }
 
-/// Says whether the settings hold what only the gate can judge.
+/// Says whether the settings hold what only the gate, the log and the stores' clients can judge.
+/// Nothing is reached and no file is made. To be called within a runtime: clients have tasks.
 pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
-    rules(settings).map(|_| ())
+    rules(settings)?;
+    let invalid = |what: String| Failure::new(Exit::Settings, format!("invalid settings: {what}"), "mend the setting and try again");
+    check_filter(&settings.log.filter).map_err(|error| invalid(format!("log.filter: {error}")))?;
+    if settings.mode == Mode::Cluster {
+        redis_buckets(settings, Metrics::noop())?;
+        PostgresKeys::connect(&postgres_options(settings)).map_err(|error| invalid(format!("postgres.url: {error}")))?;
+    }
+    Ok(())
 }
 
 /// The rules that the settings give.

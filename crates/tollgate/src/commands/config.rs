@@ -20,7 +20,7 @@ pub(crate) fn run(command: &ConfigCommand, output: Output) -> Result<Exit, Failu
     match command {
         ConfigCommand::Check(args) => {
             let settings = super::serve_settings(args)?;
-            crate::store::check(&settings)?;
+            super::block_on(async { crate::store::check(&settings) })??;
             output.note(&format!("the settings are good (mode {})", settings.mode.as_str()));
         }
         ConfigCommand::Show(args) => {

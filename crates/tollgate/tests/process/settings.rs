@@ -32,7 +32,22 @@ fn what_only_the_gate_can_judge_is_64_too() {
         ("TOLLGATE_KEYS__MASTER_KEY_FILE", missing.as_str(), "keys.master_key_file"),
         ("TOLLGATE_LOG__FILTER", "=nonsense=", "log.filter"),
     ] {
-        let refused = ran(tollgate(folder.path(), &["serve"]).env(name, value));
+        for arguments in [["serve"].as_slice(), &["config", "check"]] {
+            let refused = ran(tollgate(folder.path(), arguments).env(name, value));
+            assert!(refused.failed(64).contains(told), "{told}: {}", refused.err);
+        }
+    }
+    for (name, value, told) in [
+        ("TOLLGATE_REDIS__URL", "redis://127.0.0.1:1/abc", "redis.url"),
+        ("TOLLGATE_POSTGRES__URL", "postgres://u@127.0.0.1:1/d?sslmode=bogus", "postgres.url"),
+    ] {
+        let mut command = tollgate(folder.path(), &["config", "check"]);
+        let cluster = [
+            ("TOLLGATE_MODE", "cluster"),
+            ("TOLLGATE_REDIS__URL", "redis://127.0.0.1:1"),
+            ("TOLLGATE_POSTGRES__URL", "postgres://u@127.0.0.1:1/d"),
+        ];
+        let refused = ran(command.envs(cluster).env(name, value));
         assert!(refused.failed(64).contains(told), "{told}: {}", refused.err);
     }
     assert!(!folder.path().join("tollgate-data").exists(), "nothing was made");
