@@ -158,7 +158,10 @@ impl RedisBuckets {
         for tag in 0..self.desk.names.tags() {
             marks.push(self.take_up(tag, log, UPKEEP_TIMEOUT).await?);
         }
-        self.desk.marks.join(marks);
+        if self.desk.marks.join(marks) {
+            self.desk.metrics.redis_state_lost();
+            tracing::warn!("redis has lost its state since this node was connected last");
+        }
         Ok(())
     }
 

@@ -42,8 +42,13 @@ impl Marks {
         marks.get(usize::from(tag)).is_some_and(Option::is_some)
     }
 
-    pub(crate) fn join(&self, marks: Vec<Bytes>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = marks.into_iter().map(Some).collect();
+    /// Joins. True if that is another state than the one held so far: it was lost, and no call has
+    /// noticed ([`Marks::forget`]).
+    pub(crate) fn join(&self, marks: Vec<Bytes>) -> bool {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let is_another = held.iter().all(Option::is_some) && held.iter().flatten().ne(&marks);
+        *held = marks.into_iter().map(Some).collect();
+        is_another
     }
 
     /// Takes back one mark, unless another was joined meanwhile. True if it was there.
@@ -72,5 +77,15 @@ mod tests {
         assert!(!marks.forget(0, &"a".into()), "once");
         assert_eq!((marks.of(0), marks.of(1)), (None, Some("b".into())));
         assert!(!marks.is_joined(7));
+    }
+
+    #[test]
+    fn a_loss_that_no_call_has_noticed_is_noticed_as_another_state_is_joined() {
+        let marks = Marks::none(2);
+        assert!(!marks.join(vec!["a".into(), "b".into()]), "the first");
+        assert!(!marks.join(vec!["a".into(), "b".into()]), "the same");
+        assert!(marks.join(vec!["a".into(), "c".into()]), "another");
+        marks.forget(0, &"a".into());
+        assert!(!marks.join(vec!["d".into(), "e".into()]), "told before");
     }
 }
