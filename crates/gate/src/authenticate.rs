@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tollgate_keys::{TagCheck, Unusable};
+use tollgate_keys::{SecretKind, TagCheck, Unusable};
 use tollgate_telemetry::{AuthOutcome, LookupOutcome};
 
 use crate::{
@@ -152,7 +152,8 @@ impl GateShared {
                 None => return Ok(Look::Bad { why: Unauthenticated::Unknown, cached: None }),
             },
         };
-        let proven = if known.refutes(&entry) { None } else { self.verify(&entry, api_key, now_ms).await? };
+        let wrong = known.refutes(&entry) || is_of_another_kind(entry.found.key.kind, api_key.secret.kind());
+        let proven = if wrong { None } else { self.verify(&entry, api_key, now_ms).await? };
         Ok(match proven {
             Some(proven) => self.judge(entry, from_cache, (proven, now_ms)),
             None => Look::Bad { why: Unauthenticated::BadSecret, cached: from_cache.then_some(entry) },
@@ -211,10 +212,19 @@ impl GateShared {
         Ok(found.map(|found| (self.cache.insert(found, mark, known.entry()), false)))
     }
 
+    /// Whether the rules of a caller are, in the key store now, those that he was decided by.
+    pub(crate) async fn has_same_rules(&self, verified: &Verified) -> Result<bool, GateError> {
+        let Credential::ApiKey(api_key) = &verified.request.credential else { return Ok(false) };
+        let known = Known::outdated(&verified.entry, WasSecret::Right);
+        let read = self.read(api_key, &known).await?;
+        Ok(read.is_some_and(|(entry, _)| entry.generations() == verified.entry.generations()))
+    }
+
     /// How the secret is one of the key's, if it is. One request at a time hashes for one key;
     /// the others find it done.
     async fn verify(&self, entry: &CachedKey, api_key: &SharedKey, now_ms: u64) -> Result<Option<Proven>, GateError> {
-        let _turn = entry.proofs.verifying.lock().await;
+        let turn = tokio::time::timeout(self.options.lookup_timeout, entry.proofs.verifying.lock()).await;
+        let _turn = turn.map_err(|_| self.unavailable("too many secrets of one key wait to be hashed".to_owned()))?;
         if self.cache.is_verified(entry, api_key, now_ms) {
             return Ok(Some(AuthOutcome::Cached));
         }
@@ -255,6 +265,12 @@ impl GateShared {
         self.metrics.auth(AuthOutcome::Unavailable);
         GateError::Unavailable { reason, retry_after_s: 1 }
     }
+}
+
+/// A guess in another form than the key's own secret, which would have to be hashed to be refused.
+/// Imported secrets have any form.
+fn is_of_another_kind(key: SecretKind, shown: SecretKind) -> bool {
+    key != SecretKind::Imported && key != shown
 }
 
 /// The subjects of a key's decisions.

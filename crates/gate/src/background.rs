@@ -27,9 +27,10 @@ const NOT_TAKEN_UP: &str = "the stores have not been taken up yet";
 const NO_SIGNING_KEY: &str = "the signing keys cannot be opened: keys.master_key_file must be that of all nodes of this store";
 
 impl GateShared {
-    /// Two loops side by side, so that a slow key store does not keep the link from coming back.
+    /// Loops side by side, so that none waits for a store that only another one needs.
     pub(crate) async fn run(&self) {
-        let (mut linking, mut following) = (every(TAKE_UP_PAUSE), every(self.follower.options().poll_interval));
+        let (mut linking, mut fencing) = (every(TAKE_UP_PAUSE), every(TAKE_UP_PAUSE));
+        let mut following = every(self.follower.options().poll_interval);
         let link = async {
             loop {
                 linking.tick().await;
@@ -42,7 +43,16 @@ impl GateShared {
                 self.keep_current().await;
             }
         };
-        tokio::join!(link, current);
+        let fences = async {
+            loop {
+                tokio::select! {
+                    _ = fencing.tick() => {}
+                    () = self.follower.fences_due.notified() => {}
+                }
+                self.raise_pending().await;
+            }
+        };
+        tokio::join!(link, current, fences);
     }
 
     async fn keep_link(&self) {
@@ -50,6 +60,8 @@ impl GateShared {
             self.reload_ring().await;
         }
         if self.is_link_trusted() {
+            // A request that gave up waiting may have noted trouble after it was over.
+            self.link.set_trouble(None);
             return;
         }
         let (seen, before) = (self.link.count(), self.link.trouble());
@@ -67,7 +79,6 @@ impl GateShared {
         if let Some(age) = self.log_age() {
             self.metrics.change_log_lag(age);
         }
-        self.raise_pending().await;
         // Keys are added to the ring and retired from outside.
         self.reload_ring().await;
         self.cache.sweep();

@@ -103,6 +103,11 @@ impl CachedKey {
         }
     }
 
+    /// The generations of the key's rules and of its owner's.
+    pub(crate) fn generations(&self) -> (u64, Option<u64>) {
+        (self.found.key.generation, self.found.owner.as_ref().map(|owner| owner.generation))
+    }
+
     /// Whether the read that made this began after `instant`.
     pub(crate) fn is_read_after(&self, instant: Instant) -> bool {
         self.read_at > instant
@@ -159,9 +164,9 @@ impl KeyCache {
         (!entry.is_outdated() && entry.read_at.elapsed() < self.options.age_max).then_some(entry)
     }
 
-    /// Whether this very entry is still what the cache would give.
-    pub(crate) fn holds(&self, entry: &Arc<CachedKey>) -> bool {
-        self.get(&entry.found.key.key_id).is_some_and(|held| Arc::ptr_eq(&held, entry))
+    /// Whether the cache would still give these rules, from this reading or another.
+    pub(crate) fn holds(&self, entry: &CachedKey) -> bool {
+        self.get(&entry.found.key.key_id).is_some_and(|held| held.generations() == entry.generations())
     }
 
     /// Whether this secret has been verified for this entry and is still good at `now_ms`.

@@ -18,6 +18,9 @@ use crate::{
 pub(crate) enum Told {
     /// All allowed, or one refused.
     Decided { allowed: bool, standings: Vec<SubjectStanding>, source: Source },
+    /// All allowed and charged, but the store's fences may have been lost meanwhile and the cache
+    /// no longer holds the asker's rules: they may have changed.
+    Doubtful { standings: Vec<SubjectStanding>, source: Source },
     /// The rules have changed since they were read.
     Stale,
     /// The key is revoked.
@@ -28,6 +31,8 @@ pub(crate) enum Told {
 enum Attempt {
     Verdict(Verdict),
     AuthenticateAgain,
+    /// Charged, by rules that have changed since: must not be charged again.
+    ChargedByOldRules,
 }
 
 impl Gate {
@@ -46,17 +51,22 @@ impl GateShared {
             Standing::Refused(denial) => return Ok(self.denied(denial)),
             Standing::Verified(verified) => verified,
         };
-        if let Attempt::Verdict(verdict) = self.attempt(&first).await? {
-            return Ok(verdict);
-        }
+        let charged = match self.attempt(&first).await? {
+            Attempt::Verdict(verdict) => return Ok(verdict),
+            Attempt::AuthenticateAgain => false,
+            Attempt::ChargedByOldRules => true,
+        };
         let again = match self.authenticate_again(first.request, &first.entry).await? {
             Standing::Refused(denial) => return Ok(self.denied(denial)),
+            Standing::Verified(_) if charged => return Err(self.unavailable("the rules changed while a charge was under way".to_owned())),
             Standing::Verified(verified) => verified,
         };
         match self.attempt(&again).await? {
             Attempt::Verdict(verdict) => Ok(verdict),
             // A fence above what the key store says: a restored backup, or changes faster than reads.
-            Attempt::AuthenticateAgain => Err(self.unavailable("the fence is ahead of the key store".to_owned())),
+            Attempt::AuthenticateAgain | Attempt::ChargedByOldRules => {
+                Err(self.unavailable("the fence is ahead of the key store".to_owned()))
+            }
         }
     }
 
@@ -73,6 +83,12 @@ impl GateShared {
                 let passed = Passed { identity: identity_of(&verified.entry), standings };
                 Attempt::Verdict(self.decided(allowed, passed, source, request.peek))
             }
+            // Never charged a second time: either the rules are the same, or nobody can say.
+            Told::Doubtful { standings, source } if self.has_same_rules(verified).await? => {
+                let passed = Passed { identity: identity_of(&verified.entry), standings };
+                Attempt::Verdict(self.decided(true, passed, source, request.peek))
+            }
+            Told::Doubtful { .. } => Attempt::ChargedByOldRules,
             Told::Stale => Attempt::AuthenticateAgain,
             Told::Revoked => {
                 self.cache.forget(&verified.entry.found.key.key_id);
@@ -107,14 +123,16 @@ impl GateShared {
                 Ok(_) => self.end_outage(),
                 Err(error) => self.begin_outage(&error.to_string()),
             }
+            let holds = answer.is_err() || self.still_holds(seen, &is_current).await?;
             match answer {
                 // The state was lost and made anew while this was under way.
-                Ok(Outcome::Allowed(_) | Outcome::Limited(_)) if !is_current() => return Ok(Told::Stale),
+                Ok(Outcome::Allowed(standings)) if !holds => return Ok(Told::Doubtful { standings, source }),
+                Ok(Outcome::Limited(_)) if !holds => return Ok(Told::Stale),
                 Ok(Outcome::Allowed(standings)) => return Ok(Told::Decided { allowed: true, standings, source }),
                 Ok(Outcome::Limited(standings)) => return Ok(Told::Decided { allowed: false, standings, source }),
                 Ok(Outcome::Stale) => return Ok(Told::Stale),
                 Ok(Outcome::Revoked) => return Ok(Told::Revoked),
-                Ok(Outcome::Broken) => return self.without_buckets(decision, plane, "a bucket's state cannot be read or written").await,
+                Ok(Outcome::Broken) => return self.broken(decision, plane).await,
                 Ok(Outcome::Lost) => self.lost(seen),
                 Err(error @ (BucketError::Deadline | BucketError::Unreachable(_) | BucketError::QueueFull | BucketError::Unusable(_))) => {
                     return self.without_buckets(decision, plane, &error.to_string()).await;
@@ -124,10 +142,31 @@ impl GateShared {
         Err(self.unavailable("the bucket store has lost its state".to_owned()))
     }
 
+    /// Whether an answer was given to rules that still hold: over the connections that were
+    /// trusted when it was asked for, or else by the change log.
+    async fn still_holds(&self, seen: u64, is_current: &impl Fn() -> bool) -> Result<bool, GateError> {
+        if !self.is_link_trusted()
+            && let Err(Trouble::Keys(reason)) = self.trust_link(seen).await
+        {
+            return Err(self.unavailable(reason.to_string()));
+        }
+        Ok(is_current())
+    }
+
     fn source(&self) -> Source {
         match self.options.source {
             DecisionSource::Redis => Source::Redis,
             DecisionSource::Local => Source::Local,
+        }
+    }
+
+    /// One entry's state cannot be read or written. In one process there is no other bucket to fall
+    /// back to: a second one would hold the whole burst again.
+    async fn broken(&self, decision: Decision, plane: Plane) -> Result<Told, GateError> {
+        let reason = "a bucket's state cannot be read or written";
+        match self.options.source {
+            DecisionSource::Redis => self.without_buckets(decision, plane, reason).await,
+            DecisionSource::Local => Err(self.unavailable(reason.to_owned())),
         }
     }
 
@@ -162,7 +201,9 @@ impl GateShared {
                 Ok(self.decided(allowed, Passed { identity: identity.clone(), standings }, source, peek))
             }
             // A named thing has neither a generation nor a revocation.
-            Told::Stale | Told::Revoked => Err(self.unavailable("the state of a named thing has a fence".to_owned())),
+            Told::Stale | Told::Revoked | Told::Doubtful { .. } => {
+                Err(self.unavailable("the state of a named thing has a fence".to_owned()))
+            }
         }
     }
 }

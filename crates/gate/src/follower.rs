@@ -36,6 +36,8 @@ pub(crate) struct Follower {
     /// One reader at a time.
     reading: tokio::sync::Mutex<()>,
     seen: Mutex<Seen>,
+    /// Told when the log has brought fences to raise.
+    pub(crate) fences_due: tokio::sync::Notify,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +50,7 @@ struct Seen {
 
 impl Follower {
     pub(crate) fn new(options: FollowOptions) -> Self {
-        Self { options, reading: tokio::sync::Mutex::default(), seen: Mutex::default() }
+        Self { options, reading: tokio::sync::Mutex::default(), seen: Mutex::default(), fences_due: tokio::sync::Notify::new() }
     }
 
     pub(crate) fn options(&self) -> FollowOptions {
@@ -102,6 +104,7 @@ impl GateShared {
             }
             self.cache.apply(&changes);
             self.follower.enqueue(changes.iter().filter_map(fence_of));
+            self.follower.fences_due.notify_one();
         }
         self.follower.with_seen(|seen| seen.read_at = Some(started));
         Ok(())
@@ -113,14 +116,14 @@ impl GateShared {
         log.as_ref() == Some(&head.log) && position <= head.position && position + 1 >= head.oldest
     }
 
-    /// Raises the fences of what was read; what cannot be raised now waits.
+    /// Raises the fences of what was read; one that cannot be raised now waits behind the others.
     pub(crate) async fn raise_pending(&self) {
-        while let Some(fence) = self.follower.with_seen(|seen| seen.pending.pop_front()) {
+        for _ in 0..self.follower.with_seen(|seen| seen.pending.len()) {
+            let Some(fence) = self.follower.with_seen(|seen| seen.pending.pop_front()) else { return };
             let deadline = Instant::now() + self.follower.options.fence_timeout;
             if let Err(error) = self.buckets.raise_fence(fence.clone(), deadline).await {
                 tracing::debug!(%error, "a fence could not be raised yet");
-                self.follower.with_seen(|seen| seen.pending.push_front(fence));
-                return;
+                self.follower.enqueue([fence]);
             }
         }
     }

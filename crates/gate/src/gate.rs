@@ -97,6 +97,8 @@ pub(crate) struct GateShared {
     pub(crate) buckets_down: Mutex<Option<String>>,
     /// Whether the last decision had to be made without the bucket store.
     pub(crate) in_outage: AtomicBool,
+    /// When an outage was last told to the log.
+    pub(crate) outage_logged: Mutex<Option<tokio::time::Instant>>,
     pub(crate) draining: AtomicBool,
 }
 
@@ -113,6 +115,7 @@ impl Gate {
             lookups: tokio::sync::Semaphore::new(options.lookups_max.max(1)),
             buckets_down: Mutex::new(None),
             in_outage: AtomicBool::new(false),
+            outage_logged: Mutex::new(None),
             draining: AtomicBool::new(false),
             options,
             keys,

@@ -66,7 +66,7 @@ impl Link {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_trouble(&self, trouble: Option<Trouble>) {
+    pub(crate) fn set_trouble(&self, trouble: Option<Trouble>) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 }
@@ -79,7 +79,7 @@ impl GateShared {
 
     /// Whether rules that were looked up in `epoch` may be used: no fence can have been lost since,
     /// or the change log has nothing against them.
-    pub(crate) fn is_current(&self, entry: &Arc<CachedKey>, epoch: u64) -> bool {
+    pub(crate) fn is_current(&self, entry: &CachedKey, epoch: u64) -> bool {
         self.link.epoch() == epoch || self.cache.holds(entry)
     }
 

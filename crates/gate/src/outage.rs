@@ -1,6 +1,10 @@
 //! What is answered while the bucket store does not. Nobody else chooses between open and closed.
 
-use std::{num::NonZeroU32, sync::atomic::Ordering};
+use std::{
+    num::NonZeroU32,
+    sync::{PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use tollgate_limits::{NamedLimit, RateLimit, RateLimits};
@@ -13,6 +17,9 @@ use crate::{
     request::Plane,
     verdict::GateError,
 };
+
+/// Outages are told to the log at most this often.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 /// What an outage of the bucket store does to decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +56,9 @@ impl GateShared {
     pub(crate) fn begin_outage(&self, reason: &str) {
         if !self.in_outage.swap(true, Ordering::AcqRel) {
             let mode = self.options.outage.mode;
-            tracing::warn!(reason, ?mode, "decisions are made without the bucket store");
+            if self.may_log_outage() {
+                tracing::warn!(reason, ?mode, "decisions are made without the bucket store");
+            }
             self.metrics.outage(match mode {
                 OutageMode::Open => OutageState::Open,
                 OutageMode::Closed => OutageState::Closed,
@@ -58,10 +67,20 @@ impl GateShared {
         }
     }
 
+    /// A store at the edge of its deadline fails and answers many times a second: that is one line.
+    fn may_log_outage(&self) -> bool {
+        let mut logged = self.outage_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = logged.is_none_or(|at| at.elapsed() >= LOG_PAUSE);
+        if due {
+            *logged = Some(Instant::now());
+        }
+        due
+    }
+
     /// The bucket store has answered.
     pub(crate) fn end_outage(&self) {
         if self.in_outage.load(Ordering::Acquire) && self.in_outage.swap(false, Ordering::AcqRel) {
-            tracing::info!("decisions are made by the bucket store again");
+            tracing::debug!("decisions are made by the bucket store again");
             self.metrics.outage(OutageState::None);
         }
     }

@@ -233,3 +233,17 @@ async fn hashing_has_a_queue_with_an_end() {
     }
     assert!((1..20).contains(&refused), "{refused} of 20 found no place");
 }
+
+/// To refuse it by its hash would give everybody who knows a key id a way to keep the hashing busy.
+#[tokio::test(start_paused = true)]
+async fn a_guess_in_another_form_than_the_keys_is_refused_unhashed() {
+    let world = World::new().await;
+    let key = world.used_key(rules()).await;
+    let hashes = world.node.hashes();
+    for _ in 0..3 {
+        let secret = tollgate_keys::Secret::unsigned(&tollgate_keys::RandomPart::generate().expect("random"));
+        let guess: SharedKey = Arc::new(ApiKey { key_id: key.key_id.clone(), secret });
+        assert_eq!(world.node.check(&guess).await.unauthenticated(), Unauthenticated::BadSecret);
+    }
+    assert_eq!(world.node.hashes(), hashes);
+}

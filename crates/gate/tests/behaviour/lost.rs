@@ -251,3 +251,44 @@ async fn a_node_that_was_just_made_takes_up_its_stores_by_itself() {
     world.node.turn().await;
     assert!(world.node.gate.readiness().ready);
 }
+
+/// Its rules have changed while the charge was under way: nobody can say, but nothing is charged again.
+#[tokio::test(start_paused = true)]
+async fn a_charge_by_rules_that_have_changed_is_not_made_again() {
+    let world = World::new().await;
+    let (key, other) = (world.used_key(rules()).await, world.used_key(rules()).await);
+    let asked = world.buckets.asked();
+    let answer = world.buckets.tell_later();
+    let slow = tokio::spawn({
+        let (node, key) = (world.node.clone(), key.clone());
+        async move { node.check(&key).await }
+    });
+    world.buckets.until_asked(asked + 1).await;
+    world.keys.edit(&key.key_id, ChangeKind::Updated, |record| record.name.push('x'));
+    world.buckets.lose_state();
+    world.node.check(&other).await.allowed();
+    let before = world.buckets.asked();
+    answer.send(Ok(Outcome::Allowed(Vec::new()))).expect("still waited for");
+    assert!(slow.await.expect("no panic").unavailable().contains("charge"));
+    assert_eq!(world.buckets.asked(), before, "asked a second time");
+}
+
+/// The state was lost, but the rules are the same: the charge that was made counts.
+#[tokio::test(start_paused = true)]
+async fn a_charge_by_rules_that_still_hold_is_kept() {
+    let world = World::new().await;
+    let (key, other) = (world.used_key(rules()).await, world.used_key(rules()).await);
+    let asked = world.buckets.asked();
+    let answer = world.buckets.tell_later();
+    let slow = tokio::spawn({
+        let (node, key) = (world.node.clone(), key.clone());
+        async move { node.check(&key).await }
+    });
+    world.buckets.until_asked(asked + 1).await;
+    world.buckets.lose_state();
+    world.node.check(&other).await.allowed();
+    let before = world.buckets.asked();
+    answer.send(Ok(Outcome::Allowed(Vec::new()))).expect("still waited for");
+    slow.await.expect("no panic").allowed();
+    assert_eq!(world.buckets.asked(), before, "asked a second time");
+}
