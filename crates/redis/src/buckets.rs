@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use fred::types::{FromValue, Value};
+use futures_util::future;
 use tokio::{
     sync::oneshot,
     task::JoinSet,
@@ -154,10 +155,9 @@ impl RedisBuckets {
     }
 
     async fn join_all(&self, log: &LogId) -> Result<(), BucketError> {
-        let mut marks = Vec::new();
-        for tag in 0..self.desk.names.tags() {
-            marks.push(self.take_up(tag, log, UPKEEP_TIMEOUT).await?);
-        }
+        // All at once: one after the other they would take as many round trips as there are tags.
+        let tags = (0..self.desk.names.tags()).map(|tag| self.take_up(tag, log, UPKEEP_TIMEOUT));
+        let marks = all_marks(future::join_all(tags).await)?;
         if self.desk.marks.join(marks) {
             self.desk.metrics.redis_state_lost();
             tracing::warn!("redis has lost its state since this node was connected last");
@@ -286,9 +286,33 @@ fn workers<'a>(
     })
 }
 
+/// What waiting does not mend is told before what it may.
+fn all_marks(taken_up: Vec<Result<Bytes, BucketError>>) -> Result<Vec<Bytes>, BucketError> {
+    let unusable = taken_up.iter().find(|result| matches!(result, Err(BucketError::Unusable(_))));
+    match unusable {
+        Some(Err(error)) => Err(error.clone()),
+        _ => taken_up.into_iter().collect(),
+    }
+}
+
 /// 128 random bits in hex.
 fn random_id() -> Result<String, BucketError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| BucketError::Unreachable("the system gives no random bits".into()))?;
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_errors_the_one_that_waiting_does_not_mend_is_told() {
+        let away = || Err(BucketError::Unreachable("away".into()));
+        let foreign = || Err(BucketError::Unusable("foreign".into()));
+        let mark = |text: &'static str| Ok(Bytes::from_static(text.as_bytes()));
+        assert_eq!(all_marks(vec![mark("a"), mark("b")]).expect("no error"), ["a", "b"]);
+        assert!(matches!(all_marks(vec![mark("a"), away()]), Err(BucketError::Unreachable(_))));
+        assert!(matches!(all_marks(vec![away(), foreign(), mark("a")]), Err(BucketError::Unusable(_))));
+    }
 }

@@ -18,7 +18,7 @@ use tokio::{task::JoinSet, time::Instant};
 use tollgate_gate::ports::{BucketError, BucketStore, BucketsHealth, Outcome};
 use tollgate_redis::{Options, RedisBuckets, StateMark, Wire};
 use tollgate_telemetry::Metrics;
-use tollgate_testkit::{TestRedis, eventually};
+use tollgate_testkit::{Fault, Proxy, TestRedis, eventually};
 
 /// Asks for one token after the other until told to stop; counts attempts and admissions.
 struct Load {
@@ -192,6 +192,22 @@ async fn redis_may_come_after_the_store() {
     rejoin(&store).await;
     assert!(is_allowed(&ask(&store, one("a")).await));
     assert_eq!(store.health().await, BucketsHealth::Ok);
+}
+
+#[tokio::test]
+async fn a_distant_redis_is_joined_in_a_few_round_trips() {
+    const EACH_WAY: Duration = Duration::from_millis(50);
+    let redis = TestRedis::start().await.expect("redis starts");
+    let proxy = Proxy::start(redis.address()).await.expect("a proxy");
+    let options = Options::new(redis.url_through(proxy.addr()));
+    assert_eq!(options.tags, 16);
+    let store = joined(&options).await;
+    proxy.set(Fault::Delay(EACH_WAY));
+    let start = Instant::now();
+    store.join(store::log()).await.expect("redis answers");
+    let took = start.elapsed();
+    assert!(took >= 2 * EACH_WAY, "{took:?}: not by the proxy");
+    assert!(took < 16 * EACH_WAY, "{took:?}: half of what 16 round trips take");
 }
 
 #[tokio::test]
