@@ -11,7 +11,7 @@ use tollgate_keys::{KeyId, OwnerName, Scope};
 use crate::{
     PostgresError, audit,
     key_row::{KeyRow, key_columns, kind_name, owner_rules, status_name},
-    log::{self, Entry, to_db},
+    log::{self, Entry, Retention, to_db},
     rate_limit,
 };
 
@@ -85,6 +85,7 @@ pub(crate) async fn create(
     draft: KeyDraft,
     guard: CreateGuard,
     context: &ChangeContext,
+    retention: Retention,
 ) -> Result<Option<KeyRecord>, PostgresError> {
     let KeyDraft { mut record, id_entropy, own_id } = draft;
     let mut transaction = pool.begin().await?;
@@ -111,7 +112,7 @@ pub(crate) async fn create(
     insert(&mut transaction, &record).await.map_err(|error| error.naming(|| format!("key {}", record.key_id)))?;
     let entry =
         Entry { kind: ChangeKind::Created, key_id: Some(&record.key_id), owner: record.owner.as_ref(), detail: audit::created(&record)? };
-    log::write(&mut transaction, drawn, entry, context).await?;
+    log::write(&mut transaction, drawn, entry, context, retention).await?;
     transaction.commit().await?;
     Ok(Some(record))
 }
@@ -123,6 +124,7 @@ pub(crate) async fn change(
     tenant: Option<&OwnerName>,
     (kind, edit): (ChangeKind, KeyEdit),
     context: &ChangeContext,
+    retention: Retention,
 ) -> Result<Changed, PostgresError> {
     let mut transaction = pool.begin().await?;
     let current = lock(&mut transaction, key_id, tenant).await?.ok_or(PostgresError::NotFound)?;
@@ -138,7 +140,7 @@ pub(crate) async fn change(
     record.generation = drawn.position;
     update(&mut transaction, &record).await?;
     let entry = Entry { kind, key_id: Some(&record.key_id), owner: record.owner.as_ref(), detail: audit::changed(&current, &record)? };
-    log::write(&mut transaction, drawn, entry, context).await?;
+    log::write(&mut transaction, drawn, entry, context, retention).await?;
     transaction.commit().await?;
     Ok(Changed { record, changed: true })
 }

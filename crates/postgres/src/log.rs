@@ -1,10 +1,22 @@
 //! The change log: drawing positions, writing its rows, reading it.
 
+use std::time::Duration;
+
 use sqlx::{PgConnection, PgPool};
 use tollgate_gate::ports::{Change, ChangeContext, ChangeKind, LogHead, LogId};
 use tollgate_keys::{KeyId, OwnerName};
 
 use crate::PostgresError;
+
+/// Old rows of each log that one change clears away at most: more than it adds, and bounded.
+const PRUNED_PER_CHANGE_MAX: i64 = 64;
+
+/// How long rows are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retention {
+    pub(crate) log: Duration,
+    pub(crate) audit: Duration,
+}
 
 /// The place and instant that a change has drawn.
 #[derive(Debug, Clone, Copy)]
@@ -36,17 +48,27 @@ pub(crate) async fn draw(connection: &mut PgConnection, now_ms: u64) -> Result<D
     Ok(Drawn { position: from_db(position, "change_head", "position")?, at_ms: from_db(at_ms, "change_head", "last_ms")? })
 }
 
-/// Writes the rows of the change log and of the audit log.
+/// Writes the rows of the change log and of the audit log, and clears away some of what they need
+/// not keep any longer. The head's row is locked since [`draw`], so nobody else does so meanwhile;
+/// positions have no holes, so the one after the last that goes is the oldest that stays.
 pub(crate) async fn write(
     connection: &mut PgConnection,
     drawn: Drawn,
     entry: Entry<'_>,
     context: &ChangeContext,
+    retention: Retention,
 ) -> Result<(), PostgresError> {
     sqlx::query(
         "with logged as ( \
              insert into change_log (position, at_ms, kind, key_id, owner, request_id) values ($1, $2, $3, $4, $5, $6) \
-         ) insert into audit (position, at_ms, actor, action, key_id, owner, request_id, detail) values ($1, $2, $7, $8, $4, $5, $6, $9)",
+         ), audited as ( \
+             insert into audit (position, at_ms, actor, action, key_id, owner, request_id, detail) values ($1, $2, $7, $8, $4, $5, $6, $9) \
+         ), pruned as ( \
+             delete from change_log where position = any (array( \
+                 select position from change_log where at_ms < $10 order by at_ms limit $12)) returning position \
+         ), pruned_audit as ( \
+             delete from audit where position = any (array(select position from audit where at_ms < $11 order by at_ms limit $12)) \
+         ) update change_head set oldest = (select max(position) + 1 from pruned) where only_row and exists (select from pruned)",
     )
     .bind(to_db(drawn.position)?)
     .bind(to_db(drawn.at_ms)?)
@@ -57,9 +79,16 @@ pub(crate) async fn write(
     .bind(&context.actor)
     .bind(context.action)
     .bind(entry.detail)
+    .bind(to_db(before(drawn.at_ms, retention.log))?)
+    .bind(to_db(before(drawn.at_ms, retention.audit))?)
+    .bind(PRUNED_PER_CHANGE_MAX)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+fn before(at_ms: u64, kept: Duration) -> u64 {
+    at_ms.saturating_sub(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Where the log ends.

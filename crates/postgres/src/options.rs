@@ -6,6 +6,9 @@ use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
 use crate::PostgresError;
 
+const LOG_RETENTION: Duration = Duration::from_hours(7 * 24);
+const AUDIT_RETENTION: Duration = Duration::from_hours(400 * 24);
+
 /// Where Postgres is and the bound of everything that can wait. TLS is chosen by `sslmode=`,
 /// `sslrootcert=` and so on in the URL.
 ///
@@ -28,11 +31,15 @@ pub struct Options {
     /// The longest pause within a transaction, after which the server ends the session: what a
     /// node that stopped in the middle of a change can hold up the others.
     pub idle_in_transaction_timeout: Duration,
+    /// How long rows of the change log are kept: a reader that is further behind starts over.
+    pub log_retention: Duration,
+    /// How long rows of the audit log are kept.
+    pub audit_retention: Duration,
 }
 
 impl Options {
     /// A pool of 16 connections, half of them for look-ups; two seconds for a connection and for a lock, five for a
-    /// statement and for a silent transaction.
+    /// statement and for a silent transaction; 7 days of changes, 400 of audit.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -42,6 +49,8 @@ impl Options {
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(2),
             idle_in_transaction_timeout: Duration::from_secs(5),
+            log_retention: LOG_RETENTION,
+            audit_retention: AUDIT_RETENTION,
         }
     }
 
@@ -66,8 +75,17 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url: _, pool_size, lookups_in_flight, acquire_timeout, statement_timeout, lock_timeout, idle_in_transaction_timeout } =
-            self;
+        let Self {
+            url: _,
+            pool_size,
+            lookups_in_flight,
+            acquire_timeout,
+            statement_timeout,
+            lock_timeout,
+            idle_in_transaction_timeout,
+            log_retention,
+            audit_retention,
+        } = self;
         f.debug_struct("Options")
             .field("url", &"[redacted]")
             .field("pool_size", pool_size)
@@ -76,6 +94,8 @@ impl fmt::Debug for Options {
             .field("statement_timeout", statement_timeout)
             .field("lock_timeout", lock_timeout)
             .field("idle_in_transaction_timeout", idle_in_transaction_timeout)
+            .field("log_retention", log_retention)
+            .field("audit_retention", audit_retention)
             .finish()
     }
 }

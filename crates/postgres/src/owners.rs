@@ -12,7 +12,7 @@ use tollgate_limits::RateLimits;
 use crate::{
     PostgresError, audit,
     key_row::owner_rules,
-    log::{self, Entry, to_db},
+    log::{self, Entry, Retention, to_db},
     rate_limit,
 };
 
@@ -32,6 +32,7 @@ pub(crate) async fn put(
     owner: OwnerName,
     limits: RateLimits,
     context: &ChangeContext,
+    retention: Retention,
 ) -> Result<OwnerRecord, PostgresError> {
     let mut transaction = pool.begin().await?;
     let drawn = log::draw(&mut transaction, context.now_ms).await?;
@@ -45,7 +46,7 @@ pub(crate) async fn put(
     .execute(&mut *transaction)
     .await?;
     let entry = Entry { kind: ChangeKind::OwnerUpdated, key_id: None, owner: Some(&owner), detail: audit::owner_put(&limits)? };
-    log::write(&mut transaction, drawn, entry, context).await?;
+    log::write(&mut transaction, drawn, entry, context, retention).await?;
     transaction.commit().await?;
     Ok(OwnerRecord { owner, rules: OwnerRules { limits, generation: drawn.position } })
 }

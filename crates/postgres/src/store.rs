@@ -18,7 +18,11 @@ use tollgate_gate::{
 use tollgate_keys::{KeyId, OwnerName};
 use tollgate_limits::RateLimits;
 
-use crate::{Options, PostgresError, SchemaState, keys, log, owners, schema, signing};
+use crate::{
+    Options, PostgresError, SchemaState, keys,
+    log::{self, Retention},
+    owners, schema, signing,
+};
 
 /// Keys, owners, signing keys and the change log in Postgres.
 pub struct PostgresKeys {
@@ -31,6 +35,7 @@ pub struct PostgresKeys {
     acquire_timeout: Duration,
     /// The end of a call whose server does not even say that its own time-outs have passed.
     call_timeout: Duration,
+    retention: Retention,
     /// Whether the schema was found to be ours since a statement last missed something in it.
     schema_known: AtomicBool,
 }
@@ -62,6 +67,7 @@ impl PostgresKeys {
             changes: Semaphore::new(changes as usize),
             acquire_timeout: options.acquire_timeout,
             call_timeout: options.call_timeout(),
+            retention: Retention { log: options.log_retention, audit: options.audit_retention },
             schema_known: AtomicBool::new(false),
         })
     }
@@ -138,7 +144,7 @@ impl KeyStore for PostgresKeys {
     ) -> BoxFuture<'_, Result<Option<KeyRecord>, KeyStoreError>> {
         Box::pin(self.call(async move {
             let _turn = self.turn(&self.changes).await?;
-            keys::create(self.ready().await?, draft, guard, &context).await
+            keys::create(self.ready().await?, draft, guard, &context, self.retention).await
         }))
     }
 
@@ -152,7 +158,7 @@ impl KeyStore for PostgresKeys {
     ) -> BoxFuture<'_, Result<Changed, KeyStoreError>> {
         Box::pin(self.call(async move {
             let _turn = self.turn(&self.changes).await?;
-            keys::change(self.ready().await?, &key_id, tenant.as_ref(), (kind, edit), &context).await
+            keys::change(self.ready().await?, &key_id, tenant.as_ref(), (kind, edit), &context, self.retention).await
         }))
     }
 
@@ -163,7 +169,7 @@ impl KeyStore for PostgresKeys {
     fn put_owner(&self, owner: OwnerName, limits: RateLimits, context: ChangeContext) -> BoxFuture<'_, Result<OwnerRecord, KeyStoreError>> {
         Box::pin(self.call(async move {
             let _turn = self.turn(&self.changes).await?;
-            owners::put(self.ready().await?, owner, limits, &context).await
+            owners::put(self.ready().await?, owner, limits, &context, self.retention).await
         }))
     }
 

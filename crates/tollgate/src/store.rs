@@ -17,6 +17,9 @@ use crate::exit::{Exit, Failure};
 const SUBJECTS_MAX: usize = 1_000_000;
 /// How much longer a fence lives than any cached record of what it fences.
 const FENCE_MARGIN: Duration = Duration::from_mins(10);
+/// How long Postgres keeps rows of the change log and of the audit log: as long as the key file does.
+const LOG_RETENTION: Duration = Duration::from_hours(7 * 24);
+const AUDIT_RETENTION: Duration = Duration::from_hours(400 * 24);
 /// No master key is longer; what is longer is another file.
 const MASTER_KEY_BYTES_MAX: u64 = 4096;
 
@@ -144,6 +147,8 @@ fn postgres_options(settings: &Settings) -> Options {
         statement_timeout: postgres.statement_timeout.get(),
         lock_timeout: postgres.lock_timeout.get(),
         idle_in_transaction_timeout: postgres.idle_in_transaction_timeout.get(),
+        log_retention: LOG_RETENTION,
+        audit_retention: AUDIT_RETENTION,
     }
 }
 

@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use sqlx::{Connection, PgConnection};
 use tollgate_gate::ports::{Change, ChangeKind, CreateGuard, KeyStore};
 use tollgate_limits::RateLimits;
-use tollgate_postgres::PostgresKeys;
+use tollgate_postgres::{Options, PostgresKeys};
+use tollgate_testkit::TestDatabase;
 
-use crate::support::{change, context, create, draft, fixture, limits, owner, position, rename, revoke};
+use crate::support::{NOW_MS, change, context, context_at, create, draft, fixture, limits, owner, position, rename, revoke};
 
 const FAR: Duration = Duration::from_mins(1);
 
@@ -54,6 +55,59 @@ async fn changes_are_read_on_from_any_position() {
     let head = fixture.store.head().await.expect("a head");
     assert_eq!((head.position, head.oldest, head.log.0.len()), (5, 1, 32));
     assert_eq!(fixture.store.head().await.expect("a head"), head);
+}
+
+/// A change at this instant.
+async fn put(store: &PostgresKeys, now_ms: u64) {
+    store.put_owner(owner("acme"), RateLimits::unlimited(), context_at(now_ms)).await.expect("put");
+}
+
+async fn audited(database: &TestDatabase) -> (i64, i64) {
+    let mut witness = database.connection().await.expect("a connection");
+    sqlx::query_as("select min(position), count(*) from audit").fetch_one(&mut witness).await.expect("a count")
+}
+
+#[tokio::test]
+async fn both_logs_are_kept_for_their_time_and_cleared_a_little_with_every_change() {
+    let fixture = fixture().await;
+    let (log_retention, audit_retention) = (Duration::from_secs(10), Duration::from_secs(1000));
+    let options = Options { log_retention, audit_retention, ..Options::new(fixture.database.url()) };
+    let store = PostgresKeys::connect(&options).expect("a store");
+    // At NOW_MS and the hundred milliseconds after.
+    for _ in 0..100 {
+        put(&store, NOW_MS).await;
+    }
+    let oldest = async || store.head().await.expect("a head").oldest;
+    put(&store, NOW_MS + 10_000).await;
+    assert_eq!(oldest().await, 1, "as old as may be kept");
+    put(&store, NOW_MS + 20_000).await;
+    assert_eq!(oldest().await, 65);
+    let left = store.changes(0, 1000).await.expect("changes");
+    assert_eq!(left.iter().map(|row| row.position).collect::<Vec<_>>(), (65..=102).collect::<Vec<_>>());
+    let place = 10;
+    assert!(place + 1 < oldest().await, "a reader that is behind can tell");
+    put(&store, NOW_MS + 20_000).await;
+    assert_eq!(oldest().await, 102, "the row of 10 s before went too, by its one millisecond");
+    put(&store, NOW_MS + 20_000).await;
+    assert_eq!((oldest().await, position(&store).await), (102, 104), "nothing more to clear away");
+    assert_eq!(audited(&fixture.database).await, (1, 104), "audit is kept longer");
+    put(&store, NOW_MS + 2_000_000).await;
+    assert_eq!(oldest().await, 105, "the newest row is always there");
+    assert_eq!(audited(&fixture.database).await, (65, 41));
+}
+
+#[tokio::test]
+async fn a_week_of_changes_is_kept_unless_told_otherwise() {
+    const DAY_MS: u64 = 86_400_000;
+    let fixture = fixture().await;
+    for day in 0..10 {
+        put(&fixture.store, NOW_MS + day * DAY_MS).await;
+    }
+    let head = fixture.store.head().await.expect("a head");
+    assert_eq!((head.oldest, head.position), (3, 10));
+    assert_eq!(audited(&fixture.database).await, (1, 10));
+    put(&fixture.store, NOW_MS + 402 * DAY_MS).await;
+    assert_eq!(audited(&fixture.database).await, (3, 9));
 }
 
 /// Reads on until the log ends at `until`, and checks that no position was passed over.

@@ -106,3 +106,15 @@ async fn the_question_for_an_administrator_reads_administrators_only() {
     let lines: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut witness).await.expect("a plan");
     assert!(lines.iter().any(|line| line.contains("keys_admins")), "{lines:?}");
 }
+
+#[tokio::test]
+async fn what_is_cleared_away_is_found_by_its_age() {
+    let fixture = fixture().await;
+    fill(&fixture.database).await;
+    let mut witness = fixture.database.connection().await.expect("a connection");
+    let sql = "explain delete from change_log where position = any (array( \
+        select position from change_log where at_ms < 30000 order by at_ms limit 64)) returning position";
+    let lines: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut witness).await.expect("a plan");
+    let plan = lines.join("\n");
+    assert!(plan.contains("change_log_by_time") && plan.contains("change_log_pkey") && !plan.contains("Seq Scan"), "{plan}");
+}
