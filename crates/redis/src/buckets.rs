@@ -21,7 +21,7 @@ use tollgate_telemetry::{Metrics, RedisErrorKind};
 
 use crate::{
     codec::{ENTRIES_MAX, Request},
-    connection::{By, Connection},
+    connection::{self, By, Connection},
     failure::Failure,
     names::{Names, NamesError},
     options::Options,
@@ -104,7 +104,7 @@ impl RedisBuckets {
 
     /// Runs a script that is safe to repeat.
     async fn run(&self, script: &Script, keys: Vec<Bytes>, args: Vec<Value>, timeout: Duration) -> Result<Bytes, Failure> {
-        let Some(connection) = self.connections.first() else { return Err(Failure::other("no connection")) };
+        let Some(connection) = connection::usable(&self.connections) else { return Err(Failure::other("no connection")) };
         let result = connection.run(script, By::Sha, keys.clone(), args.clone(), timeout).await;
         let failure = match result {
             Err(failure) if failure.is_unsent => failure,
@@ -257,7 +257,7 @@ impl BucketStore for RedisBuckets {
             if let Some(why) = &self.joined().unusable {
                 return BucketsHealth::Down(why.to_string());
             }
-            let Some(connection) = self.connections.first() else { return BucketsHealth::Down("no connection".into()) };
+            let Some(connection) = connection::usable(&self.connections) else { return BucketsHealth::Down("no connection".into()) };
             match connection.probe(self.desk.names.state_id(0), UPKEEP_TIMEOUT).await {
                 Ok(()) => BucketsHealth::Ok,
                 Err(failure) => {
@@ -277,10 +277,10 @@ fn workers<'a>(
 ) -> impl Iterator<Item = Worker> + 'a {
     let batch_max = options.batch_max.clamp(1, ENTRIES_MAX);
     let places = queues.iter().zip(0..=u8::MAX).flat_map(|place| (0..options.calls_in_flight.max(1)).map(move |_| place));
-    places.zip(connections.iter().cycle()).map(move |((queue, tag), connection)| Worker {
+    places.zip((0..connections.len()).cycle()).map(move |((queue, tag), first)| Worker {
         desk: Arc::clone(desk),
         queue: Arc::clone(queue),
-        connection: Arc::clone(connection),
+        connections: connections.iter().cycle().skip(first).take(connections.len()).cloned().collect(),
         batch_max,
         tag,
     })

@@ -66,6 +66,11 @@ impl Connection {
         self.config.server.is_clustered()
     }
 
+    /// Whether calls can be made now; where not, they fail at once.
+    fn is_up(&self) -> bool {
+        self.client().is_connected()
+    }
+
     /// Keeps a client connected, for ever. fred itself reconnects; but its task can end (with
     /// fred 10.1 some errors while a Cluster's map is read anew do that), and then a new client
     /// takes the place of the old one.
@@ -194,6 +199,13 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("made", &self.made).field("trouble", &self.trouble()).finish_non_exhaustive()
     }
+}
+
+/// The first connection that is up: while one comes back the others do its work. With none up, the
+/// first.
+pub(crate) fn usable(connections: &[Arc<Connection>]) -> Option<&Connection> {
+    let up = connections.iter().find(|connection| connection.is_up());
+    up.or(connections.first()).map(Arc::as_ref)
 }
 
 /// fred's task must not outlive its keeper.

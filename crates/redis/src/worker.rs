@@ -19,7 +19,7 @@ use tollgate_telemetry::{Metrics, RedisErrorKind};
 
 use crate::{
     codec::{Answer, Batch, Reply, read_reply},
-    connection::{By, Connection},
+    connection::{self, By, Connection},
     convert,
     failure::Failure,
     names::Names,
@@ -51,7 +51,8 @@ pub(crate) struct Desk {
 pub(crate) struct Worker {
     pub(crate) desk: Arc<Desk>,
     pub(crate) queue: Arc<Queue>,
-    pub(crate) connection: Arc<Connection>,
+    /// Its own first; the others for while that one is down.
+    pub(crate) connections: Vec<Arc<Connection>>,
     pub(crate) batch_max: usize,
     /// A tag that this worker's calls go to, for probes.
     pub(crate) tag: u8,
@@ -75,7 +76,8 @@ impl Worker {
         if entries.is_empty() {
             return;
         }
-        match self.call(entries, &mark).await {
+        let Some(connection) = connection::usable(&self.connections) else { return };
+        match self.call(connection, entries, &mark).await {
             Ok(reply) => self.settle(entries, reply, &mark),
             Err(failure) => {
                 let is_silent = failure.kind == RedisErrorKind::TimedOut;
@@ -84,15 +86,15 @@ impl Worker {
                     entry.tell(Err(error.clone()));
                 }
                 if is_silent {
-                    self.until_answering().await;
+                    self.until_answering(connection).await;
                 }
             }
         }
     }
 
     /// Makes the call, and once more where the first was certainly not carried out.
-    async fn call(&self, entries: &mut Vec<Entry>, mark: &impl Fn(u8) -> Option<Bytes>) -> Result<Reply, Failure> {
-        let failure = match self.attempt(By::Sha, entries, mark).await {
+    async fn call(&self, connection: &Connection, entries: &mut Vec<Entry>, mark: &impl Fn(u8) -> Option<Bytes>) -> Result<Reply, Failure> {
+        let failure = match self.attempt(connection, By::Sha, entries, mark).await {
             Err(failure) if failure.is_unsent => failure,
             result => return result,
         };
@@ -100,7 +102,7 @@ impl Worker {
             RedisErrorKind::NoScript => {}
             RedisErrorKind::Redirected => {
                 self.watch(entries, sleep(MOVING_DELAY)).await;
-                self.watch(entries, self.connection.refresh_map()).await;
+                self.watch(entries, connection.refresh_map()).await;
             }
             _ => self.watch(entries, sleep(MOVING_DELAY)).await,
         }
@@ -110,17 +112,23 @@ impl Worker {
             return Err(failure);
         }
         let by = if failure.kind == RedisErrorKind::NoScript { By::Text } else { By::Sha };
-        self.attempt(by, entries, mark).await
+        self.attempt(connection, by, entries, mark).await
     }
 
-    async fn attempt(&self, by: By, entries: &mut [Entry], mark: &impl Fn(u8) -> Option<Bytes>) -> Result<Reply, Failure> {
+    async fn attempt(
+        &self,
+        connection: &Connection,
+        by: By,
+        entries: &mut [Entry],
+        mark: &impl Fn(u8) -> Option<Bytes>,
+    ) -> Result<Reply, Failure> {
         let requests = entries.iter().map(|entry| &entry.request);
         let batch = Batch::pack(requests, &self.desk.names, |tag| mark(tag).unwrap_or_default());
         let Some(Batch { keys, args }) = batch else { return Err(Failure::other("a cost above a burst")) };
         let args = args.into_iter().map(Value::Bytes).collect();
         let start = Instant::now();
         let deadline = entries.iter().map(|entry| entry.deadline).max().unwrap_or(start);
-        let call = self.connection.run(&self.desk.decide, by, keys, args, deadline.saturating_duration_since(start));
+        let call = connection.run(&self.desk.decide, by, keys, args, deadline.saturating_duration_since(start));
         let told = self.watch(entries, call).await;
         self.desk.metrics.redis_call(entries.len(), start.elapsed());
         let reply = told.and_then(|bytes| {
@@ -155,9 +163,9 @@ impl Worker {
     /// Waits until the server answers again, or its connection is known to be lost: then calls
     /// fail at once. Commands of a connection are answered in order, so an answer to this one
     /// means that no earlier call is on its way.
-    async fn until_answering(&self) {
+    async fn until_answering(&self, connection: &Connection) {
         let key = self.desk.names.state_id(self.tag);
-        if let Err(failure) = self.watch(&mut [], self.connection.probe(key, PROBE_TIMEOUT)).await {
+        if let Err(failure) = self.watch(&mut [], connection.probe(key, PROBE_TIMEOUT)).await {
             tracing::warn!(?failure, "redis does not answer");
         }
     }

@@ -171,6 +171,16 @@ async fn two_stores_admit_exactly_the_burst() {
     }
 }
 
+#[tokio::test]
+async fn while_one_connection_is_down_the_others_do_its_work() {
+    // The second of its connections is refused for as long as the first one lives.
+    let redis = TestRedis::with(RedisOptions::default().line("maxclients 1")).await.expect("redis starts");
+    let store = joined(&Options::new(redis.url())).await;
+    let decisions = (0..200).map(|n| one(&format!("id{n}"))).collect();
+    let told = ask_all(&store, decisions).await;
+    assert!(told.values().all(is_allowed), "{told:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_shipped_acl_is_enough_and_no_more() {
     let line = include_str!("../../../deploy/redis/tollgate.acl").trim();
