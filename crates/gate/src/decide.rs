@@ -173,7 +173,6 @@ impl GateShared {
     fn lost(&self, seen: u64) {
         if self.link.distrust(seen) {
             tracing::warn!("the bucket store has lost its state; reading the change log before anything cached is used again");
-            self.metrics.redis_state_lost();
         }
     }
 

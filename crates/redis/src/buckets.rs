@@ -160,7 +160,7 @@ impl RedisBuckets {
         let marks = all_marks(future::join_all(tags).await)?;
         if self.desk.marks.join(marks) {
             self.desk.metrics.redis_state_lost();
-            tracing::warn!("redis has lost its state since this node was connected last");
+            tracing::warn!("redis has another state than the one that this node had joined: that one is lost");
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! A state id is one string of JSON beside the records of its tag. A flush, an empty restart or a
 //! server that lags behind has another one or none, and then nothing is decided.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -22,38 +22,41 @@ pub struct StateMark {
 
 /// The state ids that this node has joined, by tag.
 #[derive(Debug)]
-pub(crate) struct Marks(RwLock<Arc<[Option<Bytes>]>>);
+pub(crate) struct Marks {
+    held: RwLock<Arc<[Option<Bytes>]>>,
+    /// What was joined last, forgotten since or not.
+    joined: Mutex<Vec<Bytes>>,
+}
 
 impl Marks {
     pub(crate) fn none(tags: u8) -> Self {
-        Self(RwLock::new(vec![None; usize::from(tags)].into()))
+        Self { held: RwLock::new(vec![None; usize::from(tags)].into()), joined: Mutex::default() }
     }
 
     pub(crate) fn load(&self) -> Arc<[Option<Bytes>]> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn of(&self, tag: u8) -> Option<Bytes> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(usize::from(tag)).cloned().flatten()
+        self.held.read().unwrap_or_else(PoisonError::into_inner).get(usize::from(tag)).cloned().flatten()
     }
 
     pub(crate) fn is_joined(&self, tag: u8) -> bool {
-        let marks = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let marks = self.held.read().unwrap_or_else(PoisonError::into_inner);
         marks.get(usize::from(tag)).is_some_and(Option::is_some)
     }
 
-    /// Joins. True if that is another state than the one held so far: it was lost, and no call has
-    /// noticed ([`Marks::forget`]).
+    /// Joins. True if that is another state than the one joined before, which so is lost.
     pub(crate) fn join(&self, marks: Vec<Bytes>) -> bool {
-        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let is_another = held.iter().all(Option::is_some) && held.iter().flatten().ne(&marks);
-        *held = marks.into_iter().map(Some).collect();
-        is_another
+        let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = marks.iter().cloned().map(Some).collect();
+        let before = std::mem::replace(&mut *joined, marks);
+        !before.is_empty() && before != *joined
     }
 
     /// Takes back one mark, unless another was joined meanwhile. True if it was there.
     pub(crate) fn forget(&self, tag: u8, lost: &Bytes) -> bool {
-        let mut marks = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut marks = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let place = usize::from(tag);
         if marks.get(place).cloned().flatten().as_ref() != Some(lost) {
             return false;
@@ -80,12 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_that_no_call_has_noticed_is_noticed_as_another_state_is_joined() {
+    fn a_loss_is_told_once_and_as_another_state_is_joined() {
         let marks = Marks::none(2);
         assert!(!marks.join(vec!["a".into(), "b".into()]), "the first");
         assert!(!marks.join(vec!["a".into(), "b".into()]), "the same");
-        assert!(marks.join(vec!["a".into(), "c".into()]), "another");
+        assert!(marks.join(vec!["a".into(), "c".into()]), "noticed by no call");
         marks.forget(0, &"a".into());
-        assert!(!marks.join(vec!["d".into(), "e".into()]), "told before");
+        assert!(marks.join(vec!["d".into(), "c".into()]), "noticed by a call");
+        assert!(!marks.join(vec!["d".into(), "c".into()]), "once");
     }
 }
