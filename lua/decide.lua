@@ -46,8 +46,8 @@
 --          A write that fails (maxmemory) turns the entries that rest on it to 'B'. Redis refuses
 --          all writes of a script or none; if ever it refused the second record of an entry after
 --          taking the first, the first stays charged: too much is charged, never too little.
--- Cost     O(entries): TIME, MGET, at most one EXISTS, one SET for each changed record. About
---          4 us an entry over one bucket, on the server, in a batch of 64.
+-- Cost     O(entries): TIME, MGET, at most one EXISTS, one SET for each changed record. 4 to
+--          7 us an entry over one bucket were measured on the server, in a batch of 64.
 
 local call, pcall_redis, up, pk, sub = redis.call, redis.pcall, struct.unpack, struct.pack, string.sub
 local batch = ARGV[1]
