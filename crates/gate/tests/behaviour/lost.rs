@@ -1,15 +1,28 @@
 //! A bucket store that has lost its state has lost its fences: the change log is read before
 //! anything cached is used again.
 
+use tokio::{sync::oneshot, task::JoinHandle};
 use tollgate_gate::{
     config::KeyRules,
-    ports::{ChangeKind, Outcome},
-    request::Plane,
-    verdict::Unauthenticated,
+    ports::{BucketError, ChangeKind, Outcome},
+    request::{Plane, SharedKey},
+    verdict::{GateError, Unauthenticated, Verdict},
 };
 use tollgate_keys::{OwnerName, Status};
 
 use crate::support::{Ask, Outcomes, Script, World, limits, options, rules};
+
+/// A request whose charge is with the store, which answers when told.
+type UnderWay = (oneshot::Sender<Result<Outcome, BucketError>>, JoinHandle<Result<Verdict, GateError>>);
+
+async fn charge_under_way(world: &World, key: &SharedKey) -> UnderWay {
+    let asked = world.buckets.asked();
+    let answer = world.buckets.tell_later();
+    let (node, key) = (world.node.clone(), key.clone());
+    let slow = tokio::spawn(async move { node.check(&key).await });
+    world.buckets.until_asked(asked + 1).await;
+    (answer, slow)
+}
 
 #[tokio::test(start_paused = true)]
 async fn the_log_is_read_and_the_store_asked_once_more() {
@@ -59,13 +72,7 @@ async fn rules_in_hand_are_held_to_the_log_too() {
 async fn an_answer_of_the_new_state_to_old_rules_is_not_used() {
     let world = World::new().await;
     let (key, other) = (world.used_key(rules()).await, world.used_key(rules()).await);
-    let asked = world.buckets.asked();
-    let answer = world.buckets.tell_later();
-    let slow = tokio::spawn({
-        let (node, key) = (world.node.clone(), key.clone());
-        async move { node.check(&key).await }
-    });
-    world.buckets.until_asked(asked + 1).await;
+    let (answer, slow) = charge_under_way(&world, &key).await;
     world.keys.edit(&key.key_id, ChangeKind::Revoked, |record| record.lifecycle.status = Status::Revoked);
     world.buckets.lose_state();
     world.node.check(&other).await.allowed();
@@ -254,13 +261,7 @@ async fn a_node_that_was_just_made_takes_up_its_stores_by_itself() {
 async fn a_charge_by_rules_that_have_changed_is_not_made_again() {
     let world = World::new().await;
     let (key, other) = (world.used_key(rules()).await, world.used_key(rules()).await);
-    let asked = world.buckets.asked();
-    let answer = world.buckets.tell_later();
-    let slow = tokio::spawn({
-        let (node, key) = (world.node.clone(), key.clone());
-        async move { node.check(&key).await }
-    });
-    world.buckets.until_asked(asked + 1).await;
+    let (answer, slow) = charge_under_way(&world, &key).await;
     world.keys.edit(&key.key_id, ChangeKind::Updated, |record| record.name.push('x'));
     world.buckets.lose_state();
     world.node.check(&other).await.allowed();
@@ -273,15 +274,10 @@ async fn a_charge_by_rules_that_have_changed_is_not_made_again() {
 /// The state was lost, but the rules are the same: the charge that was made counts.
 #[tokio::test(start_paused = true)]
 async fn a_charge_by_rules_that_still_hold_is_kept() {
-    let world = World::new().await;
+    // Nothing is kept, so that only another reading can tell that the rules are the same.
+    let world = World::with(|options| options.cache.count_max = 0).await;
     let (key, other) = (world.used_key(rules()).await, world.used_key(rules()).await);
-    let asked = world.buckets.asked();
-    let answer = world.buckets.tell_later();
-    let slow = tokio::spawn({
-        let (node, key) = (world.node.clone(), key.clone());
-        async move { node.check(&key).await }
-    });
-    world.buckets.until_asked(asked + 1).await;
+    let (answer, slow) = charge_under_way(&world, &key).await;
     world.buckets.lose_state();
     world.node.check(&other).await.allowed();
     let before = world.buckets.asked();
