@@ -1,13 +1,13 @@
 //! Who asks: the second stage of a request.
 //!
-//! The cheap checks come first: a secret this process has verified before costs one keyed hash;
-//! a forged signature costs one HMAC and no I/O. Only what passes is looked up, and only what is
-//! found is hashed.
+//! The cheap checks come first: a forged signature costs one HMAC, and neither memory nor I/O; a
+//! secret this process has verified before costs that HMAC, or a keyed hash where it is not signed.
+//! Only what passes is looked up, and only what is found is hashed.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tollgate_keys::{SecretKind, TagCheck, Unusable};
+use tollgate_keys::{SecretDigest, SecretKind, TagCheck, Unusable};
 use tollgate_telemetry::{AuthOutcome, LookupOutcome};
 
 use crate::{
@@ -90,6 +90,12 @@ enum Look {
     Bad { why: Unauthenticated, cached: Option<Arc<CachedKey>> },
 }
 
+/// What was shown, and what its tag gives to remember it by.
+struct Shown<'a> {
+    api_key: &'a SharedKey,
+    tag_digest: Option<SecretDigest>,
+}
+
 /// How a secret was found right.
 type Proven = AuthOutcome;
 
@@ -137,13 +143,15 @@ impl GateShared {
     }
 
     async fn look(&self, api_key: &SharedKey, known: &Known) -> Result<Look, GateError> {
+        // Before anything that is remembered: a forgery is to cost this and no more.
+        let Some(tag_digest) = self.examine(api_key).await? else {
+            return Ok(Look::Bad { why: Unauthenticated::BadSignature, cached: None });
+        };
         let now_ms = self.clock.unix_ms();
         let cached = self.cache.get(&api_key.key_id).filter(|entry| known.allows(entry));
-        if let Some(entry) = cached.as_ref().filter(|entry| self.cache.is_verified(entry, api_key, now_ms)) {
+        let shown = Shown { api_key, tag_digest };
+        if let Some(entry) = cached.as_ref().filter(|entry| entry.is_verified(&self.digest(&shown), now_ms)) {
             return Ok(self.judge(entry.clone(), true, (AuthOutcome::Cached, now_ms)));
-        }
-        if self.is_forged(api_key, now_ms).await? {
-            return Ok(Look::Bad { why: Unauthenticated::BadSignature, cached: None });
         }
         let (entry, from_cache) = match cached {
             Some(entry) => (entry, true),
@@ -153,7 +161,7 @@ impl GateShared {
             },
         };
         let wrong = known.refutes(&entry) || is_of_another_kind(entry.found.key.kind, api_key.secret.kind());
-        let proven = if wrong { None } else { self.verify(&entry, api_key, now_ms).await? };
+        let proven = if wrong { None } else { self.verify(&entry, &shown, now_ms).await? };
         Ok(match proven {
             Some(proven) => self.judge(entry, from_cache, (proven, now_ms)),
             None => Look::Bad { why: Unauthenticated::BadSecret, cached: from_cache.then_some(entry) },
@@ -175,15 +183,21 @@ impl GateShared {
         Look::Bad { why, cached: cached.then_some(entry) }
     }
 
-    async fn is_forged(&self, api_key: &SharedKey, now_ms: u64) -> Result<bool, GateError> {
-        let check = || self.signing.ring().verify(&api_key.key_id, &api_key.secret);
-        let first = check();
-        if first != TagCheck::UnknownRing {
-            return Ok(first == TagCheck::Forged);
+    /// What a secret is remembered by. One that is not signed costs a keyed hash of its own.
+    fn digest(&self, shown: &Shown<'_>) -> SecretDigest {
+        shown.tag_digest.unwrap_or_else(|| self.cache.digest(shown.api_key))
+    }
+
+    /// `None` for a forgery; else the digest that its tag gives, if it has a right one.
+    async fn examine(&self, api_key: &SharedKey) -> Result<Option<Option<SecretDigest>>, GateError> {
+        let mut examined = self.signing.examine(api_key);
+        if examined.0 == TagCheck::UnknownRing {
+            let reloaded = self.signing.reload_for_unknown(&*self.keys, self.clock.unix_ms()).await;
+            reloaded.map_err(|error| self.unavailable(format!("the signing keys cannot be read: {error}")))?;
+            examined = self.signing.examine(api_key);
         }
-        let reloaded = self.signing.reload_for_unknown(&*self.keys, now_ms).await;
-        reloaded.map_err(|error| self.unavailable(format!("the signing keys cannot be read: {error}")))?;
-        Ok(matches!(check(), TagCheck::Forged | TagCheck::UnknownRing))
+        let (tag, digest) = examined;
+        Ok((!matches!(tag, TagCheck::Forged | TagCheck::UnknownRing)).then_some(digest))
     }
 
     /// The record as the key store has it, or as somebody else has read it while this request
@@ -222,15 +236,17 @@ impl GateShared {
 
     /// How the secret is one of the key's, if it is. One request at a time hashes for one key;
     /// the others find it done.
-    async fn verify(&self, entry: &CachedKey, api_key: &SharedKey, now_ms: u64) -> Result<Option<Proven>, GateError> {
+    async fn verify(&self, entry: &CachedKey, shown: &Shown<'_>, now_ms: u64) -> Result<Option<Proven>, GateError> {
         let turn = tokio::time::timeout(self.options.lookup_timeout, entry.proofs.verifying.lock()).await;
         let _turn = turn.map_err(|_| self.unavailable("too many secrets of one key wait to be hashed".to_owned()))?;
-        if self.cache.is_verified(entry, api_key, now_ms) {
+        let digest = self.digest(shown);
+        if entry.is_verified(&digest, now_ms) {
             return Ok(Some(AuthOutcome::Cached));
         }
-        let slot = self.hashing.verify(&entry.found.key, api_key, now_ms).await.map_err(|error| self.unavailable(error.to_string()))?;
+        let slot =
+            self.hashing.verify(&entry.found.key, shown.api_key, now_ms).await.map_err(|error| self.unavailable(error.to_string()))?;
         Ok(slot.map(|slot| {
-            self.cache.set_verified(entry, api_key, slot);
+            entry.set_verified(digest, slot);
             AuthOutcome::Verified
         }))
     }

@@ -113,6 +113,17 @@ impl CachedKey {
         self.read_at > instant
     }
 
+    /// Whether a secret of this digest has been verified for this entry and is still good at `now_ms`.
+    pub(crate) fn is_verified(&self, shown: &SecretDigest, now_ms: u64) -> bool {
+        self.found.key.secrets.usable(now_ms).any(|(slot, _)| self.proofs.digest(slot).get().is_some_and(|known| known.matches(shown)))
+    }
+
+    /// Remembers that a secret was verified.
+    pub(crate) fn set_verified(&self, shown: SecretDigest, slot: Slot) {
+        // Set already means by another request, with the same secret.
+        self.proofs.digest(slot).get_or_init(|| shown);
+    }
+
     /// Whether the key's secrets are the same in both.
     pub(crate) fn has_secrets_of(&self, other: &CachedKey) -> bool {
         self.found.key.secrets == other.found.key.secrets
@@ -169,21 +180,9 @@ impl KeyCache {
         self.get(&entry.found.key.key_id).is_some_and(|held| held.generations() == entry.generations())
     }
 
-    /// Whether this secret has been verified for this entry and is still good at `now_ms`.
-    pub(crate) fn is_verified(&self, entry: &CachedKey, api_key: &SharedKey, now_ms: u64) -> bool {
-        let proofs = &*entry.proofs;
-        if proofs.current.get().is_none() && proofs.previous.get().is_none() {
-            return false;
-        }
-        let shown = self.process_key.digest(&api_key.key_id, &api_key.secret);
-        entry.found.key.secrets.usable(now_ms).any(|(slot, _)| proofs.digest(slot).get().is_some_and(|known| known.matches(&shown)))
-    }
-
-    /// Remembers that a secret was verified.
-    pub(crate) fn set_verified(&self, entry: &CachedKey, api_key: &SharedKey, slot: Slot) {
-        let digest = self.process_key.digest(&api_key.key_id, &api_key.secret);
-        // Set already means by another request, with the same secret.
-        entry.proofs.digest(slot).get_or_init(|| digest);
+    /// What a secret without a good tag is remembered by.
+    pub(crate) fn digest(&self, api_key: &SharedKey) -> SecretDigest {
+        self.process_key.digest(&api_key.key_id, &api_key.secret)
     }
 
     /// To be called before a read whose result is to be kept.

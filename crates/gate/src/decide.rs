@@ -38,19 +38,19 @@ enum Attempt {
 impl Gate {
     /// Decides for a caller. Rules that turn out to be out of date are read again, once.
     pub async fn decide(&self, caller: Caller) -> Result<Verdict, GateError> {
+        let verified = match caller.0 {
+            Standing::Refused(denial) => return Ok(self.shared.denied(denial)),
+            Standing::Verified(verified) => verified,
+        };
         let started = Instant::now();
-        let verdict = self.shared.decide(caller).await;
+        let verdict = self.shared.decide(verified).await;
         self.shared.metrics.decision_took(started.elapsed());
         verdict
     }
 }
 
 impl GateShared {
-    async fn decide(&self, caller: Caller) -> Result<Verdict, GateError> {
-        let first = match caller.0 {
-            Standing::Refused(denial) => return Ok(self.denied(denial)),
-            Standing::Verified(verified) => verified,
-        };
+    async fn decide(&self, first: Verified) -> Result<Verdict, GateError> {
         let charged = match self.attempt(&first).await? {
             Attempt::Verdict(verdict) => return Ok(verdict),
             Attempt::AuthenticateAgain => false,

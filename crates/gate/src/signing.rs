@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use tokio::time::Instant;
-use tollgate_keys::{RingChar, SigningKey, SigningRing, random_bytes};
+use tollgate_keys::{ApiKey, RingChar, SecretDigest, SigningKey, SigningRing, TagCheck, random_bytes};
 
 use crate::ports::{KeyStore, KeyStoreError, StoredSigningKey};
 
@@ -146,6 +146,11 @@ impl Signing {
     /// The ring; cheap.
     pub(crate) fn ring(&self) -> Arc<SigningRing> {
         self.ring.load_full()
+    }
+
+    /// What the tag of a secret says, and what to remember the secret by where its tag is right.
+    pub(crate) fn examine(&self, api_key: &ApiKey) -> (TagCheck, Option<SecretDigest>) {
+        self.ring.load().examine(&api_key.key_id, &api_key.secret)
     }
 
     /// Reads the ring from the store, making its first key where there is none.

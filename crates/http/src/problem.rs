@@ -3,21 +3,25 @@
 //! What is told outside (`type`, `title`, `detail`) and what went wrong inside (`cause`) are
 //! different fields; the inside is logged once, here, and never sent.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
-use tollgate_api::{PROBLEM_JSON, Problem};
+use tollgate_api::PROBLEM_JSON;
 use tollgate_gate::verdict::Passed;
 
 use crate::{log_budget::LogBudget, origin::Origin, ratelimit_headers};
 
+mod body;
 mod failure;
 
 pub(crate) use failure::Failure;
 
 /// Longest path that is repeated in a problem or a log line, in characters.
 const PATH_CHARACTERS_MAX: usize = 256;
+
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static(PROBLEM_JSON);
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"tollgate\"");
 
 /// What is the same for every failure of one kind.
 struct Kind {
@@ -113,7 +117,7 @@ impl Failure {
     fn write_headers(&self, headers: &mut http::HeaderMap) {
         match self {
             Self::Unauthenticated { .. } => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tollgate\""));
+                headers.insert(header::WWW_AUTHENTICATE, BEARER);
             }
             Self::Limited { passed, headers: mode, .. } => {
                 headers.insert(header::RETRY_AFTER, ratelimit_headers::retry_after_s(&passed.standings).into());
@@ -166,67 +170,62 @@ fn limited_detail(passed: &Passed) -> String {
 
 /// Turns a response that bears a failure into its problem, and logs it; leaves others alone.
 pub(crate) fn finish(response: &mut Response, origin: &Origin, method: &http::Method, path: &str, log: &LogBudget) {
-    let Some(failure) = response.extensions_mut().remove::<Arc<Failure>>() else { return };
-    let path: String = path.chars().take(PATH_CHARACTERS_MAX).collect();
-    let Kind { status, uri, title } = failure.kind();
-    let problem = Problem {
-        kind: uri.to_owned(),
-        title: title.to_owned(),
-        status: status.as_u16(),
-        detail: failure.detail().into_owned(),
-        instance: path,
-        request_id: origin.request_id.as_str().to_owned(),
-        pointer: failure.pointer(),
-        violated_policies: failure.limited().map(violated).unwrap_or_default(),
-        retry_after_ms: failure.limited().map(|passed| ratelimit_headers::retry_after_ms(&passed.standings)),
-    };
-    record(&failure, &problem, method, log);
-    *response.status_mut() = status;
+    let Some(failure) = response.extensions_mut().remove::<Failure>() else { return };
+    let (path, request_id) = (cut(path), origin.request_id.as_str());
+    record(&failure, &Line { request_id, method, path, key_id: failure.key_id(), kind: failure.kind() }, log);
+    *response.status_mut() = failure.kind().status;
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
     failure.write_headers(headers);
-    *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
+    *response.body_mut() = Body::from(body::write(&failure, path, request_id));
+}
+
+/// As much of a path as is repeated.
+fn cut(path: &str) -> &str {
+    let end = path.char_indices().nth(PATH_CHARACTERS_MAX).map(|(end, _)| end);
+    if path.len() <= PATH_CHARACTERS_MAX { path } else { end.and_then(|end| path.get(..end)).unwrap_or(path) }
 }
 
 /// One line a failure; beyond the budget of a second only for those who look closely.
-fn record(failure: &Failure, problem: &Problem, method: &http::Method, log: &LogBudget) {
-    let line = Line { problem, method, key_id: failure.key_id(), cause: &failure.cause() };
+fn record(failure: &Failure, line: &Line<'_>, log: &LogBudget) {
     match failure {
-        Failure::Internal { .. } => line.broken(),
-        _ if !log.take() => line.quiet(),
-        Failure::Unavailable { .. } => line.failed(),
-        _ => line.refused(),
+        Failure::Internal { .. } => line.broken(&failure.cause()),
+        _ if !log.take() => line.quiet(failure),
+        Failure::Unavailable { .. } => line.failed(&failure.cause()),
+        _ => line.refused(&failure.cause()),
     }
 }
 
 /// What a log line tells of a failure. Neither query nor credential is in it.
 struct Line<'a> {
-    problem: &'a Problem,
+    request_id: &'a str,
     method: &'a http::Method,
+    path: &'a str,
     key_id: Option<&'a str>,
-    cause: &'a str,
+    kind: Kind,
 }
 
 impl Line<'_> {
-    fn broken(&self) {
-        let Problem { request_id, status, kind: code, instance: path, .. } = self.problem;
-        tracing::error!(request_id, status, code, method = %self.method, path, cause = self.cause, "request failed");
+    fn broken(&self, cause: &str) {
+        let Self { request_id, method, path, kind: Kind { status, uri: code, .. }, .. } = self;
+        tracing::error!(request_id, status = status.as_u16(), code, %method, path, cause, "request failed");
     }
 
-    fn failed(&self) {
-        let Problem { request_id, status, kind: code, instance: path, .. } = self.problem;
-        tracing::warn!(request_id, status, code, method = %self.method, path, cause = self.cause, "request failed");
+    fn failed(&self, cause: &str) {
+        let Self { request_id, method, path, kind: Kind { status, uri: code, .. }, .. } = self;
+        tracing::warn!(request_id, status = status.as_u16(), code, %method, path, cause, "request failed");
     }
 
-    fn refused(&self) {
-        let Problem { request_id, status, kind: code, instance: path, .. } = self.problem;
-        tracing::info!(request_id, status, code, method = %self.method, path, key_id = self.key_id, cause = self.cause, "request refused");
+    fn refused(&self, cause: &str) {
+        let Self { request_id, method, path, key_id, kind: Kind { status, uri: code, .. } } = self;
+        tracing::info!(request_id, status = status.as_u16(), code, %method, path, key_id, cause, "request refused");
     }
 
-    fn quiet(&self) {
-        let Problem { request_id, status, kind: code, instance: path, .. } = self.problem;
-        tracing::debug!(request_id, status, code, method = %self.method, path, key_id = self.key_id, cause = self.cause, "request refused");
+    /// Words the cause only where the line is written.
+    fn quiet(&self, failure: &Failure) {
+        let Self { request_id, method, path, key_id, kind: Kind { status, uri: code, .. } } = self;
+        tracing::debug!(request_id, status = status.as_u16(), code, %method, path, key_id, cause = %failure.cause(), "request refused");
     }
 }
 

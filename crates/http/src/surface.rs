@@ -30,6 +30,9 @@ use crate::{
     problem::{self, Failure},
 };
 
+const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
 /// Routes with all that lies around them; a server makes one [`Envelope`] a connection of it.
 #[derive(Debug, Clone)]
 pub struct Surface {
@@ -140,8 +143,8 @@ impl About {
         let _entered = span.as_ref().map(Span::enter);
         problem::finish(response, &self.origin, &self.method, self.uri.path(), log);
         let headers = response.headers_mut();
-        headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), self.origin.request_id.to_header());
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(REQUEST_ID, self.origin.request_id.to_header());
+        headers.insert(header::CACHE_CONTROL, NO_STORE);
         tracing::debug!(status = response.status().as_u16(), method = %self.method, "answered");
     }
 }

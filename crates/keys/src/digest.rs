@@ -14,7 +14,8 @@ use crate::{
 #[derive(Clone)]
 pub struct ProcessKey(HmacSha256);
 
-/// HMAC-SHA256 of a key id and a secret under a [`ProcessKey`].
+/// HMAC-SHA256 of a key id and a secret, under a [`ProcessKey`] or, where a secret is signed,
+/// under its signing key ([`crate::SigningRing::examine`]): whole, while the secret shows 96 bits.
 ///
 /// Comparing two takes the same time wherever they differ; there is no `==`.
 #[derive(Clone, Copy)]
@@ -34,6 +35,10 @@ impl ProcessKey {
 }
 
 impl SecretDigest {
+    pub(crate) fn of_mac(full_mac: [u8; 32]) -> Self {
+        Self(full_mac)
+    }
+
     /// Whether both digests are of the same key id and secret, in constant time.
     pub fn matches(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()

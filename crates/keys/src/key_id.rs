@@ -31,6 +31,9 @@ pub enum KeyIdError {
 
 const PREFIX: &str = "tk_";
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// The value of each byte as a digit.
+const VALUES: [u8; 256] = values();
+const NO_DIGIT: u8 = u8::MAX;
 const ULID_LENGTH: usize = 26;
 const UNIX_MS_LENGTH: usize = 10;
 const UNIX_MS_MAX: u64 = (1 << 48) - 1;
@@ -92,12 +95,23 @@ fn is_foreign(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would refuse a place out of bounds")]
+const fn values() -> [u8; 256] {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 32 {
+        values[ALPHABET[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+}
+
 fn digit(value: usize) -> char {
     ALPHABET.get(value).map_or('0', |byte| char::from(*byte))
 }
 
 fn value_of(byte: u8) -> Option<u64> {
-    ALPHABET.iter().position(|known| *known == byte).map(|place| place as u64)
+    VALUES.get(usize::from(byte)).filter(|value| **value != NO_DIGIT).map(|value| u64::from(*value))
 }
 
 impl FromStr for KeyId {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-use crate::{KeyId, RandomPart, RingChar, Secret, SecretKind, SigningKey};
+use crate::{KeyId, RandomPart, RingChar, Secret, SecretDigest, SecretKind, SigningKey, signing_key::tag_of};
 
 /// All signing keys that a node knows, oldest first.
 #[derive(Clone, Default)]
@@ -71,16 +71,24 @@ impl SigningRing {
     ///
     /// A wrong tag is a forgery even under a retired key: the right secret has the right one.
     pub fn verify(&self, key_id: &KeyId, secret: &Secret) -> TagCheck {
+        self.examine(key_id, secret).0
+    }
+
+    /// The same, and what to remember the secret by where its tag is right: the HMAC is computed
+    /// for the tag anyway, and covers all of the secret that another one could differ in.
+    pub fn examine(&self, key_id: &KeyId, secret: &Secret) -> (TagCheck, Option<SecretDigest>) {
         if secret.kind() != SecretKind::Signed {
-            return TagCheck::NotSigned;
+            return (TagCheck::NotSigned, None);
         }
-        let Some(parts) = secret.signed_parts() else { return TagCheck::Forged };
-        let Some(key) = self.get(parts.ring) else { return TagCheck::UnknownRing };
-        let Some(tag) = parts.tag else { return TagCheck::Forged };
-        if !bool::from(key.tag(key_id, parts.random).ct_eq(&tag)) {
-            return TagCheck::Forged;
+        let Some(parts) = secret.signed_parts() else { return (TagCheck::Forged, None) };
+        let Some(key) = self.get(parts.ring) else { return (TagCheck::UnknownRing, None) };
+        let Some(tag) = parts.tag else { return (TagCheck::Forged, None) };
+        let full_mac = key.full_mac(key_id, parts.random);
+        if !bool::from(tag_of(&full_mac).ct_eq(&tag)) {
+            return (TagCheck::Forged, None);
         }
-        if key.is_retired() { TagCheck::Retired } else { TagCheck::Good }
+        let check = if key.is_retired() { TagCheck::Retired } else { TagCheck::Good };
+        (check, Some(SecretDigest::of_mac(full_mac)))
     }
 }
 

@@ -93,7 +93,7 @@ impl Secret {
         if text.len() > Self::LENGTH_MAX {
             return Err(SecretError::TooLong);
         }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if !text.bytes().fold(true, |all, byte| all & byte.is_ascii_graphic()) {
             return Err(SecretError::BadCharacter);
         }
         let kind = kind_of(text)?;

@@ -101,19 +101,28 @@ impl SigningKey {
 
     /// The 96 bits that bind the random part of a secret to a key id and to this key.
     pub(crate) fn tag(&self, key_id: &KeyId, random: &str) -> [u8; 12] {
+        tag_of(&self.full_mac(key_id, random))
+    }
+
+    /// All bits of the MAC whose first 96 are the tag.
+    pub(crate) fn full_mac(&self, key_id: &KeyId, random: &str) -> [u8; 32] {
         let mac = mac::field(self.tag_mac.clone(), self.ring.0.encode_utf8(&mut [0; 4]).as_bytes());
-        let full = mac::finish(mac::field(mac::field(mac, key_id.as_str().as_bytes()), random.as_bytes()));
-        let mut tag = [0; 12];
-        for (to, from) in tag.iter_mut().zip(full) {
-            *to = from;
-        }
-        tag
+        mac::finish(mac::field(mac::field(mac, key_id.as_str().as_bytes()), random.as_bytes()))
     }
 
     /// The MAC that receipts are made with: a sub-key, so a receipt never helps to forge a tag.
     pub(crate) fn receipt_mac(&self) -> HmacSha256 {
         self.receipt_mac.clone()
     }
+}
+
+/// The tag in all bits of its MAC.
+pub(crate) fn tag_of(full_mac: &[u8; 32]) -> [u8; 12] {
+    let mut tag = [0; 12];
+    for (to, from) in tag.iter_mut().zip(full_mac) {
+        *to = *from;
+    }
+    tag
 }
 
 impl fmt::Debug for SigningKey {

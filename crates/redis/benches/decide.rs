@@ -1,10 +1,11 @@
 //! What a decision costs the Redis server, in µs of its CPU (`INFO cpu`), batch by batch.
 //!
 //! Run with a `redis-server` on the path: `cargo bench -p tollgate-redis --bench decide`. The
-//! figures are the server's, so `--profile dev` shows the same and builds faster. Compare within
-//! one run: variants take turns and each shows its least of several rounds, so that what else the
-//! machine does hurts all alike. `TOLLGATE_BENCH_ROUNDS` and `TOLLGATE_BENCH_BATCHES` set how
-//! much is done.
+//! figures are the server's, so `--profile dev` shows the same and builds faster. Variants take
+//! turns; each shows its least, its median and its most of several rounds, and its ratio to one
+//! bucket in the same round (median and span), which what else the machine does hurts least.
+//! `TOLLGATE_BENCH_ROUNDS` and `TOLLGATE_BENCH_BATCHES` set how much is done, a word after `--`
+//! runs only the variants with that word in their names.
 
 #![allow(clippy::expect_used, clippy::print_stdout, clippy::unwrap_used, reason = "a program that is watched by who runs it")]
 
@@ -23,11 +24,14 @@ const DEPTH: usize = 64;
 const KEYS: usize = 100_000;
 const MARK: &str = r#"{"state_id":"00112233445566778899aabbccddeeff","log_id":"00112233445566778899aabbccddeeff","tags":16}"#;
 
+/// What the others are compared with.
+const BASE: &str = "one bucket";
+
 /// One way to decide: makes the `turn`-th call.
 struct Variant {
     name: &'static str,
     call: Box<dyn Fn(usize) -> redis::Cmd>,
-    best_us: f64,
+    rounds_us: Vec<f64>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -45,7 +49,7 @@ async fn main() {
     let bare = load(&mut connection, include_str!("bare.lua"));
     let mut variants = vec![variant("bare: one bucket, nothing else", move |turn| bare_call(&bare, turn))];
     for (name, shape) in [
-        ("one bucket", Shape { owner: false, limits: 1, keys: KEYS, burst: 1000, peek: false }),
+        (BASE, Shape { owner: false, limits: 1, keys: KEYS, burst: 1000, peek: false }),
         ("key and owner", Shape { owner: true, limits: 1, keys: KEYS, burst: 1000, peek: false }),
         ("one subject, two limits", Shape { owner: false, limits: 2, keys: KEYS, burst: 1000, peek: false }),
         ("fence alone", Shape { owner: false, limits: 0, keys: KEYS, burst: 1000, peek: false }),
@@ -55,26 +59,46 @@ async fn main() {
         let (names, decide) = (names.clone(), decide.clone());
         variants.push(variant(name, move |turn| decide_call(&decide, &names, shape, turn)));
     }
-    let setting = |name: &str, default: usize| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (rounds, batches) = (setting("TOLLGATE_BENCH_ROUNDS", 7), setting("TOLLGATE_BENCH_BATCHES", 1600));
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
+    variants.retain(|variant| variant.name.contains(&wanted) || variant.name == BASE);
+    let (rounds, batches) = (setting("TOLLGATE_BENCH_ROUNDS", 15), setting("TOLLGATE_BENCH_BATCHES", 800));
+    // The first round makes the records.
     for round in 0..=rounds {
         for variant in &mut variants {
             let spent = measure(&mut connection, variant, batches);
-            // The first round makes the records.
             if round > 0 {
-                variant.best_us = variant.best_us.min(spent);
+                variant.rounds_us.push(spent);
             }
         }
     }
-    let first = variants.first().map_or(1.0, |variant| variant.best_us);
-    println!("{DEPTH} decisions a call, {KEYS} keys, least of {rounds} rounds:");
-    for Variant { name, best_us, .. } in &variants {
-        println!("{name:32} {best_us:6.2} us of redis cpu a decision, {:5.2} x bare", best_us / first);
+    print(&variants, rounds);
+}
+
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Least, median and most.
+fn spread(values: impl IntoIterator<Item = f64>) -> (f64, f64, f64) {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
+    (at(0), at(values.len() / 2), at(values.len().saturating_sub(1)))
+}
+
+fn print(variants: &[Variant], rounds: usize) {
+    let base = variants.iter().find(|variant| variant.name == BASE).map(|variant| variant.rounds_us.clone()).unwrap_or_default();
+    println!("{DEPTH} decisions a call, {KEYS} keys, {rounds} rounds: us of redis cpu a decision, and times that of one bucket");
+    println!("{:32} {:>6} {:>6} {:>6}   {:>6} {:>6} {:>6}", "", "least", "median", "most", "least", "median", "most");
+    for Variant { name, rounds_us, .. } in variants {
+        let (least, median, most) = spread(rounds_us.iter().copied());
+        let (low, ratio, high) = spread(rounds_us.iter().zip(&base).map(|(us, base)| us / base));
+        println!("{name:32} {least:6.2} {median:6.2} {most:6.2}   {low:6.2} {ratio:6.2} {high:6.2}");
     }
 }
 
 fn variant(name: &'static str, call: impl Fn(usize) -> redis::Cmd + 'static) -> Variant {
-    Variant { name, call: Box::new(call), best_us: f64::INFINITY }
+    Variant { name, call: Box::new(call), rounds_us: Vec::new() }
 }
 
 /// µs of the server's CPU a decision.

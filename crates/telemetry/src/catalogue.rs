@@ -42,7 +42,7 @@ pub(crate) const DECISIONS: Metric =
     counter("tollgate_decisions_total", "Decisions by verdict and by what decided.", &[Verdict::SET, Source::SET]);
 pub(crate) const AUTH: Metric = counter("api_auth_total", "Credentials presented, by how they fared.", &[AuthOutcome::SET]);
 pub(crate) const DECISION_DURATION: Metric =
-    seconds("tollgate_decision_duration_seconds", FAST_SECONDS, "Time from the accepted request to its verdict.");
+    seconds("tollgate_decision_duration_seconds", FAST_SECONDS, "Time from a verified caller to his verdict.");
 pub(crate) const REDIS_BATCH_SIZE: Metric =
     Metric { name: "tollgate_redis_batch_size", kind: BATCH, unit: Unit::Count, help: "Decisions in one call to Redis.", labels: &[] };
 pub(crate) const REDIS_CALL_DURATION: Metric =

@@ -23,6 +23,10 @@ async fn throttled_counts_refusals_by_a_limit_and_nothing_else() {
     assert_eq!(world.node.metric("tollgate_decisions_total{verdict=\"limited\",source=\"redis\"}"), limited + peeks);
     assert_eq!(world.node.metric("tollgate_decisions_total{verdict=\"denied\",source=\"local\"}"), 2);
     assert_eq!(world.node.metric("tollgate_decision_duration_seconds_count"), 23);
+    let stranger = world.key(rules()).await;
+    world.keys.remove(&stranger.key_id);
+    world.node.ask(&stranger, Ask::default()).await.unauthenticated();
+    assert_eq!(world.node.metric("tollgate_decision_duration_seconds_count"), 23, "nobody was verified");
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,7 +40,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
         return Err(Failure::DuplicateCredential);
     }
     let text = plain(value).ok_or_else(|| Failure::malformed_header("credentials are visible ASCII"))?;
-    if text.contains(',') {
+    if has(text, |byte| byte == b',') {
         return Err(Failure::DuplicateCredential);
     }
     Ok(Some(text))
@@ -48,8 +48,13 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 
 /// The text of a value without control characters and without anything beyond ASCII.
 pub(super) fn plain(value: &HeaderValue) -> Option<&str> {
-    let text = value.to_str().ok()?;
-    text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ').then_some(text)
+    // A tab is the one control character that a header's text may hold.
+    value.to_str().ok().filter(|text| !has(text, |byte| byte == b'\t'))
+}
+
+/// Looks at all bytes, so that they are looked at many at a time.
+fn has(text: &str, odd: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(false, |found, byte| found | odd(byte))
 }
 
 /// `Bearer key_id:secret` or `Basic base64(key_id:secret)`; another scheme is no api key.

@@ -4,7 +4,6 @@ use std::fmt::Display;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use std::sync::Arc;
 use tollgate_gate::{
     config::{ConfigError, ConfigErrorKind},
     control::ControlError,
@@ -110,7 +109,7 @@ impl From<ControlError> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = Response::default();
-        response.extensions_mut().insert(Arc::new(self));
+        response.extensions_mut().insert(self);
         response
     }
 }

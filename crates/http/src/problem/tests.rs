@@ -1,6 +1,7 @@
 use axum::response::IntoResponse;
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
+use tollgate_api::Problem;
 use tollgate_gate::verdict::Unauthenticated;
 
 use super::*;

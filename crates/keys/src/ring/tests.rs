@@ -102,3 +102,22 @@ fn a_key_comes_back_from_its_bytes() {
     let stored = SigningKey::new(made.ring(), *made.expose());
     assert_eq!(ring(vec![stored]).verify(&id, &secret), TagCheck::Good);
 }
+
+#[test]
+fn a_right_tag_gives_a_digest_of_this_key_id_and_secret_alone() {
+    let (signing, id) = (ring(vec![key('0', 1)]), key_id("key-1"));
+    let secret = signing.sign(&id, &random()).expect("a signer");
+    let (check, digest) = signing.examine(&id, &secret);
+    let digest = digest.expect("a right tag");
+    assert_eq!(check, TagCheck::Good);
+    assert!(digest.matches(&signing.examine(&id, &secret).1.expect("a right tag")));
+    // Retired meanwhile: the secret is remembered by the same digest, and need not be hashed again.
+    let (check, retired) = ring(vec![key('0', 1).retire()]).examine(&id, &secret);
+    assert!(check == TagCheck::Retired && digest.matches(&retired.expect("a right tag")));
+    for (id, secret) in [(id.clone(), signing.sign(&id, &random())), (key_id("key-2"), signing.sign(&key_id("key-2"), &random()))] {
+        let other = signing.examine(&id, &secret.expect("a signer")).1.expect("a right tag");
+        assert!(!digest.matches(&other), "{id}");
+    }
+    assert!(signing.examine(&key_id("key-2"), &secret).1.is_none(), "a forgery has none");
+    assert!(signing.examine(&id, &Secret::unsigned(&random())).1.is_none());
+}

@@ -1,0 +1,76 @@
+//! The body of a problem. A flood of wrong keys is answered with one each, so what is the same in
+//! all of those is written once.
+
+use std::{borrow::Cow, sync::LazyLock};
+
+use serde::Serialize;
+use tollgate_gate::verdict::Unauthenticated;
+
+use super::{Failure, Kind, violated};
+use crate::ratelimit_headers;
+
+/// Longest body that is written without its buffer growing, in the usual case.
+const USUAL_BYTES: usize = 512;
+
+/// What a kind of failure says of itself. With [`Own`] it is a [`tollgate_api::Problem`].
+#[derive(Serialize)]
+struct Common<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+}
+
+/// What only this request has.
+#[derive(Serialize)]
+struct Own<'a> {
+    instance: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    violated_policies: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+/// Writes the problem of a failure as JSON.
+pub(super) fn write(failure: &Failure, path: &str, request_id: &str) -> Vec<u8> {
+    let limited = failure.limited();
+    let own = Own {
+        instance: path,
+        request_id,
+        pointer: failure.pointer(),
+        violated_policies: limited.map(violated).unwrap_or_default(),
+        retry_after_ms: limited.map(|passed| ratelimit_headers::retry_after_ms(&passed.standings)),
+    };
+    let mut body = Vec::with_capacity(USUAL_BYTES);
+    body.extend_from_slice(&common(failure));
+    // Goes on in the same object: its brace becomes a comma.
+    let seam = body.len();
+    if serde_json::to_writer(&mut body, &own).is_ok()
+        && let Some(brace) = body.get_mut(seam)
+    {
+        *brace = b',';
+    }
+    body
+}
+
+/// The object of [`Common`] without its last brace.
+fn common(failure: &Failure) -> Cow<'static, [u8]> {
+    // Says the same whatever was wrong with the credential, and must.
+    static UNAUTHENTICATED: LazyLock<Vec<u8>> = LazyLock::new(|| open_object(&Failure::Unauthenticated { why: Unauthenticated::Missing }));
+    match failure {
+        Failure::Unauthenticated { .. } => Cow::Borrowed(&UNAUTHENTICATED),
+        _ => Cow::Owned(open_object(failure)),
+    }
+}
+
+fn open_object(failure: &Failure) -> Vec<u8> {
+    let Kind { status, uri, title } = failure.kind();
+    let common = Common { kind: uri, title, status: status.as_u16(), detail: &failure.detail() };
+    let mut object = serde_json::to_vec(&common).unwrap_or_default();
+    object.pop();
+    object
+}
