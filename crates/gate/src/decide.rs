@@ -189,7 +189,8 @@ impl GateShared {
     }
 
     pub(crate) fn denied(&self, denial: Denial) -> Verdict {
-        self.metrics.decision(VerdictLabel::Denied, Source::Local);
+        let source = if matches!(denial, Denial::AbnormalUsage { .. }) { Source::Preauth } else { Source::Local };
+        self.metrics.decision(VerdictLabel::Denied, source);
         Verdict::Denied(denial)
     }
 

@@ -65,6 +65,12 @@ pub enum Denial {
         /// The tightest limit.
         limit: RateLimit,
     },
+    /// Too many credentials that nobody knows have been shown: whether this one is good was not
+    /// looked at.
+    AbnormalUsage {
+        /// When to try again, in seconds, at least 1.
+        retry_after_s: u32,
+    },
 }
 
 /// What was wrong with a credential: told to nobody outside.

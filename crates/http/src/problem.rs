@@ -68,6 +68,9 @@ impl Failure {
             Self::Limited { told_as, .. } => {
                 kind(*told_as, "https://iana.org/assignments/http-problem-types#quota-exceeded", "Rate limited")
             }
+            Self::AbnormalUsage { told_as, .. } => {
+                kind(*told_as, "https://iana.org/assignments/http-problem-types#abnormal-usage-detected", "Too many unknown credentials")
+            }
             // 5xx: the machinery failed.
             Self::Unavailable { .. } => kind(
                 S::SERVICE_UNAVAILABLE,
@@ -99,6 +102,7 @@ impl Failure {
             Self::BodyTooLarge { bytes_max } => format!("a body has at most {bytes_max} bytes").into(),
             Self::UnsupportedMediaType => "send the body with one Content-Type, application/json".into(),
             Self::CostExceedsBurst { burst, .. } => format!("the cost is above the burst of {burst} and can never pass").into(),
+            Self::AbnormalUsage { .. } => "too many credentials that nobody knows were shown; try again later".into(),
             Self::Limited { passed, .. } => limited_detail(passed).into(),
             Self::Unavailable { .. } => "a service that this node depends on does not answer; try again".into(),
             Self::Internal { .. } => "this is our fault; the request id finds it in the log".into(),
@@ -123,7 +127,7 @@ impl Failure {
                 headers.insert(header::RETRY_AFTER, ratelimit_headers::retry_after_s(&passed.standings).into());
                 ratelimit_headers::write(*mode, &passed.standings, headers);
             }
-            Self::Unavailable { retry_after_s, .. } => {
+            Self::Unavailable { retry_after_s, .. } | Self::AbnormalUsage { retry_after_s, .. } => {
                 headers.insert(header::RETRY_AFTER, (*retry_after_s).max(1).into());
             }
             _ => {}

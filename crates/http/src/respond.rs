@@ -36,14 +36,15 @@ pub(crate) fn authorize(front: &Front, verdict: Verdict, limited_as: LimitedAs) 
     Ok(response)
 }
 
-/// `/v1/check`: the verdict as data. Only a cost that can never pass is a problem.
+/// `/v1/check`: the verdict as data. Only a cost that can never pass is a problem, and a caller
+/// whose key was not even looked at.
 pub(crate) fn check(front: &Front, verdict: Verdict) -> Result<Response, Failure> {
     let (answer, standings) = match verdict {
         Verdict::Allowed(passed) => (told(VerdictName::Allowed, "allowed", &passed), passed.standings),
         Verdict::Limited(passed) => (told(VerdictName::Limited, "limited", &passed), passed.standings),
         Verdict::Denied(Denial::Unauthenticated(_)) => (denied("unauthenticated", None), Vec::new()),
         Verdict::Denied(Denial::ScopeMissing { identity, scope: _ }) => (denied("scope_missing", Some(&identity)), Vec::new()),
-        Verdict::Denied(denial @ Denial::CostExceedsBurst { .. }) => return Err(denial.into()),
+        Verdict::Denied(denial @ (Denial::CostExceedsBurst { .. } | Denial::AbnormalUsage { .. })) => return Err(denial.into()),
     };
     let mut response = json(StatusCode::OK, &answer)?;
     ratelimit_headers::write(front.options.ratelimit_headers, &standings, response.headers_mut());

@@ -32,6 +32,7 @@ pub(crate) enum Failure {
     UnsupportedMediaType,
     InvalidField { pointer: String, detail: String },
     CostExceedsBurst { key_id: KeyId, burst: u32 },
+    AbnormalUsage { retry_after_s: u32, told_as: StatusCode },
     Limited { passed: Passed, told_as: StatusCode, headers: RateLimitHeaders },
     Unavailable { cause: String, retry_after_s: u32 },
     Internal { cause: &'static str },
@@ -59,6 +60,7 @@ impl Failure {
         match verdict {
             Verdict::Allowed(passed) => Ok(passed),
             Verdict::Limited(passed) => Err(Self::Limited { passed, told_as, headers }),
+            Verdict::Denied(Denial::AbnormalUsage { retry_after_s }) => Err(Self::AbnormalUsage { retry_after_s, told_as }),
             Verdict::Denied(denial) => Err(denial.into()),
         }
     }
@@ -70,6 +72,7 @@ impl From<Denial> for Failure {
             Denial::Unauthenticated(why) => Self::Unauthenticated { why },
             Denial::ScopeMissing { identity, scope } => Self::ScopeMissing { key_id: identity.key_id, scope },
             Denial::CostExceedsBurst { identity, limit } => Self::CostExceedsBurst { key_id: identity.key_id, burst: limit.burst() },
+            Denial::AbnormalUsage { retry_after_s } => Self::AbnormalUsage { retry_after_s, told_as: StatusCode::TOO_MANY_REQUESTS },
         }
     }
 }

@@ -43,6 +43,11 @@ async fn each_failure_has_its_status_and_type() {
             422,
             "urn:tollgate:problem:cost-exceeds-burst",
         ),
+        (
+            Failure::AbnormalUsage { retry_after_s: 1, told_as: StatusCode::TOO_MANY_REQUESTS },
+            429,
+            "https://iana.org/assignments/http-problem-types#abnormal-usage-detected",
+        ),
         (Failure::Internal { cause: "c" }, 500, "urn:tollgate:problem:internal"),
         (
             Failure::Unavailable { cause: text("c"), retry_after_s: 1 },
