@@ -4,7 +4,7 @@
 //! secret this process has verified before costs that HMAC, or a keyed hash where it is not signed.
 //! Only what passes is looked up, and only what is found is hashed.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
 use tollgate_keys::{SecretDigest, SecretKind, TagCheck, Unusable};
@@ -15,6 +15,7 @@ use crate::{
     cache::CachedKey,
     gate::GateShared,
     ports::{Decision, Outcome, SubjectKind},
+    preauth::TooManyFailures,
     request::{CheckRequest, Credential, SharedKey},
     verdict::{Denial, GateError, Identity, Unauthenticated},
 };
@@ -86,18 +87,44 @@ impl Known {
 
 /// What a look at one record came to.
 enum Look {
-    Good { entry: Arc<CachedKey>, cached: bool },
-    Bad { why: Unauthenticated, cached: Option<Arc<CachedKey>> },
+    Good {
+        entry: Arc<CachedKey>,
+        cached: bool,
+    },
+    Bad {
+        why: Unauthenticated,
+        cached: Option<Arc<CachedKey>>,
+    },
+    /// Too many failures came before this one: it was not looked at.
+    NotNow(TooManyFailures),
 }
 
-/// What was shown, and what its tag gives to remember it by.
-struct Shown<'a> {
+/// An api key, and where it comes from.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
     api_key: &'a SharedKey,
+    client: IpAddr,
+}
+
+/// What was shown, what its tag says, and what that gives to remember it by.
+struct Shown<'a> {
+    asked: Asked<'a>,
+    is_signed: bool,
     tag_digest: Option<SecretDigest>,
 }
 
+/// What a tag says, and what to remember a secret by where its tag is right.
+type Examined = (TagCheck, Option<SecretDigest>);
+
 /// How a secret was found right.
 type Proven = AuthOutcome;
+
+/// What came of comparing a secret with a key's.
+enum Check {
+    Right(Proven),
+    Wrong,
+    NotNow(TooManyFailures),
+}
 
 impl Gate {
     /// Finds out who asks. A refusal is a value; an error means that nobody can say.
@@ -108,21 +135,25 @@ impl Gate {
 
 impl GateShared {
     async fn authenticate(&self, request: CheckRequest) -> Result<Standing, GateError> {
+        let client = request.client;
         let api_key = match &request.credential {
             Credential::Missing => return Ok(self.refused(Unauthenticated::Missing)),
-            Credential::Malformed => return Ok(self.refused(Unauthenticated::Malformed)),
+            Credential::Malformed => return Ok(self.malformed(client)),
             Credential::ApiKey(api_key) => api_key.clone(),
         };
         let epoch = self.link.epoch();
-        match self.look(&api_key, &Known::Nothing).await? {
-            Look::Good { entry, cached } => Ok(Standing::Verified(Verified { request, entry, cached, epoch })),
-            Look::Bad { why, cached: None } => Ok(self.refused(why)),
-            Look::Bad { why, cached: Some(entry) } if self.is_confirmed(&entry, epoch).await => Ok(self.refused(why)),
+        let standing = match self.look(Asked { api_key: &api_key, client }, &Known::Nothing).await? {
+            Look::Good { entry, cached } => return Ok(Standing::Verified(Verified { request, entry, cached, epoch })),
+            Look::Bad { why, cached: None } => self.refused(why),
+            Look::Bad { why, cached: Some(entry) } if self.is_confirmed(&entry, epoch).await => self.refused(why),
             Look::Bad { why, cached: Some(entry) } => {
                 let secret = if why == Unauthenticated::BadSecret { WasSecret::Wrong } else { WasSecret::Right };
-                self.authenticate_from(request, Known::outdated(&entry, secret)).await
+                self.authenticate_from(request, Known::outdated(&entry, secret)).await?
             }
-        }
+            Look::NotNow(too_many) => self.not_now(too_many),
+        };
+        self.charge_failure(&standing, client, &api_key);
+        Ok(standing)
     }
 
     /// The same from a record that is newer than `outdated`.
@@ -135,23 +166,32 @@ impl GateShared {
             return Ok(self.refused(Unauthenticated::Missing));
         };
         let epoch = self.link.epoch();
-        match self.look(api_key, &known).await? {
+        match self.look(Asked { api_key, client: request.client }, &known).await? {
             // Read since this request began, by whomever: a refusal need not ask the fence.
             Look::Good { entry, .. } => Ok(Standing::Verified(Verified { request, entry, cached: false, epoch })),
             Look::Bad { why, .. } => Ok(self.refused(why)),
+            Look::NotNow(too_many) => Ok(self.not_now(too_many)),
         }
     }
 
-    async fn look(&self, api_key: &SharedKey, known: &Known) -> Result<Look, GateError> {
-        // Before anything that is remembered: a forgery is to cost this and no more.
-        let Some(tag_digest) = self.examine(api_key).await? else {
-            return Ok(Look::Bad { why: Unauthenticated::BadSignature, cached: None });
+    async fn look(&self, asked: Asked<'_>, known: &Known) -> Result<Look, GateError> {
+        let (tag, tag_digest) = match self.examine(asked, known).await? {
+            Ok(examined) => examined,
+            Err(too_many) => return Ok(Look::NotNow(too_many)),
         };
-        let now_ms = self.clock.unix_ms();
+        // Before anything that is remembered: a forgery is to cost this and no more.
+        if matches!(tag, TagCheck::Forged | TagCheck::UnknownRing) {
+            let bad = Look::Bad { why: Unauthenticated::BadSignature, cached: None };
+            return Ok(self.admit(asked, known).map_or_else(Look::NotNow, |()| bad));
+        }
+        let (api_key, now_ms) = (asked.api_key, self.clock.unix_ms());
         let cached = self.cache.get(&api_key.key_id).filter(|entry| known.allows(entry));
-        let shown = Shown { api_key, tag_digest };
+        let shown = Shown { asked, is_signed: tag == TagCheck::Good, tag_digest };
         if let Some(entry) = cached.as_ref().filter(|entry| entry.is_verified(&self.digest(&shown), now_ms)) {
             return Ok(self.judge(entry.clone(), true, (AuthOutcome::Cached, now_ms)));
+        }
+        if let Err(too_many) = self.admit_unverified(&shown, known, now_ms) {
+            return Ok(Look::NotNow(too_many));
         }
         let (entry, from_cache) = match cached {
             Some(entry) => (entry, true),
@@ -161,10 +201,11 @@ impl GateShared {
             },
         };
         let wrong = known.refutes(&entry) || is_of_another_kind(entry.found.key.kind, api_key.secret.kind());
-        let proven = if wrong { None } else { self.verify(&entry, &shown, now_ms).await? };
-        Ok(match proven {
-            Some(proven) => self.judge(entry, from_cache, (proven, now_ms)),
-            None => Look::Bad { why: Unauthenticated::BadSecret, cached: from_cache.then_some(entry) },
+        let check = if wrong { Check::Wrong } else { self.verify(&entry, &shown, now_ms).await? };
+        Ok(match check {
+            Check::Right(proven) => self.judge(entry, from_cache, (proven, now_ms)),
+            Check::Wrong => Look::Bad { why: Unauthenticated::BadSecret, cached: from_cache.then_some(entry) },
+            Check::NotNow(too_many) => Look::NotNow(too_many),
         })
     }
 
@@ -185,19 +226,62 @@ impl GateShared {
 
     /// What a secret is remembered by. One that is not signed costs a keyed hash of its own.
     fn digest(&self, shown: &Shown<'_>) -> SecretDigest {
-        shown.tag_digest.unwrap_or_else(|| self.cache.digest(shown.api_key))
+        shown.tag_digest.unwrap_or_else(|| self.cache.digest(shown.asked.api_key))
     }
 
-    /// `None` for a forgery; else the digest that its tag gives, if it has a right one.
-    async fn examine(&self, api_key: &SharedKey) -> Result<Option<Option<SecretDigest>>, GateError> {
-        let mut examined = self.signing.examine(api_key);
-        if examined.0 == TagCheck::UnknownRing {
-            let reloaded = self.signing.reload_for_unknown(&*self.keys, self.clock.unix_ms()).await;
-            reloaded.map_err(|error| self.unavailable(format!("the signing keys cannot be read: {error}")))?;
-            examined = self.signing.examine(api_key);
+    /// What the tag says, with a ring that has its character if any has.
+    async fn examine(&self, asked: Asked<'_>, known: &Known) -> Result<Result<Examined, TooManyFailures>, GateError> {
+        let examined = self.signing.examine(asked.api_key);
+        if examined.0 != TagCheck::UnknownRing {
+            return Ok(Ok(examined));
         }
-        let (tag, digest) = examined;
-        Ok((!matches!(tag, TagCheck::Forged | TagCheck::UnknownRing)).then_some(digest))
+        if let Err(too_many) = self.admit(asked, known) {
+            return Ok(Err(too_many));
+        }
+        let reloaded = self.signing.reload_for_unknown(&*self.keys, self.clock.unix_ms()).await;
+        reloaded.map_err(|error| self.unavailable(format!("the signing keys cannot be read: {error}")))?;
+        Ok(Ok(self.signing.examine(asked.api_key)))
+    }
+
+    /// Whether something else than a good tag may be looked at now. Who was let in once with this
+    /// request is not asked again.
+    fn admit(&self, asked: Asked<'_>, known: &Known) -> Result<(), TooManyFailures> {
+        match known {
+            Known::Nothing => self.preauth.admit(asked.client, Some(asked.api_key), Instant::now()),
+            Known::Outdated { .. } => Ok(()),
+        }
+    }
+
+    /// The same for a secret that is no forgery: neither a good tag nor a secret that was found
+    /// right before, by whatever rules, is kept waiting for what others did.
+    fn admit_unverified(&self, shown: &Shown<'_>, known: &Known, now_ms: u64) -> Result<(), TooManyFailures> {
+        let was_right = || self.cache.was_verified(&shown.asked.api_key.key_id, &self.digest(shown), now_ms);
+        if shown.is_signed || was_right() { Ok(()) } else { self.admit(shown.asked, known) }
+    }
+
+    fn malformed(&self, client: IpAddr) -> Standing {
+        let now = Instant::now();
+        if let Err(too_many) = self.preauth.admit(client, None, now) {
+            return self.not_now(too_many);
+        }
+        self.preauth.charge(client, None, now);
+        self.refused(Unauthenticated::Malformed)
+    }
+
+    /// A right secret of a key that may not be used for a while is no guess, and costs nothing.
+    fn charge_failure(&self, standing: &Standing, client: IpAddr, api_key: &SharedKey) {
+        let Standing::Refused(Denial::Unauthenticated(why)) = standing else { return };
+        match why {
+            Unauthenticated::BadSignature | Unauthenticated::Unknown | Unauthenticated::BadSecret | Unauthenticated::Revoked => {
+                self.preauth.charge(client, Some(api_key), Instant::now());
+            }
+            Unauthenticated::Missing | Unauthenticated::Malformed | Unauthenticated::Suspended | Unauthenticated::Expired => {}
+        }
+    }
+
+    fn not_now(&self, too_many: TooManyFailures) -> Standing {
+        self.metrics.auth(AuthOutcome::PreauthLimited);
+        Standing::Refused(Denial::AbnormalUsage { retry_after_s: too_many.retry_after_s() })
     }
 
     /// The record as the key store has it, or as somebody else has read it while this request
@@ -236,19 +320,33 @@ impl GateShared {
 
     /// How the secret is one of the key's, if it is. One request at a time hashes for one key;
     /// the others find it done.
-    async fn verify(&self, entry: &CachedKey, shown: &Shown<'_>, now_ms: u64) -> Result<Option<Proven>, GateError> {
+    async fn verify(&self, entry: &CachedKey, shown: &Shown<'_>, now_ms: u64) -> Result<Check, GateError> {
         let turn = tokio::time::timeout(self.options.lookup_timeout, entry.proofs.verifying.lock()).await;
         let _turn = turn.map_err(|_| self.unavailable("too many secrets of one key wait to be hashed".to_owned()))?;
-        let digest = self.digest(shown);
+        let (digest, Asked { api_key, client }) = (self.digest(shown), shown.asked);
         if entry.is_verified(&digest, now_ms) {
-            return Ok(Some(AuthOutcome::Cached));
+            return Ok(Check::Right(AuthOutcome::Cached));
         }
-        let slot =
-            self.hashing.verify(&entry.found.key, shown.api_key, now_ms).await.map_err(|error| self.unavailable(error.to_string()))?;
-        Ok(slot.map(|slot| {
-            entry.set_verified(digest, slot);
-            AuthOutcome::Verified
-        }))
+        // Only its holder can show a good tag, so nobody else can use up what he needs.
+        if !shown.is_signed
+            && let Err(too_many) = self.preauth.admit_hash(&api_key.key_id, client, Instant::now())
+        {
+            return Ok(Check::NotNow(too_many));
+        }
+        if shown.is_signed && entry.proofs.refutes(&digest) {
+            return Ok(Check::Wrong);
+        }
+        let slot = self.hashing.verify(&entry.found.key, api_key, now_ms).await.map_err(|error| self.unavailable(error.to_string()))?;
+        let Some(slot) = slot else {
+            if shown.is_signed {
+                entry.proofs.refute(digest);
+            } else {
+                self.preauth.charge_hash(&api_key.key_id, client, Instant::now());
+            }
+            return Ok(Check::Wrong);
+        };
+        entry.set_verified(digest, slot);
+        Ok(Check::Right(AuthOutcome::Verified))
     }
 
     /// Whether a refusal that rests on a cached record stands: its generation is still the

@@ -19,6 +19,9 @@ use crate::{ports::Change, ports::FoundKey, request::SharedKey};
 
 /// Changes that are remembered to refuse entries read before them.
 const RECENT_CHANGES_MAX: usize = 4096;
+/// Wrong secrets with a good tag that are remembered of a key: there are as many as it has had
+/// rotations, and only their holder can show them.
+const REFUTED_MAX: usize = 4;
 
 /// How long and how many.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +56,8 @@ pub(crate) struct CachedKey {
 pub(crate) struct Proofs {
     current: OnceLock<SecretDigest>,
     previous: OnceLock<SecretDigest>,
+    /// The last secrets with a good tag that were found wrong, oldest first: of an older rotation.
+    refuted: Mutex<VecDeque<SecretDigest>>,
     /// Held while a secret is being hashed: one at a time, and the others find it done.
     pub(crate) verifying: tokio::sync::Mutex<()>,
 }
@@ -131,6 +136,20 @@ impl CachedKey {
 }
 
 impl Proofs {
+    /// Whether this secret was found wrong for these hashes, which never becomes right again.
+    pub(crate) fn refutes(&self, shown: &SecretDigest) -> bool {
+        self.refuted.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|wrong| wrong.matches(shown))
+    }
+
+    /// Remembers that a secret with a good tag was found wrong, so that it is not hashed again.
+    pub(crate) fn refute(&self, shown: SecretDigest) {
+        let mut refuted = self.refuted.lock().unwrap_or_else(PoisonError::into_inner);
+        refuted.push_back(shown);
+        if refuted.len() > REFUTED_MAX {
+            refuted.pop_front();
+        }
+    }
+
     fn digest(&self, slot: Slot) -> &OnceLock<SecretDigest> {
         match slot {
             Slot::Current => &self.current,
@@ -173,6 +192,11 @@ impl KeyCache {
     pub(crate) fn get(&self, key_id: &KeyId) -> Option<Arc<CachedKey>> {
         let entry = self.entries.pin().get(key_id)?.clone();
         (!entry.is_outdated() && entry.read_at.elapsed() < self.options.age_max).then_some(entry)
+    }
+
+    /// Whether this secret was verified for what is held of its key, out of date or not.
+    pub(crate) fn was_verified(&self, key_id: &KeyId, shown: &SecretDigest, now_ms: u64) -> bool {
+        self.entries.pin().get(key_id).is_some_and(|entry| entry.is_verified(shown, now_ms))
     }
 
     /// Whether the cache would still give these rules, from this reading or another.

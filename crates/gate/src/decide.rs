@@ -189,7 +189,12 @@ impl GateShared {
     }
 
     pub(crate) fn denied(&self, denial: Denial) -> Verdict {
-        let source = if matches!(denial, Denial::AbnormalUsage { .. }) { Source::Preauth } else { Source::Local };
+        let source = if let Denial::AbnormalUsage { .. } = denial {
+            self.metrics.throttled();
+            Source::Preauth
+        } else {
+            Source::Local
+        };
         self.metrics.decision(VerdictLabel::Denied, source);
         Verdict::Denied(denial)
     }

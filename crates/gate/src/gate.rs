@@ -20,6 +20,7 @@ use crate::{
     link::Link,
     outage::OutageOptions,
     ports::{BucketStore, KeyStore},
+    preauth::{Preauth, PreauthOptions},
     signing::{MasterKey, Signing},
 };
 
@@ -38,6 +39,8 @@ pub struct GateOptions {
     pub cache: CacheOptions,
     /// Hashing of secrets.
     pub hashing: HashingOptions,
+    /// The limit of failed attempts.
+    pub preauth: PreauthOptions,
     /// Following the change log.
     pub follow: FollowOptions,
     /// Where decisions come from, for the metric: another process, or this one's memory.
@@ -89,6 +92,7 @@ pub(crate) struct GateShared {
     pub(crate) metrics: Metrics,
     pub(crate) cache: KeyCache,
     pub(crate) hashing: HashingPool,
+    pub(crate) preauth: Preauth,
     pub(crate) signing: Signing,
     pub(crate) follower: Follower,
     pub(crate) link: Link,
@@ -109,6 +113,7 @@ impl Gate {
         let shared = GateShared {
             cache: KeyCache::new(options.cache, ProcessKey::generate()?),
             hashing: HashingPool::new(options.hashing, metrics.clone()),
+            preauth: Preauth::new(options.preauth, tokio::time::Instant::now()),
             signing: Signing::new(master_key),
             follower: Follower::new(options.follow),
             link: Link::default(),

@@ -1,33 +1,58 @@
 //! Argon2 off the request path: a few blocking threads, and a queue that has an end.
+//!
+//! What finds no place, or waits too long, is shed: nobody can say then, which is no refusal.
+//! Hashes of new secrets have a lane of their own, so that guesses never keep operators from
+//! making keys.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tollgate_keys::{HashError, HashParams, RandomPart, SecretHash, Slot, hash_random_part, verify_secret};
 use tollgate_telemetry::Metrics;
 
 use crate::{record::KeyRecord, request::SharedKey};
+
+/// New secrets hashed at a time, beside the hashes that are checked.
+const NEW_SECRETS_THREADS: usize = 1;
 
 /// How much hashing may go on and wait.
 #[derive(Debug, Clone, Copy)]
 pub struct HashingOptions {
     /// Cost of a hash made here.
     pub params: HashParams,
-    /// Hashes computed at a time.
+    /// Hashes checked at a time.
     pub threads: usize,
-    /// Hashes waiting for their turn, beyond which one is refused.
+    /// Hashes waiting for their turn, beyond which one is shed.
     pub queue_max: usize,
+    /// The longest that one may wait for its turn before it is shed.
+    pub wait_max: Duration,
 }
 
 /// Computes and checks hashes, a bounded number at a time.
 #[derive(Debug, Clone)]
 pub(crate) struct HashingPool {
     params: HashParams,
+    wait_max: Duration,
+    checks: Lane,
+    new_secrets: Lane,
+    metrics: Metrics,
+}
+
+/// Threads and the queue before them.
+#[derive(Debug, Clone)]
+struct Lane {
     threads: usize,
     places_count: usize,
     turns: Arc<Semaphore>,
     places: Arc<Semaphore>,
-    metrics: Metrics,
+}
+
+/// A turn and the place in the queue that led to it. They go with the work, so a caller who leaves
+/// does not let another one in.
+#[derive(Debug)]
+struct Turn {
+    _turn: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Why no hash came.
@@ -35,6 +60,8 @@ pub(crate) struct HashingPool {
 pub(crate) enum HashingError {
     #[error("too many secrets wait to be hashed")]
     QueueFull,
+    #[error("no secret could be hashed in time")]
+    TooLate,
     #[error("a stored hash cannot be used: {0}")]
     Hash(#[from] HashError),
     #[error("the hashing pool has stopped")]
@@ -47,18 +74,23 @@ pub(crate) async fn hash_blocking(params: HashParams, random: RandomPart) -> Res
     done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
+impl Lane {
+    fn new(threads: usize, queue_max: usize) -> Self {
+        let places_count = threads + queue_max;
+        Self { threads, places_count, turns: Arc::new(Semaphore::new(threads)), places: Arc::new(Semaphore::new(places_count)) }
+    }
+
+    fn waiting(&self) -> usize {
+        let at_work = self.threads - self.turns.available_permits();
+        (self.places_count - self.places.available_permits()).saturating_sub(at_work)
+    }
+}
+
 impl HashingPool {
     pub(crate) fn new(options: HashingOptions, metrics: Metrics) -> Self {
-        let HashingOptions { params, threads, queue_max } = options;
-        let (threads, places_count) = (threads.max(1), threads.max(1) + queue_max);
-        Self {
-            params,
-            threads,
-            places_count,
-            turns: Arc::new(Semaphore::new(threads)),
-            places: Arc::new(Semaphore::new(places_count)),
-            metrics,
-        }
+        let HashingOptions { params, threads, queue_max, wait_max } = options;
+        let (checks, new_secrets) = (Lane::new(threads.max(1), queue_max), Lane::new(NEW_SECRETS_THREADS, queue_max));
+        Self { params, wait_max, checks, new_secrets, metrics }
     }
 
     /// Which of the key's secrets that are good at `now_ms` this is, if any.
@@ -73,39 +105,45 @@ impl HashingPool {
             }
             Ok(None)
         };
-        self.run(check).await
+        self.run(&self.checks, check).await
     }
 
     /// The hash of a new secret.
     pub(crate) async fn hash(&self, random: RandomPart) -> Result<(RandomPart, SecretHash), HashingError> {
         let params = self.params;
-        self.run(move || hash_random_part(&params, &random).map(|hash| (random, hash))).await
+        self.run(&self.new_secrets, move || hash_random_part(&params, &random).map(|hash| (random, hash))).await
     }
 
-    fn tell_queue(&self) {
-        let at_work = self.threads - self.turns.available_permits();
-        let inside = self.places_count - self.places.available_permits();
-        self.metrics.argon2_queue_depth(inside.saturating_sub(at_work));
-    }
-
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, HashError> + Send + 'static) -> Result<T, HashingError> {
-        let place = self.places.clone().try_acquire_owned().map_err(|error| match error {
-            TryAcquireError::NoPermits => HashingError::QueueFull,
-            TryAcquireError::Closed => HashingError::Stopped,
-        })?;
+    async fn run<T: Send + 'static>(
+        &self,
+        lane: &Lane,
+        work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
+    ) -> Result<T, HashingError> {
+        let turn = self.turn(lane).await;
         self.tell_queue();
-        let turn = self.turns.clone().acquire_owned().await;
-        self.tell_queue();
-        let turn = turn.map_err(|_| HashingError::Stopped)?;
-        let metrics = self.metrics.clone();
-        // The permits go with the work, so a caller who leaves does not let another one in.
+        let (turn, metrics) = (turn?, self.metrics.clone());
         let done = tokio::task::spawn_blocking(move || {
             let started = std::time::Instant::now();
             let result = work();
             metrics.argon2_took(started.elapsed());
-            drop((turn, place));
+            drop(turn);
             result
         });
         done.await.map_err(|_| HashingError::Stopped)?.map_err(HashingError::from)
+    }
+
+    async fn turn(&self, lane: &Lane) -> Result<Turn, HashingError> {
+        let place = lane.places.clone().try_acquire_owned().map_err(|error| match error {
+            TryAcquireError::NoPermits => HashingError::QueueFull,
+            TryAcquireError::Closed => HashingError::Stopped,
+        })?;
+        self.tell_queue();
+        let turn = tokio::time::timeout(self.wait_max, lane.turns.clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| HashingError::TooLate)?.map_err(|_| HashingError::Stopped)?;
+        Ok(Turn { _turn: turn, _place: place })
+    }
+
+    fn tell_queue(&self) {
+        self.metrics.argon2_queue_depth(self.checks.waiting() + self.new_secrets.waiting());
     }
 }

@@ -27,6 +27,7 @@ mod link;
 mod mint;
 mod named;
 mod outage;
+mod preauth;
 mod signing;
 mod view;
 
@@ -39,4 +40,5 @@ pub use hashing::HashingOptions;
 pub use mint::{MintError, Minted, mint_key};
 pub use named::NamedDecision;
 pub use outage::{OutageMode, OutageOptions};
+pub use preauth::{FailureBudget, PreauthOptions};
 pub use signing::{MasterKey, SigningError, add_signing_key};

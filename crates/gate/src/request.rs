@@ -41,6 +41,7 @@ pub struct CheckRequest {
     pub peek: bool,
     /// Data or control.
     pub plane: Plane,
-    /// The address of the client, as far as it can be trusted.
+    /// The address that the client counts as, as far as it can be trusted: an IPv6 client has a /64
+    /// to itself.
     pub client: IpAddr,
 }

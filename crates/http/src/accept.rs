@@ -9,7 +9,13 @@ use tollgate_gate::request::{CheckRequest, Credential, Plane};
 use tollgate_keys::Scope;
 use tollgate_limits::Cost;
 
-use crate::{body, client_address::client_address, front::Front, origin::Origin, problem::Failure};
+use crate::{
+    body,
+    client_address::{client_address, counted_as},
+    front::Front,
+    origin::Origin,
+    problem::Failure,
+};
 
 mod credential;
 mod query;
@@ -151,7 +157,7 @@ fn told<'a>(headers: &'a HeaderMap, name: Option<&HeaderName>) -> Result<Option<
 
 fn client_of(front: &Front, headers: &HeaderMap, origin: Option<&Origin>) -> std::net::IpAddr {
     let peer = origin.map_or(std::net::Ipv6Addr::UNSPECIFIED.into(), |origin| origin.peer);
-    client_address(headers, peer, &front.options.trusted_proxies)
+    counted_as(client_address(headers, peer, &front.options.trusted_proxies))
 }
 
 /// The id of a request, for an audit row.

@@ -18,8 +18,8 @@ mod values;
 pub use error::{Problem, SettingsError};
 pub use load::LoadFrom;
 pub use sections::{
-    Argon2Settings, CacheSettings, ChangeLogSettings, DefaultRateLimit, ForwardAuthSettings, HttpSettings, KeysSettings, LogFormat,
-    LogSettings, OutageMode, OutageSettings, PostgresSettings, RedisSettings, ShutdownSettings, TlsSettings,
+    Argon2Settings, CacheSettings, ChangeLogSettings, DefaultRateLimit, FailureBudget, ForwardAuthSettings, HttpSettings, KeysSettings,
+    LogFormat, LogSettings, OutageMode, OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, ShutdownSettings, TlsSettings,
 };
 pub use settings::{Mode, RateLimitHeaders, Settings};
 pub use show::Shown;

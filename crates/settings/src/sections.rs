@@ -9,6 +9,7 @@ mod keys;
 mod log;
 mod outage;
 mod postgres;
+mod preauth;
 mod redis;
 mod shutdown;
 mod tls;
@@ -22,6 +23,7 @@ pub use keys::{DefaultRateLimit, KeysSettings};
 pub use log::{LogFormat, LogSettings};
 pub use outage::{OutageMode, OutageSettings};
 pub use postgres::PostgresSettings;
+pub use preauth::{FailureBudget, PreauthSettings};
 pub use redis::RedisSettings;
 pub use shutdown::ShutdownSettings;
 pub use tls::TlsSettings;
@@ -30,13 +32,14 @@ use crate::values::Bound;
 
 /// The range of every setting that is a number, a time or a size.
 pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
-    let sections: [&[Bound]; 9] = [
+    let sections: [&[Bound]; 10] = [
         redis::BOUNDS,
         postgres::BOUNDS,
         outage::BOUNDS,
         cache::BOUNDS,
         keys::BOUNDS,
         argon2::BOUNDS,
+        preauth::BOUNDS,
         change_log::BOUNDS,
         http::BOUNDS,
         shutdown::BOUNDS,

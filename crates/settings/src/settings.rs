@@ -2,7 +2,7 @@
 
 use crate::{
     Argon2Settings, CacheSettings, ChangeLogSettings, ForwardAuthSettings, HttpSettings, KeysSettings, LogSettings, Network,
-    OutageSettings, PostgresSettings, RedisSettings, Shown, ShutdownSettings, TlsSettings, load::Check,
+    OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, Shown, ShutdownSettings, TlsSettings, load::Check,
 };
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -38,6 +38,8 @@ pub struct Settings {
     pub keys: KeysSettings,
     /// How secrets are hashed.
     pub argon2: Argon2Settings,
+    /// Failed attempts.
+    pub preauth: PreauthSettings,
     /// How changes of keys are followed.
     pub change_log: ChangeLogSettings,
     /// What one client may take.

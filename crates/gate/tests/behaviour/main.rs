@@ -16,6 +16,7 @@ mod minting;
 mod named;
 mod outage;
 mod paging;
+mod preauth;
 mod races;
 mod rules_hold;
 mod signing;

@@ -8,7 +8,7 @@ mod node;
 pub(crate) use buckets::{FakeBuckets, Script};
 pub(crate) use clock::TestClock;
 pub(crate) use keys::FakeKeys;
-pub(crate) use node::{Ask, Node, Outcomes, World, limits, mint, operator, options, rules};
+pub(crate) use node::{Ask, Node, Outcomes, World, limits, mint, operator, options, preauth, rules};
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

@@ -19,7 +19,8 @@ use serde_json::{Map, Value, json};
 use tollgate_api::{Problem, RateLimitFields, RateLimitSpec};
 use tollgate_embedded::{KeyFile, KeyFileRetention, MemoryBuckets, MemoryBucketsBounds, MicrosClock};
 use tollgate_gate::{
-    CacheOptions, DecisionSource, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, OutageMode, OutageOptions, SystemClock,
+    CacheOptions, DecisionSource, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, OutageMode, OutageOptions, PreauthOptions,
+    SystemClock,
     config::{ConfigService, KeyRules},
     mint_key,
     ports::{ChangeContext, CreateGuard, KeyStore},
@@ -249,7 +250,8 @@ fn gate_options() -> GateOptions {
         lookup_timeout: Duration::from_secs(5),
         outage: OutageOptions { mode: OutageMode::Closed, nodes: NonZeroU32::MIN },
         cache: CacheOptions { age_max: Duration::from_hours(1), count_max: 10_000 },
-        hashing: HashingOptions { params: cheap(), threads: 2, queue_max: 1000 },
+        hashing: HashingOptions { params: cheap(), threads: 2, queue_max: 1000, wait_max: Duration::from_secs(5) },
+        preauth: PreauthOptions::default(),
         follow: FollowOptions { poll_interval: Duration::from_millis(500), page_size: 500, fence_timeout: PATIENCE },
         source: DecisionSource::Local,
     }

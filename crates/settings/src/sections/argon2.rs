@@ -1,8 +1,9 @@
 //! How secrets are hashed.
 
 use crate::{
+    TimeSpan,
     load::Check,
-    values::{Bound, whole},
+    values::{Bound, time, whole},
 };
 
 /// Settings `argon2.*`.
@@ -19,6 +20,8 @@ pub struct Argon2Settings {
     pub threads: usize,
     /// Hashes that may wait for a thread.
     pub queue_max: usize,
+    /// How long a hash may wait for a thread.
+    pub wait_max: TimeSpan,
 }
 
 pub(super) const BOUNDS: &[Bound] = &[
@@ -27,6 +30,7 @@ pub(super) const BOUNDS: &[Bound] = &[
     whole("argon2.parallelism", 1, 16),
     whole("argon2.threads", 0, 256),
     whole("argon2.queue_max", 1, 65_536),
+    time("argon2.wait_max", TimeSpan::millis(10), TimeSpan::secs(60)),
 ];
 
 /// RFC 9106, section 3.1: memory is at least 8 KiB for each lane.

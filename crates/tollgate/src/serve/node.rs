@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderName;
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tollgate_gate::{
-    CacheOptions, DecisionSource, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, SystemClock, ports::BucketStore,
+    CacheOptions, DecisionSource, FailureBudget, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, PreauthOptions, SystemClock,
+    ports::BucketStore,
 };
 use tollgate_http::{HttpOptions, Phase, Served, metrics_surface, surface};
 use tollgate_settings::{Mode, Settings};
@@ -114,7 +115,13 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         lookup_timeout: settings.postgres.lookup_timeout.get(),
         outage: outage(settings),
         cache: CacheOptions { age_max: cache.age_max.get(), count_max: cache.keys_max },
-        hashing: HashingOptions { params, threads: hashing.threads_or_half(), queue_max: hashing.queue_max },
+        hashing: HashingOptions {
+            params,
+            threads: hashing.threads_or_half(),
+            queue_max: hashing.queue_max,
+            wait_max: hashing.wait_max.get(),
+        },
+        preauth: preauth(settings),
         follow: FollowOptions { poll_interval: log.poll_interval.get(), page_size: log.page, fence_timeout: FENCE_TIMEOUT },
         source,
     };
@@ -128,6 +135,17 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         metrics: recorder.metrics(),
     };
     Gate::new(parts, options).map_err(|error| Failure::other(error.to_string(), "the system gives no random bytes"))
+}
+
+fn preauth(settings: &Settings) -> PreauthOptions {
+    let preauth = &settings.preauth;
+    let budget = |set: tollgate_settings::FailureBudget| FailureBudget { burst: set.burst, period: set.period.get() };
+    PreauthOptions {
+        address: budget(preauth.address),
+        key_text: budget(preauth.key_text),
+        key_id: budget(preauth.key_id),
+        entries_max: preauth.entries_max,
+    }
 }
 
 fn buckets(settings: &Settings, recorder: &Recorder) -> Result<Arc<dyn BucketStore>, Failure> {

@@ -10,7 +10,8 @@ use std::{
 use serde_json::Map;
 use tollgate_api::{RateLimitFields, RateLimitSpec};
 use tollgate_gate::{
-    CacheOptions, DecisionSource, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, OutageMode, OutageOptions,
+    CacheOptions, DecisionSource, FailureBudget, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, OutageMode, OutageOptions,
+    PreauthOptions,
     config::{ConfigService, KeyRules},
     control::Operator,
     mint_key,
@@ -35,10 +36,17 @@ pub(crate) fn options() -> GateOptions {
         lookup_timeout: Duration::from_secs(5),
         outage: OutageOptions { mode: OutageMode::Local, nodes: NonZeroU32::MIN },
         cache: CacheOptions { age_max: Duration::from_hours(1), count_max: 10_000 },
-        hashing: HashingOptions { params: hash_params(), threads: 2, queue_max: 100 },
+        hashing: HashingOptions { params: hash_params(), threads: 2, queue_max: 100, wait_max: Duration::from_secs(5) },
+        preauth: preauth(1_000_000),
         follow: FollowOptions { poll_interval: Duration::from_secs(2), page_size: 3, fence_timeout: Duration::from_millis(100) },
         source: DecisionSource::Redis,
     }
+}
+
+/// So many failures a minute of each address, text and key id.
+pub(crate) fn preauth(burst: u32) -> PreauthOptions {
+    let budget = FailureBudget { burst: NonZeroU32::new(burst).expect("not zero"), period: Duration::from_mins(1) };
+    PreauthOptions { address: budget, key_text: budget, key_id: budget, entries_max: 1024 }
 }
 
 /// One limit named `key`.
@@ -72,11 +80,12 @@ pub(crate) struct Ask {
     pub(crate) scope: Option<Scope>,
     pub(crate) peek: bool,
     pub(crate) plane: Plane,
+    pub(crate) client: IpAddr,
 }
 
 impl Default for Ask {
     fn default() -> Self {
-        Self { cost: 1, scope: None, peek: false, plane: Plane::Data }
+        Self { cost: 1, scope: None, peek: false, plane: Plane::Data, client: IpAddr::V4(Ipv4Addr::LOCALHOST) }
     }
 }
 
@@ -97,9 +106,13 @@ impl Ask {
         Self { plane: Plane::Control, ..Self::default() }
     }
 
+    /// From the `nth` address.
+    pub(crate) fn client(nth: u32) -> Self {
+        Self { client: IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + nth)), ..Self::default() }
+    }
+
     pub(crate) fn with(self, credential: Credential) -> CheckRequest {
-        let Self { cost, scope, peek, plane } = self;
-        let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let Self { cost, scope, peek, plane, client } = self;
         CheckRequest { credential, cost: Cost::new(cost).expect("a cost"), scope, peek, plane, client }
     }
 }

@@ -36,6 +36,7 @@ fn the_rest_is_as_documented() {
     let Settings { keys, argon2, http, shutdown, forward_auth, tls, log, .. } = Settings::load(&LoadFrom::default()).unwrap();
     assert_eq!((keys.default_rate_limit.burst, keys.default_rate_limit.per_seconds, keys.master_key_file), (1000, 60, None));
     assert_eq!((argon2.memory_kib, argon2.iterations, argon2.parallelism, argon2.threads, argon2.queue_max), (19_456, 2, 1, 0, 256));
+    assert_eq!(argon2.wait_max, TimeSpan::secs(2));
     assert_eq!((http.header_timeout, http.first_byte_timeout), (TimeSpan::secs(5), TimeSpan::secs(10)));
     assert_eq!((http.request_timeout, http.keep_alive_timeout), (TimeSpan::secs(10), TimeSpan::secs(75)));
     assert_eq!((http.header_bytes_max, http.body_bytes_max), (ByteSize::kib(16), ByteSize::kib(64)));
@@ -44,6 +45,15 @@ fn the_rest_is_as_documented() {
     assert_eq!((forward_auth.cost_header, forward_auth.scope_header), (None, None));
     assert!(!tls.is_on());
     assert_eq!((log.format, log.filter.as_str()), (LogFormat::Pretty, "info"));
+}
+
+#[test]
+fn failed_attempts_are_as_documented() {
+    let preauth = Settings::load(&LoadFrom::default()).unwrap().preauth;
+    let (address, key_text, key_id) = (preauth.address, preauth.key_text, preauth.key_id);
+    assert_eq!((address.burst.get(), key_text.burst.get(), key_id.burst.get()), (100, 10, 20));
+    assert_eq!((address.period, key_text.period, key_id.period), (TimeSpan::secs(60), TimeSpan::secs(60), TimeSpan::secs(60)));
+    assert_eq!(preauth.entries_max, 65_536);
 }
 
 #[test]
