@@ -13,12 +13,13 @@ pub(crate) fn is_base62(text: &str) -> bool {
 }
 
 /// The digit for a value below 62.
-pub(crate) fn digit(value: u8) -> char {
-    char::from(match value {
+pub(crate) const fn digit(value: u8) -> char {
+    (match value {
         0..=9 => b'0' + value,
         10..=35 => b'A' + (value - 10),
-        _ => b'a' + value.saturating_sub(36).min(25),
-    })
+        36..=61 => b'a' + (value - 36),
+        _ => b'z',
+    }) as char
 }
 
 /// Appends `value` in exactly `WIDTH` digits, zeros first. A value too large loses its high digits.
@@ -44,12 +45,23 @@ pub(crate) fn read(text: &str) -> Option<u128> {
 }
 
 fn value_of(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'A'..=b'Z' => Some(byte - b'A' + 10),
-        b'a'..=b'z' => Some(byte - b'a' + 36),
-        _ => None,
+    VALUES.get(usize::from(byte)).copied().filter(|value| *value != NO_DIGIT)
+}
+
+const NO_DIGIT: u8 = u8::MAX;
+
+/// The value of each byte as a digit.
+const VALUES: [u8; 256] = values();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would refuse a place out of bounds")]
+const fn values() -> [u8; 256] {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 62 {
+        values[digit(value) as usize] = value;
+        value += 1;
     }
+    values
 }
 
 #[cfg(test)]
