@@ -90,12 +90,19 @@ struct Round {
 
 async fn compare() -> Result<()> {
     let redis = TestRedis::with(RedisOptions::default()).await?;
-    let fleet = Fleet::builder(1).redis(redis.url()).start().await?;
+    // One machine forges all: its failures are to be refused for what they are, not for their number.
+    let mut builder = Fleet::builder(1).redis(redis.url());
+    for budget in ["ADDRESS", "KEY_TEXT"] {
+        builder = builder.env(&format!("TOLLGATE_PREAUTH__{budget}__BURST"), "1000000000");
+    }
+    let fleet = builder.start().await?;
     let node = fleet.node(0)?;
     let scratch = Scratch::new("bench")?;
     let keys = make_keys(node.address(), &fleet.admin_key, setting("KEYS", 1000)).await?;
     let good = script(&scratch, "good", &keys)?;
-    let forged = script(&scratch, "forged", &keys.iter().map(|key| forge(key)).collect::<Result<Vec<_>>>()?)?;
+    let forged_keys = keys.iter().map(|key| forge(key)).collect::<Result<Vec<_>>>()?;
+    let forged_key = forged_keys.first().context("no keys")?.clone();
+    let forged = script(&scratch, "forged", &forged_keys)?;
     let port = tollgate_testkit::Port::take()?;
     let mut empty = Command::new(std::env::current_exe()?).args(["empty-handler", &port.address().to_string()]).spawn()?;
     tollgate_testkit::eventually("the empty handler", std::time::Duration::from_secs(10), async || {
@@ -120,6 +127,7 @@ async fn compare() -> Result<()> {
     for target in &targets {
         load(target, 3)?;
     }
+    same_bytes(&forged_key, port.address(), served).await?;
     let redis_before = redis_cpu_us(&redis).await?;
     let mut decided = 0.0;
     for _ in 0..setting("ROUNDS", 5) {
@@ -134,6 +142,7 @@ async fn compare() -> Result<()> {
         }
     }
     let redis_us = (redis_cpu_us(&redis).await? - redis_before) / decided;
+    same_bytes(&forged_key, port.address(), served).await?;
     empty.kill()?;
     empty.wait()?;
     print(&targets, redis_us);
@@ -204,6 +213,18 @@ async fn make_keys(node: SocketAddr, admin_key: &str, count: u64) -> Result<Vec<
         keys.push(made.get("api_key").and_then(serde_json::Value::as_str).context("a created key shows its api key")?.to_owned());
     }
     Ok(keys)
+}
+
+/// A forged key and the empty handler are answered 401 with as many bytes.
+async fn same_bytes(forged_key: &str, empty: SocketAddr, node: SocketAddr) -> Result<()> {
+    let mut lengths = Vec::new();
+    for url in [format!("http://{empty}/v1/refused"), format!("http://{node}/v1/authorize")] {
+        let answer = reqwest::Client::new().get(&url).bearer_auth(forged_key).send().await?;
+        anyhow::ensure!(answer.status() == 401, "{url} answers {}", answer.status());
+        lengths.push(answer.text().await?.len());
+    }
+    anyhow::ensure!(lengths.first() == lengths.last(), "bodies of {lengths:?} bytes are compared");
+    Ok(())
 }
 
 /// The same key id and ring character, signed by somebody else: right in form, forged.

@@ -1,10 +1,10 @@
 //! The body of a problem. A flood of wrong keys is answered with one each, so what is the same in
 //! all of those is written once.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::{borrow::Cow, sync::OnceLock};
 
+use http::StatusCode;
 use serde::Serialize;
-use tollgate_gate::verdict::Unauthenticated;
 
 use super::{Failure, Kind, violated};
 use crate::ratelimit_headers;
@@ -57,14 +57,17 @@ pub(super) fn write(failure: &Failure, path: &str, request_id: &str) -> Vec<u8> 
     body
 }
 
-/// The object of [`Common`] without its last brace.
+/// The object of [`Common`] without its last brace. What a flood is answered with says the same
+/// whatever was wrong, and must: it is kept.
 fn common(failure: &Failure) -> Cow<'static, [u8]> {
-    // Says the same whatever was wrong with the credential, and must.
-    static UNAUTHENTICATED: LazyLock<Vec<u8>> = LazyLock::new(|| open_object(&Failure::Unauthenticated { why: Unauthenticated::Missing }));
-    match failure {
-        Failure::Unauthenticated { .. } => Cow::Borrowed(&UNAUTHENTICATED),
-        _ => Cow::Owned(open_object(failure)),
-    }
+    static UNAUTHENTICATED: OnceLock<Vec<u8>> = OnceLock::new();
+    static ABNORMAL_USAGE: OnceLock<Vec<u8>> = OnceLock::new();
+    let kept = match failure {
+        Failure::Unauthenticated { .. } => &UNAUTHENTICATED,
+        Failure::AbnormalUsage { told_as: StatusCode::TOO_MANY_REQUESTS, .. } => &ABNORMAL_USAGE,
+        _ => return Cow::Owned(open_object(failure)),
+    };
+    Cow::Borrowed(kept.get_or_init(|| open_object(failure)))
 }
 
 fn open_object(failure: &Failure) -> Vec<u8> {

@@ -84,3 +84,16 @@ async fn a_long_path_is_cut() {
     let problem: Problem = serde_json::from_slice(&body).expect("a problem");
     assert_eq!(problem.instance.len(), PATH_CHARACTERS_MAX);
 }
+
+#[tokio::test]
+async fn what_is_kept_of_one_answer_is_not_told_in_another() {
+    for told_as in [StatusCode::TOO_MANY_REQUESTS, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS] {
+        let (status, _, body) = finished(Failure::AbnormalUsage { retry_after_s: 1, told_as }).await;
+        let problem: Problem = serde_json::from_str(&body).expect("a problem");
+        assert_eq!((status, problem.status), (told_as.as_u16(), told_as.as_u16()));
+    }
+    let (_, _, body) = finished(Failure::Unauthenticated { why: Unauthenticated::Unknown }).await;
+    let (_, _, again) = finished(Failure::Unauthenticated { why: Unauthenticated::Expired }).await;
+    assert_eq!(body.len(), again.len());
+    assert!(body.contains("\"status\":401"), "{body}");
+}
