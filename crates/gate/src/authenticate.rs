@@ -7,7 +7,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
-use tollgate_keys::{SecretDigest, SecretKind, TagCheck, Unusable};
+use tollgate_keys::{SecretDigest, SecretKind, Slot, TagCheck, Unusable};
 use tollgate_telemetry::{AuthOutcome, LookupOutcome};
 
 use crate::{
@@ -318,23 +318,48 @@ impl GateShared {
         Ok(read.is_some_and(|(entry, _)| entry.generations() == verified.entry.generations()))
     }
 
-    /// How the secret is one of the key's, if it is. One request at a time hashes for one key;
-    /// the others find it done.
+    /// How the secret is one of the key's, if it is.
     async fn verify(&self, entry: &CachedKey, shown: &Shown<'_>, now_ms: u64) -> Result<Check, GateError> {
-        let turn = tokio::time::timeout(self.options.lookup_timeout, entry.proofs.verifying.lock()).await;
-        let _turn = turn.map_err(|_| self.unavailable("too many secrets of one key wait to be hashed".to_owned()))?;
-        let (digest, Asked { api_key, client }) = (self.digest(shown), shown.asked);
+        let digest = self.digest(shown);
         if entry.is_verified(&digest, now_ms) {
             return Ok(Check::Right(AuthOutcome::Cached));
+        }
+        if shown.is_signed && entry.proofs.refutes(&digest) {
+            return Ok(Check::Wrong);
+        }
+        if let Some(slot) = self.receipted(entry, shown.asked.api_key, now_ms).await {
+            entry.set_verified(digest, slot);
+            return Ok(Check::Right(AuthOutcome::Verified));
+        }
+        let (check, slot) = self.hash(entry, (shown, digest), now_ms).await?;
+        if let Some(slot) = slot {
+            self.leave_receipt(&entry.found.key, slot, &shown.asked.api_key.secret).await;
+        }
+        Ok(check)
+    }
+
+    /// The same by hashing, and which secret it is if that was not known before. One request at a
+    /// time hashes for one key; the others find it done.
+    async fn hash(
+        &self,
+        entry: &CachedKey,
+        (shown, digest): (&Shown<'_>, SecretDigest),
+        now_ms: u64,
+    ) -> Result<(Check, Option<Slot>), GateError> {
+        let turn = tokio::time::timeout(self.options.lookup_timeout, entry.proofs.verifying.lock()).await;
+        let _turn = turn.map_err(|_| self.unavailable("too many secrets of one key wait to be hashed".to_owned()))?;
+        let Asked { api_key, client } = shown.asked;
+        if entry.is_verified(&digest, now_ms) {
+            return Ok((Check::Right(AuthOutcome::Cached), None));
         }
         // Only its holder can show a good tag, so nobody else can use up what he needs.
         if !shown.is_signed
             && let Err(too_many) = self.preauth.admit_hash(&api_key.key_id, client, Instant::now())
         {
-            return Ok(Check::NotNow(too_many));
+            return Ok((Check::NotNow(too_many), None));
         }
         if shown.is_signed && entry.proofs.refutes(&digest) {
-            return Ok(Check::Wrong);
+            return Ok((Check::Wrong, None));
         }
         let slot = self.hashing.verify(&entry.found.key, api_key, now_ms).await.map_err(|error| self.unavailable(error.to_string()))?;
         let Some(slot) = slot else {
@@ -343,10 +368,10 @@ impl GateShared {
             } else {
                 self.preauth.charge_hash(&api_key.key_id, client, Instant::now());
             }
-            return Ok(Check::Wrong);
+            return Ok((Check::Wrong, None));
         };
         entry.set_verified(digest, slot);
-        Ok(Check::Right(AuthOutcome::Verified))
+        Ok((Check::Right(AuthOutcome::Verified), Some(slot)))
     }
 
     /// Whether a refusal that rests on a cached record stands: its generation is still the

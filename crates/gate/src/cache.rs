@@ -15,7 +15,7 @@ use std::{
 use tokio::time::Instant;
 use tollgate_keys::{KeyId, OwnerName, ProcessKey, SecretDigest, Slot};
 
-use crate::{ports::Change, ports::FoundKey, request::SharedKey};
+use crate::{ports::Change, ports::FoundKey, receipts::Found, request::SharedKey};
 
 /// Changes that are remembered to refuse entries read before them.
 const RECENT_CHANGES_MAX: usize = 4096;
@@ -58,6 +58,8 @@ pub(crate) struct Proofs {
     previous: OnceLock<SecretDigest>,
     /// The last secrets with a good tag that were found wrong, oldest first: of an older rotation.
     refuted: Mutex<VecDeque<SecretDigest>>,
+    /// The receipts that were found last. Held while they are being looked for.
+    pub(crate) receipts: tokio::sync::Mutex<Option<Found>>,
     /// Held while a secret is being hashed: one at a time, and the others find it done.
     pub(crate) verifying: tokio::sync::Mutex<()>,
 }

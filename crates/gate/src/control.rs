@@ -5,7 +5,7 @@
 
 use tokio::time::Instant;
 use tollgate_api::{CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, Owner, PatchKeyBody, PutOwnerBody, RevokeKeyBody};
-use tollgate_keys::{KeyId, OwnerName, RandomPart, SecretKind, Status};
+use tollgate_keys::{KeyId, OwnerName, RandomPart, SecretKind, Slot, Status};
 
 use crate::{
     Gate,
@@ -70,6 +70,7 @@ impl Gate {
         let hashed = shared.hashing.hash(random).await?;
         let made = mint_hashed(&*shared.keys, &shared.signing.ring(), (rules, kind), hashed, (CreateGuard::None, context)).await?;
         let minted = made.ok_or_else(|| ControlError::Unavailable("the key was not made".to_owned()))?;
+        shared.leave_receipt(&minted.record, Slot::Current, &minted.api_key.secret).await;
         let now_ms = shared.clock.unix_ms();
         Ok(CreatedKey { api_key: Some(minted.api_key.expose().to_string()), key: key_view(&minted.record, now_ms, None) })
     }

@@ -21,6 +21,7 @@ use crate::{
     outage::OutageOptions,
     ports::{BucketStore, KeyStore},
     preauth::{Preauth, PreauthOptions},
+    receipts::Receipts,
     signing::{MasterKey, Signing},
 };
 
@@ -65,6 +66,8 @@ pub struct GateParts {
     pub buckets: Arc<dyn BucketStore>,
     /// Buckets of this node alone, for outages in mode `local`.
     pub fallback: Arc<dyn BucketStore>,
+    /// Receipts of verified secrets, where nodes share any.
+    pub receipts: Option<Receipts>,
     /// Seals signing keys.
     pub master_key: Option<MasterKey>,
     /// Time of day.
@@ -93,6 +96,7 @@ pub(crate) struct GateShared {
     pub(crate) cache: KeyCache,
     pub(crate) hashing: HashingPool,
     pub(crate) preauth: Preauth,
+    pub(crate) receipts: Option<Receipts>,
     pub(crate) signing: Signing,
     pub(crate) follower: Follower,
     pub(crate) link: Link,
@@ -109,7 +113,7 @@ pub(crate) struct GateShared {
 impl Gate {
     /// Puts a gate together. It answers 503 until [`Gate::run`] has taken up its stores.
     pub fn new(parts: GateParts, options: GateOptions) -> Result<Self, RandomnessError> {
-        let GateParts { keys, buckets, fallback, master_key, clock, config, metrics } = parts;
+        let GateParts { keys, buckets, fallback, receipts, master_key, clock, config, metrics } = parts;
         let shared = GateShared {
             cache: KeyCache::new(options.cache, ProcessKey::generate()?),
             hashing: HashingPool::new(options.hashing, metrics.clone()),
@@ -126,6 +130,7 @@ impl Gate {
             keys,
             buckets,
             fallback,
+            receipts,
             clock,
             config,
             metrics,

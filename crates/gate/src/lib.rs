@@ -28,6 +28,7 @@ mod mint;
 mod named;
 mod outage;
 mod preauth;
+mod receipts;
 mod signing;
 mod view;
 
@@ -41,4 +42,5 @@ pub use mint::{MintError, Minted, mint_key};
 pub use named::NamedDecision;
 pub use outage::{OutageMode, OutageOptions};
 pub use preauth::{FailureBudget, PreauthOptions};
+pub use receipts::Receipts;
 pub use signing::{MasterKey, SigningError, add_signing_key};

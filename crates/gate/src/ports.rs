@@ -3,6 +3,7 @@
 
 mod buckets;
 mod keys;
+mod receipts;
 
 pub use buckets::{
     BucketError, BucketStore, BucketsHealth, Decision, Fence, Outcome, PendingOutcome, Subject, SubjectKind, SubjectStanding, Subjects,
@@ -11,6 +12,7 @@ pub use keys::{
     Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyListQuery, KeyStore, KeyStoreError, LogHead,
     LogId, StoredSigningKey,
 };
+pub use receipts::{ReceiptError, ReceiptName, ReceiptStore, StoredReceipts};
 
 use std::{future::Future, pin::Pin};
 

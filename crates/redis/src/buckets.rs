@@ -98,6 +98,14 @@ impl RedisBuckets {
         Ok(Self { desk, queues, connections, made, fence, join, fence_ttl: options.fence_ttl, joined, _tasks: tasks })
     }
 
+    pub(crate) fn names(&self) -> &Names {
+        &self.desk.names
+    }
+
+    pub(crate) fn connections(&self) -> &[Arc<Connection>] {
+        &self.connections
+    }
+
     fn queue(&self, tag: u8) -> Option<&Arc<Queue>> {
         self.queues.get(usize::from(tag)).or(self.queues.first())
     }

@@ -168,6 +168,13 @@ impl Connection {
         told.map_err(Failure::from)
     }
 
+    /// Runs one command whose first argument is a key.
+    pub(crate) async fn command(&self, name: &'static str, args: Vec<Value>, timeout: Duration) -> Result<Value, Failure> {
+        let slot = args.first().and_then(Value::as_bytes).map(fred::util::redis_keyslot);
+        let client = self.once(timeout);
+        within(timeout, Box::pin(client.custom(CustomCommand::new_static(name, slot, false), args))).await
+    }
+
     /// Reads a key, to see whether the server answers.
     pub(crate) async fn probe(&self, key: Bytes, timeout: Duration) -> Result<(), Failure> {
         let client = self.once(timeout);

@@ -15,6 +15,7 @@ mod failure;
 pub mod names;
 mod options;
 mod queue;
+mod receipts;
 pub mod scripts;
 mod state;
 mod wire;

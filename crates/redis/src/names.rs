@@ -7,7 +7,7 @@
 use std::hash::Hasher;
 
 use bytes::Bytes;
-use tollgate_gate::ports::SubjectKind;
+use tollgate_gate::ports::{ReceiptName, SubjectKind};
 
 /// The largest number of tags: two decimal digits.
 pub const TAGS_MAX: u8 = 100;
@@ -75,6 +75,12 @@ impl Names {
         self.under(tag, kind, id)
     }
 
+    /// The key of a receipt. It is placed by its key alone: no decision touches it.
+    pub fn receipt(&self, name: &ReceiptName) -> Bytes {
+        let key_id = &*name.key_id;
+        self.under(self.tag_of(key_id), "r:", &format!("{key_id}:{:016x}", name.fingerprint))
+    }
+
     fn under(&self, tag: u8, kind: &str, id: &str) -> Bytes {
         let mut name = Vec::with_capacity(self.prefix.len() + 5 + kind.len() + id.len());
         name.extend_from_slice(self.prefix.as_bytes());
@@ -127,6 +133,8 @@ mod tests {
         assert_eq!(names.record(7, SubjectKind::Owner, "acme"), "tg:{s07}o:acme");
         assert_eq!(names.record(10, SubjectKind::Key, "tk_}"), "tg:{s10}k:tk_}");
         assert_eq!(names.record(99, SubjectKind::Named, ""), "tg:{s99}n:");
+        let name = ReceiptName { key_id: "a-key".into(), fingerprint: 0xbeef };
+        assert_eq!(names.receipt(&name), "tg:{s10}r:a-key:000000000000beef");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod outage;
 mod paging;
 mod preauth;
 mod races;
+mod receipts;
 mod rules_hold;
 mod signing;
 mod stale;

@@ -4,11 +4,13 @@ mod buckets;
 mod clock;
 mod keys;
 mod node;
+mod receipts;
 
 pub(crate) use buckets::{FakeBuckets, Script};
 pub(crate) use clock::TestClock;
 pub(crate) use keys::FakeKeys;
 pub(crate) use node::{Ask, Node, Outcomes, World, limits, mint, operator, options, preauth, rules};
+pub(crate) use receipts::FakeReceipts;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

@@ -28,6 +28,8 @@ pub struct RedisSettings {
     pub queue_max: usize,
     /// How long one attempt to connect may take.
     pub connect_timeout: TimeSpan,
+    /// How long a receipt is good for after it was last used.
+    pub receipt_ttl: TimeSpan,
 }
 
 pub(super) const BOUNDS: &[Bound] = &[
@@ -38,6 +40,7 @@ pub(super) const BOUNDS: &[Bound] = &[
     whole("redis.batch_max", 1, 128),
     whole("redis.queue_max", 1, 1_000_000),
     time("redis.connect_timeout", TimeSpan::millis(10), TimeSpan::secs(60)),
+    time("redis.receipt_ttl", TimeSpan::secs(1), TimeSpan::secs(31_536_000)),
 ];
 
 const PREFIX_BYTES_MAX: usize = 32;

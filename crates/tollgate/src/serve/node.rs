@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderName;
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tollgate_gate::{
-    CacheOptions, DecisionSource, FailureBudget, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, PreauthOptions, SystemClock,
-    ports::BucketStore,
+    CacheOptions, DecisionSource, FailureBudget, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, PreauthOptions, Receipts,
+    SystemClock, ports::BucketStore,
 };
 use tollgate_http::{HttpOptions, Phase, Served, metrics_surface, surface};
 use tollgate_settings::{Mode, Settings};
@@ -125,9 +125,11 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         follow: FollowOptions { poll_interval: log.poll_interval.get(), page_size: log.page, fence_timeout: FENCE_TIMEOUT },
         source,
     };
+    let (buckets, receipts) = buckets(settings, recorder)?;
     let parts = GateParts {
         keys: keys.port(),
-        buckets: buckets(settings, recorder)?,
+        buckets,
+        receipts,
         fallback: Arc::new(memory_buckets(settings)),
         master_key,
         clock: Arc::new(SystemClock),
@@ -148,10 +150,15 @@ fn preauth(settings: &Settings) -> PreauthOptions {
     }
 }
 
-fn buckets(settings: &Settings, recorder: &Recorder) -> Result<Arc<dyn BucketStore>, Failure> {
+/// The buckets, and where they are in Redis also the receipts, which lie there too.
+fn buckets(settings: &Settings, recorder: &Recorder) -> Result<(Arc<dyn BucketStore>, Option<Receipts>), Failure> {
     match settings.mode {
-        Mode::Embedded => Ok(Arc::new(memory_buckets(settings))),
-        Mode::Cluster => redis_buckets(settings, recorder.metrics()).map(|buckets| Arc::new(buckets) as Arc<dyn BucketStore>),
+        Mode::Embedded => Ok((Arc::new(memory_buckets(settings)), None)),
+        Mode::Cluster => {
+            let redis = Arc::new(redis_buckets(settings, recorder.metrics())?);
+            let receipts = Receipts { store: redis.clone(), ttl: settings.redis.receipt_ttl.get() };
+            Ok((redis, Some(receipts)))
+        }
     }
 }
 

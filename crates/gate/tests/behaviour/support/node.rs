@@ -11,7 +11,7 @@ use serde_json::Map;
 use tollgate_api::{RateLimitFields, RateLimitSpec};
 use tollgate_gate::{
     CacheOptions, DecisionSource, FailureBudget, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, OutageMode, OutageOptions,
-    PreauthOptions,
+    PreauthOptions, Receipts,
     config::{ConfigService, KeyRules},
     control::Operator,
     mint_key,
@@ -118,13 +118,23 @@ impl Ask {
 }
 
 impl Node {
+    /// A node that leaves receipts for nobody.
     pub(crate) fn new(keys: Arc<dyn KeyStore>, buckets: Arc<dyn BucketStore>, clock: &TestClock, options: GateOptions) -> Self {
+        Self::with_receipts((keys, buckets), None, clock, options)
+    }
+
+    pub(crate) fn with_receipts(
+        (keys, buckets): (Arc<dyn KeyStore>, Arc<dyn BucketStore>),
+        receipts: Option<Receipts>,
+        clock: &TestClock,
+        options: GateOptions,
+    ) -> Self {
         let recorder = Recorder::new().expect("a recorder");
         let fallback = Arc::new(memory(clock.micros()));
         let default = RateLimitSpec::One(RateLimitFields { burst: 1000, per_seconds: 60 });
         let config = ConfigService::new(&default).expect("a good default");
         let metrics = recorder.metrics();
-        let parts = GateParts { keys, buckets, fallback, master_key: None, clock: Arc::new(clock.clone()), config, metrics };
+        let parts = GateParts { keys, buckets, fallback, receipts, master_key: None, clock: Arc::new(clock.clone()), config, metrics };
         Self { gate: Gate::new(parts, options).expect("randomness"), recorder }
     }
 
