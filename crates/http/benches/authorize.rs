@@ -13,14 +13,16 @@
 //! Settings: `ROUNDS` (5), `SECONDS` of each load (4), `CONNECTIONS` (64), `KEYS` (1000).
 #![allow(clippy::print_stdout, reason = "a table on standard output is what a bench is for")]
 
+mod support;
+
 use std::{fs, net::SocketAddr, process::Command, time::Instant};
 
 use anyhow::{Context, Result};
 use axum::{Router, response::Response, routing::any};
 use http::{HeaderName, HeaderValue, StatusCode};
+use support::{forge, make_keys, median, process_cpu_us, setting};
 use tokio::sync::watch;
 use tollgate_http::{Phase, Server, ServerOptions, Surface};
-use tollgate_keys::{ApiKey, RandomPart, RingChar, Secret, SigningKey};
 use tollgate_testkit::{Fleet, RedisOptions, Scratch, TestRedis};
 
 /// What a constant answer carries: the header bytes of an allowed decision.
@@ -67,10 +69,6 @@ fn constant(status: u16) -> Response {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     response
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// One thing that is loaded.
@@ -149,11 +147,6 @@ async fn compare() -> Result<()> {
     Ok(())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// Each row beside the empty handler of the same answer, which comes before it.
 fn print(targets: &[Target], redis_us: f64) {
     let figure = |target: &Target, read: fn(&Round) -> f64| median(target.rounds.iter().map(read).collect());
@@ -187,32 +180,10 @@ fn load(target: &Target, seconds: u64) -> Result<Round> {
     Ok(Round { per_second, cpu_us: (process_cpu_us(target.process)? - before) / requests, other_than_2xx: other.unwrap_or(0) })
 }
 
-/// User and system time of a process, from the 14th and 15th field of its `stat`, in 1/100 s.
-fn process_cpu_us(process: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let after_name = stat.rsplit_once(')').context("a process has a name")?.1;
-    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
-    Ok(f64::from(u32::try_from(ticks)?) * 10_000.0)
-}
-
 async fn redis_cpu_us(redis: &TestRedis) -> Result<f64> {
     let (user, system): (f64, f64) =
         (redis.info("cpu", "used_cpu_user").await?.parse()?, redis.info("cpu", "used_cpu_sys").await?.parse()?);
     Ok((user + system) * 1e6)
-}
-
-async fn make_keys(node: SocketAddr, admin_key: &str, count: u64) -> Result<Vec<String>> {
-    // reqwest is built without a provider of its own; set already is fine.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    let client = reqwest::Client::new();
-    let mut keys = Vec::new();
-    for number in 0..count {
-        let body = serde_json::json!({"name": format!("bench {number}"), "rate_limit": {"burst": 1_000_000_000, "per_seconds": 1}});
-        let call = client.post(format!("http://{node}/v1/keys")).bearer_auth(admin_key).json(&body).send().await?;
-        let made: serde_json::Value = call.error_for_status()?.json().await?;
-        keys.push(made.get("api_key").and_then(serde_json::Value::as_str).context("a created key shows its api key")?.to_owned());
-    }
-    Ok(keys)
 }
 
 /// A forged key and the empty handler are answered 401 with as many bytes.
@@ -225,14 +196,6 @@ async fn same_bytes(forged_key: &str, empty: SocketAddr, node: SocketAddr) -> Re
     }
     anyhow::ensure!(lengths.first() == lengths.last(), "bodies of {lengths:?} bytes are compared");
     Ok(())
-}
-
-/// The same key id and ring character, signed by somebody else: right in form, forged.
-fn forge(api_key: &str) -> Result<String> {
-    let real = ApiKey::parse(api_key)?;
-    let ring = real.secret.ring().unwrap_or(RingChar::new('0')?);
-    let secret = Secret::signed(&SigningKey::generate(ring)?, &real.key_id, &RandomPart::generate()?);
-    Ok(ApiKey { key_id: real.key_id, secret }.expose().to_string())
 }
 
 /// A wrk script that takes the keys in turn; each request is made once, before the load.
