@@ -12,6 +12,10 @@ pub enum Component {
     Postgres,
     /// The one-file key store of an embedded node.
     KeyFile,
+    /// What nodes tell each other of changes.
+    Pubsub,
+    /// Guard rail: the key store is behind its own fences.
+    ChangeLogRewound,
 }
 
 /// How it is.

@@ -6,6 +6,7 @@
 
 mod auth;
 mod decisions;
+mod events;
 mod health;
 mod keys;
 mod owners;
@@ -15,6 +16,7 @@ mod rate_limit;
 
 pub use auth::{AuthContext, REQUEST_ID_BYTES_MAX, REQUEST_ID_HEADER, is_sane_request_id};
 pub use decisions::{CheckAnswer, CheckBody, LimitBody, LimitStanding, VerdictName};
+pub use events::{BusEvent, ChangeEvent, HeartbeatEvent};
 pub use health::{Component, ComponentHealth, ComponentState, Readiness};
 pub use keys::{CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, KeyStatus, PatchKeyBody, RevokeKeyBody, Rfc3339};
 pub use owners::{Owner, PutOwnerBody};

@@ -10,6 +10,7 @@ mod error;
 mod log;
 mod open;
 mod read;
+mod reset;
 mod signing;
 mod tables;
 
@@ -177,6 +178,10 @@ impl KeyStore for KeyFile {
 
     fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {
         Box::pin(self.read(log::head))
+    }
+
+    fn reset_log(&self, context: ChangeContext) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {
+        Box::pin(self.write(move |transaction| reset::reset_log(transaction, &context)))
     }
 
     fn changes(&self, after: u64, count_max: u32) -> BoxFuture<'_, Result<Vec<Change>, KeyStoreError>> {

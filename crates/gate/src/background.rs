@@ -14,6 +14,7 @@ use crate::{
     gate::{DecisionSource, GateShared},
     link::Trouble,
     ports::BucketsHealth,
+    touch::OutOfTouch,
 };
 
 /// Pause between two attempts to take up a store that does not answer.
@@ -25,6 +26,8 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 const NOT_TAKEN_UP: &str = "the stores have not been taken up yet";
 /// A node makes the first one itself, so what is there cannot be opened.
 const NO_SIGNING_KEY: &str = "the signing keys cannot be opened: keys.master_key_file must be that of all nodes of this store";
+
+const REWOUND: &str = "the key store has lost changes that were answered for; see `tollgate log reset`";
 
 impl GateShared {
     /// Loops side by side, so that none waits for a store that only another one needs.
@@ -52,7 +55,7 @@ impl GateShared {
                 self.raise_pending().await;
             }
         };
-        tokio::join!(link, current, fences);
+        tokio::join!(link, current, fences, self.keep_in_touch());
     }
 
     async fn keep_link(&self) {
@@ -143,11 +146,17 @@ impl GateShared {
         };
         *self.buckets_down.lock().unwrap_or_else(PoisonError::into_inner) = down;
         for component in self.components() {
-            let state = if component.state == ComponentState::Ok { HealthState::Ok } else { HealthState::Down };
+            let state = match component.state {
+                ComponentState::Ok => HealthState::Ok,
+                ComponentState::Degraded => HealthState::Degraded,
+                ComponentState::Down => HealthState::Down,
+            };
             let label = match component.component {
                 Component::Redis => Label::Redis,
                 Component::Postgres => Label::Postgres,
                 Component::KeyFile => Label::KeyFile,
+                Component::Pubsub => Label::Pubsub,
+                Component::ChangeLogRewound => Label::ChangeLogRewound,
             };
             self.metrics.health(label, state);
         }
@@ -161,14 +170,28 @@ impl GateShared {
             _ => None,
         };
         if self.options.source == DecisionSource::Local {
-            return vec![told(Component::KeyFile, keys_down)];
+            return [told(Component::KeyFile, keys_down)].into_iter().chain(self.followed()).collect();
         }
         let asked = self.buckets_down.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let buckets_down = match trouble {
             Some(Trouble::Buckets(reason)) => Some(reason.to_string()),
             _ => asked,
         };
-        vec![told(Component::Redis, buckets_down), told(Component::Postgres, keys_down)]
+        let stores = [told(Component::Redis, buckets_down), told(Component::Postgres, keys_down)];
+        stores.into_iter().chain(self.followed()).collect()
+    }
+
+    /// What following the changes of others has to tell.
+    fn followed(&self) -> impl Iterator<Item = ComponentHealth> {
+        let degraded = |component, reason: Option<&str>| ComponentHealth {
+            component,
+            state: if reason.is_some() { ComponentState::Degraded } else { ComponentState::Ok },
+            reason: reason.map(ToOwned::to_owned),
+        };
+        let pubsub = self.line.is_there().then(|| degraded(Component::Pubsub, self.line.trouble().map(OutOfTouch::reason)));
+        // A guard rail is told of while it is on.
+        let rewound = self.is_rewound().then(|| degraded(Component::ChangeLogRewound, Some(REWOUND)));
+        pubsub.into_iter().chain(rewound)
     }
 }
 

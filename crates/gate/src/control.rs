@@ -71,6 +71,7 @@ impl Gate {
         let made = mint_hashed(&*shared.keys, &shared.signing.ring(), (rules, kind), hashed, (CreateGuard::None, context)).await?;
         let minted = made.ok_or_else(|| ControlError::Unavailable("the key was not made".to_owned()))?;
         shared.leave_receipt(&minted.record, Slot::Current, &minted.api_key.secret).await;
+        shared.announce_key(ChangeKind::Created, &minted.record).await;
         let now_ms = shared.clock.unix_ms();
         Ok(CreatedKey { api_key: Some(minted.api_key.expose().to_string()), key: key_view(&minted.record, now_ms, None) })
     }
@@ -170,7 +171,7 @@ impl GateShared {
         let tenant = operator.identity.owner.clone();
         let changed = self.keys.change(key_id.clone(), tenant, kind, edit, self.context(operator, action)).await?;
         // Also where nothing changed: a repeated call makes good a fence that could not be raised.
-        let propagated = self.raise(fence_of_key(&changed.record)).await;
+        let propagated = self.raise_as(kind, fence_of_key(&changed.record)).await;
         self.cache.forget(&key_id);
         Ok(key_view(&changed.record, self.clock.unix_ms(), Some(propagated)))
     }
@@ -183,14 +184,23 @@ impl GateShared {
     /// Raises the fence of a change that has just been written; false where nodes must learn of
     /// it from the log.
     async fn raise(&self, fence: Fence) -> bool {
+        let kind = match fence.kind {
+            SubjectKind::Owner => ChangeKind::OwnerUpdated,
+            SubjectKind::Key | SubjectKind::Named if fence.revoked => ChangeKind::Revoked,
+            SubjectKind::Key | SubjectKind::Named => ChangeKind::Updated,
+        };
+        self.raise_as(kind, fence).await
+    }
+
+    /// The same for a change of this kind; then tells the other nodes of it, fence or no fence.
+    async fn raise_as(&self, kind: ChangeKind, fence: Fence) -> bool {
         let deadline = Instant::now() + self.follower.options().fence_timeout;
-        match self.buckets.raise_fence(fence, deadline).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "a change stands, but its fence could not be raised; nodes learn of it from the change log");
-                false
-            }
+        let raised = self.buckets.raise_fence(fence.clone(), deadline).await;
+        if let Err(error) = &raised {
+            tracing::warn!(%error, "a change stands, but its fence could not be raised; nodes learn of it from the change log");
         }
+        self.announce_fenced(kind, &fence).await;
+        raised.is_ok()
     }
 }
 

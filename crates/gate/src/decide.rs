@@ -61,10 +61,12 @@ impl GateShared {
             Standing::Verified(_) if charged => return Err(self.unavailable("the rules changed while a charge was under way".to_owned())),
             Standing::Verified(verified) => verified,
         };
+        let entry = again.entry.clone();
         match self.attempt(&again).await? {
             Attempt::Verdict(verdict) => Ok(verdict),
             // A fence above what the key store says: a restored backup, or changes faster than reads.
             Attempt::AuthenticateAgain | Attempt::ChargedByOldRules => {
+                self.look_for_rewind(&entry).await;
                 Err(self.unavailable("the fence is ahead of the key store".to_owned()))
             }
         }

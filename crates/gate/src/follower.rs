@@ -45,7 +45,30 @@ struct Seen {
     log: Option<LogId>,
     /// Start of the last read that reached the head.
     read_at: Option<Instant>,
-    pending: VecDeque<Fence>,
+    /// The row at this node's place, if it was read: another one there means another history.
+    row: Option<Change>,
+    pending: VecDeque<Owed>,
+}
+
+/// What a change from the log calls for.
+#[derive(Debug, Clone)]
+struct Owed {
+    change: Change,
+    /// None where nobody can know older rules.
+    fence: Option<Fence>,
+}
+
+/// How a node finds that it has lost its place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LostPlace {
+    /// The log has another id, or this node has read none yet.
+    OtherLog,
+    /// Rows that were not read are no longer kept, or there never were any: the log was reset.
+    TooOld,
+    /// The log ends before this node's place.
+    BeyondHead,
+    /// Another row is there.
+    OtherRow,
 }
 
 impl Follower {
@@ -61,9 +84,9 @@ impl Follower {
         look(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn enqueue(&self, fences: impl IntoIterator<Item = Fence>) {
+    fn enqueue(&self, owed: impl IntoIterator<Item = Owed>) {
         let dropped = self.with_seen(|seen| {
-            seen.pending.extend(fences);
+            seen.pending.extend(owed);
             let excess = seen.pending.len().saturating_sub(PENDING_FENCES_MAX);
             seen.pending.drain(..excess).count()
         });
@@ -89,42 +112,108 @@ impl GateShared {
         let _turn = self.follower.reading.lock().await;
         let started = Instant::now();
         let head = self.keys.head().await?;
-        if !self.follows(&head) {
-            // Another log, or one that this node has lost its place in: nothing held is worth anything.
-            self.cache.restart_at(head.position);
-            self.follower.with_seen(|seen| seen.log = Some(head.log.clone()));
-        }
-        while self.cache.position() < head.position {
-            let position = self.cache.position();
-            let changes = self.keys.changes(position, self.follower.options.page_size).await?;
-            if changes.first().is_none_or(|first| first.position != position + 1) {
-                // Positions have no holes: what lay between has been cleared away.
-                self.cache.restart_at(head.position);
-                break;
+        if let Some(lost) = self.is_lost(&head) {
+            self.start_over(&head, lost).await?;
+        } else {
+            loop {
+                if let Err(lost) = self.read_page(&head).await? {
+                    self.start_over(&head, lost).await?;
+                }
+                if self.cache.position() >= head.position {
+                    break;
+                }
             }
-            self.cache.apply(&changes);
-            self.follower.enqueue(changes.iter().filter_map(fence_of));
-            self.follower.fences_due.notify_one();
         }
         self.follower.with_seen(|seen| seen.read_at = Some(started));
+        self.line.caught_up(self.cache.position(), started);
         Ok(())
     }
 
-    /// Whether this node's place in the log still is one.
-    fn follows(&self, head: &LogHead) -> bool {
+    /// Whether this node's place in the log no longer is one, as far as its ends tell.
+    fn is_lost(&self, head: &LogHead) -> Option<LostPlace> {
         let (log, position) = (self.log_id(), self.cache.position());
-        log.as_ref() == Some(&head.log) && position <= head.position && position + 1 >= head.oldest
+        if log.as_ref() != Some(&head.log) {
+            Some(LostPlace::OtherLog)
+        } else if position > head.position {
+            Some(LostPlace::BeyondHead)
+        } else if position + 1 < head.oldest {
+            Some(LostPlace::TooOld)
+        } else {
+            None
+        }
+    }
+
+    /// Reads on from this node's place, and with it the row there while that is kept.
+    async fn read_page(&self, head: &LogHead) -> Result<Result<(), LostPlace>, KeyStoreError> {
+        let position = self.cache.position();
+        let row = self.follower.with_seen(|seen| seen.row.clone()).filter(|row| row.position == position && row.position >= head.oldest);
+        let page_size = self.follower.options().page_size;
+        let changes = match row {
+            None if position >= head.position => return Ok(Ok(())),
+            None => self.keys.changes(position, page_size).await?,
+            Some(row) => {
+                let mut changes = self.keys.changes(position - 1, page_size.saturating_add(1)).await?;
+                if changes.first() != Some(&row) {
+                    return Ok(Err(LostPlace::OtherRow));
+                }
+                changes.split_off(1)
+            }
+        };
+        match changes.first() {
+            None if position >= head.position => Ok(Ok(())),
+            // Positions have no holes: what lay between has been cleared away.
+            first if first.is_none_or(|first| first.position != position + 1) => Ok(Err(LostPlace::TooOld)),
+            _ => {
+                self.apply(changes);
+                Ok(Ok(()))
+            }
+        }
+    }
+
+    fn apply(&self, changes: Vec<Change>) {
+        self.cache.apply(&changes);
+        let now_ms = self.clock.unix_ms();
+        for change in changes.iter().filter(|change| change.kind == ChangeKind::Revoked) {
+            self.metrics.revocation_propagated(Duration::from_millis(now_ms.saturating_sub(change.at_ms)));
+        }
+        self.follower.with_seen(|seen| seen.row = changes.last().cloned());
+        let last = changes.last().map_or(0, |change| change.position);
+        let owed = changes.into_iter().map(|change| Owed { fence: fence_of(&change), change });
+        // New keys need no fence, and of many the word on the last sends everybody to the log.
+        self.follower.enqueue(owed.filter(|owed| owed.fence.is_some() || owed.change.position == last));
+        self.follower.fences_due.notify_one();
+    }
+
+    /// Another log, or one that this node has lost its place in: nothing held is worth anything.
+    async fn start_over(&self, head: &LogHead, lost: LostPlace) -> Result<(), KeyStoreError> {
+        let is_first = self.log_id().is_none();
+        self.cache.restart_at(head.position);
+        self.follower.with_seen(|seen| (seen.log, seen.row) = (Some(head.log.clone()), None));
+        if !is_first {
+            tracing::warn!(?lost, position = head.position, "the place in the change log is lost: all that was cached is dropped");
+            self.set_rewound(matches!(lost, LostPlace::BeyondHead | LostPlace::OtherRow));
+        }
+        if head.position > 0 && head.position >= head.oldest {
+            let rows = self.keys.changes(head.position - 1, 1).await?;
+            let row = rows.into_iter().next().filter(|row| row.position == head.position);
+            self.follower.with_seen(|seen| seen.row = row);
+        }
+        Ok(())
     }
 
     /// Raises the fences of what was read; one that cannot be raised now waits behind the others.
     pub(crate) async fn raise_pending(&self) {
         for _ in 0..self.follower.with_seen(|seen| seen.pending.len()) {
-            let Some(fence) = self.follower.with_seen(|seen| seen.pending.pop_front()) else { return };
-            let deadline = Instant::now() + self.follower.options.fence_timeout;
-            if let Err(error) = self.buckets.raise_fence(fence.clone(), deadline).await {
-                tracing::debug!(%error, "a fence could not be raised yet");
-                self.follower.enqueue([fence]);
+            let Some(owed) = self.follower.with_seen(|seen| seen.pending.pop_front()) else { return };
+            if let Some(fence) = owed.fence.clone() {
+                let deadline = Instant::now() + self.follower.options.fence_timeout;
+                if let Err(error) = self.buckets.raise_fence(fence, deadline).await {
+                    tracing::debug!(%error, "a fence could not be raised yet");
+                    self.follower.enqueue([owed]);
+                    continue;
+                }
             }
+            self.line.owe(owed.change);
         }
     }
 }

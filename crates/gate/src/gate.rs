@@ -12,6 +12,7 @@ use tollgate_keys::{ProcessKey, RandomnessError};
 use tollgate_telemetry::Metrics;
 
 use crate::{
+    bus::Line,
     cache::{CacheOptions, KeyCache},
     clock::Clock,
     config::ConfigService,
@@ -19,7 +20,7 @@ use crate::{
     hashing::{HashingOptions, HashingPool},
     link::Link,
     outage::OutageOptions,
-    ports::{BucketStore, KeyStore},
+    ports::{BucketStore, Bus, KeyStore},
     preauth::{Preauth, PreauthOptions},
     receipts::Receipts,
     signing::{MasterKey, Signing},
@@ -68,6 +69,8 @@ pub struct GateParts {
     pub fallback: Arc<dyn BucketStore>,
     /// Receipts of verified secrets, where nodes share any.
     pub receipts: Option<Receipts>,
+    /// What the nodes of a cluster tell each other; none for a node that is alone.
+    pub bus: Option<Arc<dyn Bus>>,
     /// Seals signing keys.
     pub master_key: Option<MasterKey>,
     /// Time of day.
@@ -100,6 +103,9 @@ pub(crate) struct GateShared {
     pub(crate) signing: Signing,
     pub(crate) follower: Follower,
     pub(crate) link: Link,
+    pub(crate) line: Line,
+    /// Whether the key store was found to be behind its own fences.
+    pub(crate) rewound: AtomicBool,
     pub(crate) lookups: tokio::sync::Semaphore,
     /// Why the bucket store was found down when it was last asked.
     pub(crate) buckets_down: Mutex<Option<String>>,
@@ -113,7 +119,7 @@ pub(crate) struct GateShared {
 impl Gate {
     /// Puts a gate together. It answers 503 until [`Gate::run`] has taken up its stores.
     pub fn new(parts: GateParts, options: GateOptions) -> Result<Self, RandomnessError> {
-        let GateParts { keys, buckets, fallback, receipts, master_key, clock, config, metrics } = parts;
+        let GateParts { keys, buckets, fallback, receipts, bus, master_key, clock, config, metrics } = parts;
         let shared = GateShared {
             cache: KeyCache::new(options.cache, ProcessKey::generate()?),
             hashing: HashingPool::new(options.hashing, metrics.clone()),
@@ -121,6 +127,8 @@ impl Gate {
             signing: Signing::new(master_key),
             follower: Follower::new(options.follow),
             link: Link::default(),
+            line: Line::new(bus)?,
+            rewound: AtomicBool::new(false),
             lookups: tokio::sync::Semaphore::new(options.lookups_max.max(1)),
             buckets_down: Mutex::new(None),
             in_outage: AtomicBool::new(false),

@@ -17,6 +17,7 @@ pub mod verdict;
 
 mod authenticate;
 mod background;
+mod bus;
 mod cache;
 mod clock;
 mod decide;
@@ -29,7 +30,9 @@ mod named;
 mod outage;
 mod preauth;
 mod receipts;
+mod rewound;
 mod signing;
+mod touch;
 mod view;
 
 pub use authenticate::Caller;

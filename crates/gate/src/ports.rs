@@ -2,12 +2,14 @@
 //! these; the gate knows no other way to them.
 
 mod buckets;
+mod bus;
 mod keys;
 mod receipts;
 
 pub use buckets::{
     BucketError, BucketStore, BucketsHealth, Decision, Fence, Outcome, PendingOutcome, Subject, SubjectKind, SubjectStanding, Subjects,
 };
+pub use bus::{Bus, BusError, Heard};
 pub use keys::{
     Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyListQuery, KeyStore, KeyStoreError, LogHead,
     LogId, StoredSigningKey,

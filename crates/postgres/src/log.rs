@@ -137,6 +137,35 @@ impl ChangeRow {
     }
 }
 
+/// Starts the log anew beyond every position it can have had, in one transaction, without the
+/// bounds of other statements. Positions before it are never told of again.
+pub(crate) async fn reset(pool: &PgPool, context: &ChangeContext) -> Result<LogHead, PostgresError> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
+    let last: Option<i64> =
+        sqlx::query_scalar("select position from change_head where only_row for update").fetch_optional(&mut *transaction).await?;
+    let position = LogHead::reset_from(from_db(last.ok_or_else(no_head)?, "change_head", "position")?);
+    sqlx::query("update change_head set position = $1, last_ms = greatest(last_ms + 1, $2), oldest = $1 + 1 where only_row")
+        .bind(to_db(position)?)
+        .bind(to_db(context.now_ms)?)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query("insert into audit (position, at_ms, actor, action, request_id) select $1, last_ms, $2, $3, $4 from change_head")
+        .bind(to_db(position)?)
+        .bind(&context.actor)
+        .bind(context.action)
+        .bind(&context.request_id)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query("delete from change_log").execute(&mut *transaction).await?;
+    for table in ["update keys set generation = $1", "update owners set generation = $1"] {
+        sqlx::query(table).bind(to_db(position)?).execute(&mut *transaction).await?;
+    }
+    let log: String = sqlx::query_scalar("select log_id from change_head").fetch_one(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(LogHead { log: LogId(log.into()), position, oldest: position + 1 })
+}
+
 fn no_head() -> PostgresError {
     PostgresError::Unusable("table change_head has lost its row: restore the database".into())
 }

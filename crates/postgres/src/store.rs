@@ -189,6 +189,11 @@ impl KeyStore for PostgresKeys {
         Box::pin(self.call(async move { log::head(self.ready().await?).await }))
     }
 
+    fn reset_log(&self, context: ChangeContext) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {
+        // Without the bound of other calls: it writes every key.
+        Box::pin(async move { Ok(log::reset(self.ready().await?, &context).await?) })
+    }
+
     fn changes(&self, after: u64, count_max: u32) -> BoxFuture<'_, Result<Vec<Change>, KeyStoreError>> {
         Box::pin(self.call(async move { log::changes(self.ready().await?, after, count_max).await }))
     }

@@ -4,10 +4,11 @@
 //! them all in one step, by Redis' own clock. A charge whose answer was lost is never sent again.
 //! Nothing else of Tollgate may speak to Redis.
 //!
-//! [`RedisBuckets`] is the gate's bucket store. The other modules are its parts, public for tests
+//! [`RedisBuckets`] is the gate's bucket store, [`RedisBus`] what nodes tell each other by. The other modules are its parts, public for tests
 //! and benches.
 
 mod buckets;
+mod bus;
 pub mod codec;
 mod connection;
 pub mod convert;
@@ -22,6 +23,7 @@ mod wire;
 mod worker;
 
 pub use buckets::{OptionsError, RedisBuckets};
+pub use bus::{EventLine, RedisBus};
 pub use options::{Options, RedisUrl};
 pub use state::StateMark;
 pub use wire::Wire;

@@ -21,6 +21,8 @@ pub struct Options {
     pub queue_max: usize,
     /// How long one attempt to connect may take.
     pub connect_timeout: Duration,
+    /// Events from other nodes that may wait to be heard.
+    pub events_max: usize,
     /// How long a fence is kept: longer than any node may use what it has read of a key.
     pub fence_ttl: Duration,
 }
@@ -37,6 +39,7 @@ impl Options {
             batch_max: 64,
             queue_max: 8192,
             connect_timeout: Duration::from_secs(2),
+            events_max: 1024,
             fence_ttl: Duration::from_mins(70),
         }
     }

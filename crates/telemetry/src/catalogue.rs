@@ -58,6 +58,11 @@ pub(crate) const POSTGRES_POOL: Metric =
 pub(crate) const ARGON2_QUEUE: Metric = gauge("tollgate_argon2_queue_depth", "Secrets that wait to be hashed.", &[]);
 pub(crate) const ARGON2_DURATION: Metric =
     seconds("tollgate_argon2_duration_seconds", SLOW_SECONDS, "Time that hashing one secret took, without the wait.");
+pub(crate) const REVOCATION_PROPAGATION: Metric = seconds(
+    "tollgate_revocation_propagation_seconds",
+    SLOW_SECONDS,
+    "Time from the instant of a revocation to this node's reading it in the change log, by their clocks.",
+);
 pub(crate) const CHANGE_LOG_LAG: Metric = Metric {
     name: "tollgate_change_log_lag_seconds",
     kind: Kind::Gauge,
@@ -88,6 +93,7 @@ pub const CATALOGUE: &[Metric] = &[
     POSTGRES_POOL,
     ARGON2_QUEUE,
     ARGON2_DURATION,
+    REVOCATION_PROPAGATION,
     CHANGE_LOG_LAG,
     HEALTH_STATE,
     OUTAGE_MODE,

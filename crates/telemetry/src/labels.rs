@@ -163,6 +163,10 @@ label! {
         Postgres = "postgres",
         /// The one-file key store of an embedded node.
         KeyFile = "key_file",
+        /// What nodes tell each other of changes.
+        Pubsub = "pubsub",
+        /// Guard rail: the key store is behind its own fences.
+        ChangeLogRewound = "change_log_rewound",
     }
 }
 

@@ -27,6 +27,7 @@ struct Handles {
     postgres_pool: Family<Gauge, PoolState>,
     argon2_queue: Gauge,
     argon2_duration: Histogram,
+    revocation_propagation: Histogram,
     change_log_lag: Gauge,
     health_state: Family<Gauge, Component>,
     outage_mode: Gauge,
@@ -55,6 +56,7 @@ impl Metrics {
             postgres_pool: Family::new(recorder, &catalogue::POSTGRES_POOL),
             argon2_queue: single(recorder, &catalogue::ARGON2_QUEUE),
             argon2_duration: histogram(&catalogue::ARGON2_DURATION),
+            revocation_propagation: histogram(&catalogue::REVOCATION_PROPAGATION),
             change_log_lag: single(recorder, &catalogue::CHANGE_LOG_LAG),
             health_state: Family::new(recorder, &catalogue::HEALTH_STATE),
             outage_mode: single(recorder, &catalogue::OUTAGE_MODE),
@@ -116,6 +118,11 @@ impl Metrics {
     /// Hashing a secret took so long.
     pub fn argon2_took(&self, duration: Duration) {
         self.0.argon2_duration.record(duration);
+    }
+
+    /// A revocation was read in the change log so long after it was made.
+    pub fn revocation_propagated(&self, duration: Duration) {
+        self.0.revocation_propagation.record(duration);
     }
 
     /// The last good read of the change log began so long ago.

@@ -60,6 +60,9 @@ pub(crate) enum Command {
     /// The keys that sign api keys, straight in the store
     #[command(subcommand)]
     SigningKeys(SigningKeysCommand),
+    /// The change log, straight in the store
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Ask whether a key may spend now, and charge it
     Check(CheckArgs),
     /// How a node and what it depends on are; for container health checks
@@ -135,6 +138,18 @@ pub(crate) enum SigningKeysCommand {
         settings: SettingsArgs,
         /// Its ring character, as `list` shows it
         ring: char,
+    },
+}
+
+/// `tollgate log …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Say that the store as it is now is right, after an older backup was restored or a failover
+    /// lost the last changes: nodes start over and no key is held up by changes that are gone.
+    /// Revoke again what was revoked since, first
+    Reset {
+        #[command(flatten)]
+        settings: SettingsArgs,
     },
 }
 

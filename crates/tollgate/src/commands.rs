@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod health;
 mod keys;
+mod log;
 mod migrate;
 mod owners;
 mod signing_keys;
@@ -43,6 +44,7 @@ async fn one(global: &Global, command: Command, output: Output) -> Result<Exit, 
         Command::Migrate(args) => migrate::run(&args, output).await,
         Command::Bootstrap(args) => bootstrap::run(&args, output).await,
         Command::SigningKeys(command) => signing_keys::run(&command, output).await,
+        Command::Log(command) => log::run(&command, output).await,
         Command::Keys(command) => keys::run(&client(global, output)?, command, output).await,
         Command::Owners(command) => owners::run(&client(global, output)?, command, output).await,
         Command::Check(args) => check::run(global, &args, output).await,

@@ -7,7 +7,7 @@ use tollgate_embedded::{KeyFile, KeyFileError, KeyFileRetention, MemoryBuckets, 
 use tollgate_gate::{MasterKey, OutageMode, OutageOptions, SigningError, config::ConfigService, ports::KeyStore};
 use tollgate_keys::HashParams;
 use tollgate_postgres::{Options, PostgresError, PostgresKeys};
-use tollgate_redis::{RedisBuckets, RedisUrl};
+use tollgate_redis::{OptionsError, RedisBuckets, RedisBus, RedisUrl};
 use tollgate_settings::{Mode, Settings};
 use tollgate_telemetry::{Metrics, check_filter};
 
@@ -17,9 +17,6 @@ use crate::exit::{Exit, Failure};
 const SUBJECTS_MAX: usize = 1_000_000;
 /// How much longer a fence lives than any cached record of what it fences.
 const FENCE_MARGIN: Duration = Duration::from_mins(10);
-/// How long Postgres keeps rows of the change log and of the audit log: as long as the key file does.
-const LOG_RETENTION: Duration = Duration::from_hours(7 * 24);
-const AUDIT_RETENTION: Duration = Duration::from_hours(400 * 24);
 /// No master key is longer; what is longer is another file.
 const MASTER_KEY_BYTES_MAX: u64 = 4096;
 
@@ -43,7 +40,9 @@ impl Keys {
     pub(crate) fn open(settings: &Settings) -> Result<Self, Failure> {
         match settings.mode {
             Mode::Embedded => {
-                let file = KeyFile::open(&settings.data_dir, KeyFileRetention::default());
+                let kept = &settings.change_log;
+                let retention = KeyFileRetention { change_log: kept.retention.get(), audit: kept.audit_retention.get() };
+                let file = KeyFile::open(&settings.data_dir, retention);
                 file.map(|file| Self::File(Arc::new(file))).map_err(|error| unopened(&error))
             }
             Mode::Cluster => {
@@ -107,8 +106,21 @@ pub(crate) fn memory_buckets(settings: &Settings) -> MemoryBuckets {
 
 /// Buckets in Redis, which need not be there yet.
 pub(crate) fn redis_buckets(settings: &Settings, metrics: Metrics) -> Result<RedisBuckets, Failure> {
+    RedisBuckets::connect(&redis_options(settings), metrics).map_err(|error| unusable(&error))
+}
+
+/// What nodes tell each other by, in the same Redis.
+pub(crate) fn redis_bus(settings: &Settings) -> Result<RedisBus, Failure> {
+    RedisBus::connect(&redis_options(settings)).map_err(|error| unusable(&error))
+}
+
+fn unusable(error: &OptionsError) -> Failure {
+    Failure::new(Exit::Settings, format!("invalid settings: {error}"), "mend the setting and try again")
+}
+
+fn redis_options(settings: &Settings) -> tollgate_redis::Options {
     let redis = &settings.redis;
-    let options = tollgate_redis::Options {
+    tollgate_redis::Options {
         url: RedisUrl::new(redis.url.expose()),
         prefix: redis.prefix.clone(),
         tags: redis.tags,
@@ -117,10 +129,9 @@ pub(crate) fn redis_buckets(settings: &Settings, metrics: Metrics) -> Result<Red
         batch_max: redis.batch_max,
         queue_max: redis.queue_max,
         connect_timeout: redis.connect_timeout.get(),
+        events_max: redis.events_max,
         fence_ttl: fence_ttl(settings),
-    };
-    let buckets = RedisBuckets::connect(&options, metrics);
-    buckets.map_err(|error| Failure::new(Exit::Settings, format!("invalid settings: {error}"), "mend the setting and try again"))
+    }
 }
 
 fn fence_ttl(settings: &Settings) -> Duration {
@@ -147,8 +158,8 @@ fn postgres_options(settings: &Settings) -> Options {
         statement_timeout: postgres.statement_timeout.get(),
         lock_timeout: postgres.lock_timeout.get(),
         idle_in_transaction_timeout: postgres.idle_in_transaction_timeout.get(),
-        log_retention: LOG_RETENTION,
-        audit_retention: AUDIT_RETENTION,
+        log_retention: settings.change_log.retention.get(),
+        audit_retention: settings.change_log.audit_retention.get(),
     }
 }
 

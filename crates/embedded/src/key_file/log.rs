@@ -47,6 +47,14 @@ struct AuditRow<'a> {
     owner: Option<&'a str>,
 }
 
+/// Writes a row of the audit log alone, for what is no change of a key or an owner.
+pub(super) fn audit(transaction: &WriteTransaction, drawn: Drawn, context: &ChangeContext) -> Fallible<()> {
+    let Drawn { position, at_ms } = drawn;
+    let row = AuditRow { at_ms, actor: &context.actor, request_id: &context.request_id, action: context.action, key_id: None, owner: None };
+    transaction.open_table(AUDIT)?.insert(position, to_json("audit", &position, &row)?.as_str())?;
+    Ok(())
+}
+
 /// What both kinds of rows tell of their age.
 #[derive(Deserialize)]
 struct Aged {

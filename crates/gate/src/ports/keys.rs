@@ -23,6 +23,14 @@ pub struct LogHead {
     pub oldest: u64,
 }
 
+impl LogHead {
+    /// Where a log that ended at `position` goes on after a reset: at the next multiple of 2³²,
+    /// which no number of lost changes reaches. Room for two million resets below 2⁵³.
+    pub fn reset_from(position: u64) -> u64 {
+        ((position >> 32) + 1) << 32
+    }
+}
+
 /// What a change was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
@@ -230,6 +238,11 @@ pub trait KeyStore: Send + Sync + fmt::Debug + 'static {
 
     /// Where the log ends.
     fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>>;
+
+    /// Says that the store as it is now is right, whatever was answered for before: the log goes on
+    /// far beyond any position that it can have had, without the rows from before, and every key and
+    /// owner is of that generation. So all nodes start over, and no fence is ahead any more.
+    fn reset_log(&self, context: ChangeContext) -> BoxFuture<'_, Result<LogHead, KeyStoreError>>;
 
     /// Changes after a position, in order, at most `count_max`.
     fn changes(&self, after: u64, count_max: u32) -> BoxFuture<'_, Result<Vec<Change>, KeyStoreError>>;

@@ -6,6 +6,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
+mod bus;
 mod confirmed;
 mod control;
 mod credentials;
@@ -19,6 +20,7 @@ mod paging;
 mod preauth;
 mod races;
 mod receipts;
+mod rewound;
 mod rules_hold;
 mod signing;
 mod stale;

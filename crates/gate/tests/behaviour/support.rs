@@ -1,13 +1,17 @@
 //! What the tests stand on: scripted stores, a clock that is told the time, nodes over both.
 
 mod buckets;
+mod bus;
 mod clock;
+mod fleet;
 mod keys;
 mod node;
 mod receipts;
 
 pub(crate) use buckets::{FakeBuckets, Script};
+pub(crate) use bus::{FakeBus, Fate, Hub};
 pub(crate) use clock::TestClock;
+pub(crate) use fleet::RunningFleet;
 pub(crate) use keys::FakeKeys;
 pub(crate) use node::{Ask, Node, Outcomes, World, limits, mint, operator, options, preauth, rules};
 pub(crate) use receipts::FakeReceipts;

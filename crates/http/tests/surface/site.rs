@@ -237,6 +237,7 @@ fn parts(keys: Arc<dyn KeyStore>, now_us: &Arc<AtomicU64>) -> GateParts {
         buckets: buckets(),
         fallback: buckets(),
         receipts: None,
+        bus: None,
         master_key: None,
         clock: Arc::new(SystemClock),
         config: ConfigService::new(&default_limit).expect("a good limit"),

@@ -26,6 +26,8 @@ pub struct RedisSettings {
     pub batch_max: usize,
     /// Decisions that may wait for a call.
     pub queue_max: usize,
+    /// Events from other nodes that may wait to be heard.
+    pub events_max: usize,
     /// How long one attempt to connect may take.
     pub connect_timeout: TimeSpan,
     /// How long a receipt is good for after it was last used.
@@ -39,6 +41,7 @@ pub(super) const BOUNDS: &[Bound] = &[
     whole("redis.calls_in_flight", 1, 64),
     whole("redis.batch_max", 1, 128),
     whole("redis.queue_max", 1, 1_000_000),
+    whole("redis.events_max", 1, 100_000),
     time("redis.connect_timeout", TimeSpan::millis(10), TimeSpan::secs(60)),
     time("redis.receipt_ttl", TimeSpan::secs(1), TimeSpan::secs(31_536_000)),
 ];

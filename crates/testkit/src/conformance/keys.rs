@@ -32,6 +32,7 @@ pub async fn all(store: &Arc<dyn KeyStore>) {
     owners(&**store).await;
     changes_are_read_in_pages(&**store).await;
     the_log_keeps_its_identity(&**store).await;
+    a_reset_starts_the_log_anew(&**store).await;
 }
 
 async fn creating(store: &dyn KeyStore) {

@@ -51,6 +51,8 @@ fn component_text(component: Component) -> &'static str {
     match component {
         Component::Redis => "redis",
         Component::Postgres => "postgres",
+        Component::Pubsub => "pubsub",
+        Component::ChangeLogRewound => "change_log_rewound",
         Component::KeyFile => "key file",
     }
 }

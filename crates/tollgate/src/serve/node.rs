@@ -6,7 +6,8 @@ use http::HeaderName;
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tollgate_gate::{
     CacheOptions, DecisionSource, FailureBudget, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, PreauthOptions, Receipts,
-    SystemClock, ports::BucketStore,
+    SystemClock,
+    ports::{BucketStore, Bus},
 };
 use tollgate_http::{HttpOptions, Phase, Served, metrics_surface, surface};
 use tollgate_settings::{Mode, Settings};
@@ -15,7 +16,7 @@ use tollgate_telemetry::Recorder;
 use super::listeners::Listeners;
 use crate::{
     exit::{Exit, Failure},
-    store::{Keys, Rules, memory_buckets, outage, redis_buckets},
+    store::{Keys, Rules, memory_buckets, outage, redis_buckets, redis_bus},
 };
 
 /// How often samples are moved into their buckets and the pool is looked at.
@@ -131,6 +132,7 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         buckets,
         receipts,
         fallback: Arc::new(memory_buckets(settings)),
+        bus: bus(settings)?,
         master_key,
         clock: Arc::new(SystemClock),
         config,
@@ -159,6 +161,13 @@ fn buckets(settings: &Settings, recorder: &Recorder) -> Result<(Arc<dyn BucketSt
             let receipts = Receipts { store: redis.clone(), ttl: settings.redis.receipt_ttl.get() };
             Ok((redis, Some(receipts)))
         }
+    }
+}
+
+fn bus(settings: &Settings) -> Result<Option<Arc<dyn Bus>>, Failure> {
+    match settings.mode {
+        Mode::Embedded => Ok(None),
+        Mode::Cluster => redis_bus(settings).map(|bus| Some(Arc::new(bus) as Arc<dyn Bus>)),
     }
 }
 

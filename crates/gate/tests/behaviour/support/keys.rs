@@ -27,6 +27,7 @@ pub(crate) struct FakeKeys {
     finds: AtomicUsize,
     heads: AtomicUsize,
     signing_reads: AtomicUsize,
+    changes_with_reads: Mutex<Option<KeyId>>,
     held_find: Mutex<Option<Door>>,
     held_signing: Mutex<Option<Door>>,
     held_head: Mutex<Option<Door>>,
@@ -100,6 +101,7 @@ impl FakeKeys {
             finds: AtomicUsize::new(0),
             heads: AtomicUsize::new(0),
             signing_reads: AtomicUsize::new(0),
+            changes_with_reads: Mutex::default(),
             held_find: Mutex::default(),
             held_signing: Mutex::default(),
             held_head: Mutex::default(),
@@ -156,6 +158,16 @@ impl FakeKeys {
     /// A key that goes away without a trace, as in a restored backup.
     pub(crate) fn remove(&self, key_id: &KeyId) {
         lock(&self.state).keys.remove(key_id);
+    }
+
+    /// An owner's rules go away without a trace.
+    pub(crate) fn forget_owner(&self, owner: &OwnerName) {
+        lock(&self.state).owners.remove(owner);
+    }
+
+    /// From now on the key changes just before each reading.
+    pub(crate) fn change_with_every_read(&self, key_id: &KeyId) {
+        *lock(&self.changes_with_reads) = Some(key_id.clone());
     }
 
     /// Writes a key as it is, without a row in the log.

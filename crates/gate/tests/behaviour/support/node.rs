@@ -15,7 +15,7 @@ use tollgate_gate::{
     config::{ConfigService, KeyRules},
     control::Operator,
     mint_key,
-    ports::{BucketStore, ChangeContext, CreateGuard, KeyStore},
+    ports::{BucketStore, Bus, ChangeContext, CreateGuard, KeyStore},
     request::{CheckRequest, Credential, Plane, SharedKey},
     verdict::{Denial, GateError, Identity, Passed, Unauthenticated, Verdict},
 };
@@ -120,12 +120,30 @@ impl Ask {
 impl Node {
     /// A node that leaves receipts for nobody.
     pub(crate) fn new(keys: Arc<dyn KeyStore>, buckets: Arc<dyn BucketStore>, clock: &TestClock, options: GateOptions) -> Self {
-        Self::with_receipts((keys, buckets), None, clock, options)
+        Self::made((keys, buckets), (None, None), clock, options)
     }
 
     pub(crate) fn with_receipts(
-        (keys, buckets): (Arc<dyn KeyStore>, Arc<dyn BucketStore>),
+        stores: (Arc<dyn KeyStore>, Arc<dyn BucketStore>),
         receipts: Option<Receipts>,
+        clock: &TestClock,
+        options: GateOptions,
+    ) -> Self {
+        Self::made(stores, (receipts, None), clock, options)
+    }
+
+    pub(crate) fn on_bus(
+        stores: (Arc<dyn KeyStore>, Arc<dyn BucketStore>),
+        bus: Arc<dyn Bus>,
+        clock: &TestClock,
+        options: GateOptions,
+    ) -> Self {
+        Self::made(stores, (None, Some(bus)), clock, options)
+    }
+
+    fn made(
+        (keys, buckets): (Arc<dyn KeyStore>, Arc<dyn BucketStore>),
+        (receipts, bus): (Option<Receipts>, Option<Arc<dyn Bus>>),
         clock: &TestClock,
         options: GateOptions,
     ) -> Self {
@@ -134,7 +152,7 @@ impl Node {
         let default = RateLimitSpec::One(RateLimitFields { burst: 1000, per_seconds: 60 });
         let config = ConfigService::new(&default).expect("a good default");
         let metrics = recorder.metrics();
-        let parts = GateParts { keys, buckets, fallback, receipts, master_key: None, clock: Arc::new(clock.clone()), config, metrics };
+        let parts = GateParts { keys, buckets, fallback, receipts, bus, master_key: None, clock: Arc::new(clock.clone()), config, metrics };
         Self { gate: Gate::new(parts, options).expect("randomness"), recorder }
     }
 

@@ -78,3 +78,27 @@ pub async fn the_log_keeps_its_identity(store: &dyn KeyStore) {
     let oldest = store.changes(after.oldest.saturating_sub(1), 1).await.expect("changes");
     assert_eq!(oldest.first().map(|row| row.position), Some(after.oldest.max(1)));
 }
+
+/// Expects nobody else on the store. What is there stays as it is, under a generation that no
+/// fence can be ahead of; a reader of any place from before has lost it, and the log goes on.
+pub async fn a_reset_starts_the_log_anew(store: &dyn KeyStore) {
+    let owner = owner();
+    let key = made(store, draft(Some(&owner))).await;
+    store.put_owner(owner.clone(), super::draft::one_limit("owner", 1, 1), context()).await.expect("put");
+    let before = store.head().await.expect("a head");
+    let reset = store.reset_log(context()).await.expect("reset");
+    assert_eq!(store.head().await.expect("a head"), reset);
+    assert_eq!(reset.log, before.log);
+    assert!(reset.position > before.position + 1_000_000, "beyond what may have been lost: {reset:?}");
+    assert_eq!(reset.oldest, reset.position + 1);
+    assert_eq!(store.changes(0, 10).await.expect("changes"), [], "the rows from before are gone");
+    let found = store.find(key.key_id.clone()).await.expect("an answer").expect("still there");
+    assert_eq!(found.key, tollgate_gate::record::KeyRecord { generation: reset.position, ..key });
+    assert_eq!(found.owner.map(|owner| owner.generation), Some(reset.position));
+    let after = made(store, draft(None)).await;
+    assert_eq!(after.generation, reset.position + 1);
+    let rows = store.changes(reset.position, 10).await.expect("changes");
+    assert_eq!(rows.iter().map(|row| row.position).collect::<Vec<_>>(), [reset.position + 1]);
+    let again = store.reset_log(context()).await.expect("reset");
+    assert!(again.position > reset.position + 1_000_000);
+}

@@ -50,6 +50,9 @@ impl KeyStore for FakeKeys {
         Box::pin(async move {
             self.finds.fetch_add(1, Ordering::SeqCst);
             self.is_up()?;
+            if lock(&self.changes_with_reads).as_ref() == Some(&key_id) {
+                self.edit(&key_id, ChangeKind::Updated, |_| {});
+            }
             let found = lock(&self.state).find(&key_id);
             pass(&self.held_find).await;
             // Others get their turn, as they would while a real store is asked.
@@ -168,6 +171,25 @@ impl KeyStore for FakeKeys {
             pass(&self.held_head).await;
             tokio::task::yield_now().await;
             Ok(head)
+        })
+    }
+
+    fn reset_log(&self, _context: ChangeContext) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            let mut state = lock(&self.state);
+            let position = LogHead::reset_from(state.position);
+            (state.position, state.oldest) = (position, position + 1);
+            state.changes.clear();
+            state.keys.values_mut().for_each(|key| key.generation = position);
+            // Every owner of a key has a row, whether it has rules or not.
+            let owners: Vec<_> = state.keys.values().filter_map(|key| key.owner.clone()).collect();
+            for owner in owners {
+                let rules = state.rules(&owner);
+                state.owners.insert(owner, rules);
+            }
+            state.owners.values_mut().for_each(|owner| owner.generation = position);
+            Ok(LogHead { log: LogId(state.log.as_str().into()), position, oldest: position + 1 })
         })
     }
 

@@ -1,0 +1,65 @@
+//! A key store that is behind its own fences: a restored backup, or a tail that a failover lost.
+//!
+//! Changes that people were told of are gone, and nobody can say which. A key whose fence is ahead
+//! of its record gets 503, and operators hear of it, until `tollgate log reset` says that the
+//! store as it is now is right.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio::time::Instant;
+use tollgate_limits::{Cost, RateLimits};
+use tollgate_telemetry::{Component, HealthState};
+
+use crate::{
+    authenticate::subjects_of,
+    cache::CachedKey,
+    gate::GateShared,
+    ports::{Decision, Outcome},
+};
+
+impl GateShared {
+    /// Whether the key store was found to be behind its own fences.
+    pub(crate) fn is_rewound(&self) -> bool {
+        self.rewound.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_rewound(&self, is_rewound: bool) {
+        let before = self.rewound.swap(is_rewound, Ordering::AcqRel);
+        self.metrics.health(Component::ChangeLogRewound, if is_rewound { HealthState::Degraded } else { HealthState::Ok });
+        if is_rewound && !before {
+            tracing::error!(
+                "the key store has lost changes that were answered for (a restored backup, or a failover): \
+                 revoke again what was revoked since, then run `tollgate log reset`"
+            );
+        } else if before && !is_rewound {
+            tracing::info!("the change log was reset");
+        }
+    }
+
+    /// Looks into a record that was read and found stale all the same. A fence is raised after its
+    /// change has been committed: if the record is read once more after the fence was seen to be
+    /// ahead, and is still the same, then the change is gone.
+    pub(crate) async fn look_for_rewind(&self, entry: &Arc<CachedKey>) {
+        if self.is_rewound() || !self.is_fence_ahead(entry).await {
+            return;
+        }
+        let key_id = entry.found.key.key_id.clone();
+        let read = tokio::time::timeout(self.options.lookup_timeout, self.keys.find(key_id)).await;
+        if let Ok(Ok(Some(found))) = read {
+            let generations = (found.key.generation, found.owner.as_ref().map(|owner| owner.generation));
+            if generations == entry.generations() {
+                self.set_rewound(true);
+            }
+        }
+    }
+
+    async fn is_fence_ahead(&self, entry: &CachedKey) -> bool {
+        let mut subjects = subjects_of(entry);
+        for subject in std::iter::once(&mut subjects.first).chain(&mut subjects.owner) {
+            subject.limits = RateLimits::unlimited();
+        }
+        let asked = Decision { subjects, cost: Cost::ONE, peek: true };
+        let deadline = Instant::now() + self.options.decision_timeout;
+        matches!(self.buckets.decide(asked, deadline).await, Ok(Outcome::Stale))
+    }
+}
