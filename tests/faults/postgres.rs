@@ -4,13 +4,18 @@ use std::time::Duration;
 
 use serde_json::json;
 use sqlx::Connection;
-use tollgate_testkit::{Fleet, TestDatabase, TestPostgres, TestRedis};
+use tollgate_testkit::{Fleet, FleetBuilder, TestDatabase, TestPostgres, TestRedis};
 
 use super::{BACK_WITHIN, PERIOD, SOON, remaining, until};
 use crate::support::{Api, Cluster, NewKey};
 
 /// A call of the control plane takes at most this long in an outage; the target is 2 s.
 const REFUSED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Nodes that wait for Postgres as long as they do by default.
+fn fleet() -> FleetBuilder {
+    Fleet::builder(2).without("TOLLGATE_POSTGRES__LOOKUP_TIMEOUT").without("TOLLGATE_POSTGRES__ACQUIRE_TIMEOUT")
+}
 
 async fn refuses_changes(admin: &Api, key: &NewKey) {
     let calls = [
@@ -28,7 +33,7 @@ async fn refuses_changes(admin: &Api, key: &NewKey) {
 async fn without_postgres_cached_keys_go_on_and_nothing_is_guessed() {
     let postgres = TestPostgres::start().await.unwrap();
     let database = TestDatabase::migrated_in(&postgres).await.unwrap();
-    let cluster = Cluster::of(Fleet::builder(2).postgres(database.url())).await;
+    let cluster = Cluster::of(fleet().postgres(database.url())).await;
     let (cached, unseen) = (cluster.limited_key(50, PERIOD).await, cluster.limited_key(50, PERIOD).await);
     let unsigned = cluster.key(json!({"kind": "unsigned"})).await;
     for node in 0..2 {
@@ -87,7 +92,7 @@ async fn a_transaction_held_open_on_the_log_holds_up_changes_alone() {
 async fn nodes_outlive_both_stores() {
     let (postgres, redis) = (TestPostgres::start().await.unwrap(), TestRedis::start().await.unwrap());
     let database = TestDatabase::migrated_in(&postgres).await.unwrap();
-    let cluster = Cluster::of(Fleet::builder(2).postgres(database.url()).redis(redis.url())).await;
+    let cluster = Cluster::of(fleet().postgres(database.url()).redis(redis.url())).await;
     let (key, revoked) = (cluster.limited_key(50, PERIOD).await, cluster.limited_key(50, PERIOD).await);
     for api in cluster.each(&key.api_key).into_iter().chain(cluster.each(&revoked.api_key)) {
         api.authorize("").await.expect(200);

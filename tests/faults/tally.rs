@@ -7,11 +7,18 @@ use tokio::task::JoinHandle;
 
 use crate::support::{Load, Shot};
 
-/// A load that is under way.
+/// A load that is under way. It ends with this value: a test that fails elsewhere kills its nodes,
+/// and a load that went on would bury the reason under broken connections.
 #[derive(Debug)]
 pub(crate) struct Running {
     stop: Arc<AtomicBool>,
     task: JoinHandle<Vec<Shot>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// What a load came to.
@@ -32,9 +39,9 @@ impl Running {
     }
 
     /// Stops it and waits for the last answers.
-    pub(crate) async fn stop(self) -> Tally {
+    pub(crate) async fn stop(mut self) -> Tally {
         self.stop.store(true, Ordering::Relaxed);
-        Tally::of(&self.task.await.unwrap())
+        Tally::of(&(&mut self.task).await.unwrap())
     }
 }
 

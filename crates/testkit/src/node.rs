@@ -17,9 +17,14 @@ const UP_WITHIN: Duration = Duration::from_mins(1);
 const QUICK: [(&str, &str); 3] =
     [("TOLLGATE_ARGON2__MEMORY_KIB", "64"), ("TOLLGATE_ARGON2__ITERATIONS", "1"), ("TOLLGATE_SHUTDOWN__DRAIN_DELAY", "0s")];
 
-/// A busy machine must not turn exact decisions into an outage; a test of outages takes these back
-/// by [`NodeBuilder::without`].
-const EXACT: [(&str, &str); 2] = [("TOLLGATE_OUTAGE__MODE", "closed"), ("TOLLGATE_REDIS__DECISION_TIMEOUT", "5s")];
+/// A busy machine must not turn exact decisions into an outage, nor the first use of a key into a
+/// refusal; a test of outages takes these back by [`NodeBuilder::without`].
+const EXACT: [(&str, &str); 4] = [
+    ("TOLLGATE_OUTAGE__MODE", "closed"),
+    ("TOLLGATE_REDIS__DECISION_TIMEOUT", "5s"),
+    ("TOLLGATE_POSTGRES__LOOKUP_TIMEOUT", "5s"),
+    ("TOLLGATE_POSTGRES__ACQUIRE_TIMEOUT", "5s"),
+];
 
 /// How a node is to be started.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::OnceCell;
 
@@ -13,6 +14,7 @@ use crate::process::{Launch, find_program};
 use crate::{Backend, Port, RedisOptions, Scratch, Server, backend, eventually, unique};
 
 const UP_WITHIN: Duration = Duration::from_secs(30);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A Redis of its own, or the one that all tests share.
 #[derive(Debug)]
@@ -101,7 +103,9 @@ impl TestRedis {
 
     /// A connection of another client library than the product's, as an independent witness.
     pub async fn connection(&self) -> Result<MultiplexedConnection> {
-        Ok(redis::Client::open(self.url())?.get_multiplexed_async_connection().await?)
+        // The library's own are half a second, which a busy machine takes to move a slot's keys.
+        let patient = AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWERED_WITHIN)).set_response_timeout(Some(ANSWERED_WITHIN));
+        Ok(redis::Client::open(self.url())?.get_multiplexed_async_connection_with_config(&patient).await?)
     }
 
     /// Sends one command, e.g. `["config", "set", "maxmemory", "3mb"]`.
