@@ -14,9 +14,11 @@ mod cost;
 mod name;
 mod rate_limit;
 mod record;
+mod share;
 
 pub use bucket::{Arrival, Bucket, Standing, Step};
 pub use cost::{Cost, CostError};
 pub use name::{LimitName, LimitNameError};
 pub use rate_limit::{NamedLimit, RateLimit, RateLimitError, RateLimits, RateLimitsError};
 pub use record::{Ask, BUCKETS_PER_RECORD_MAX, Decided, Record, decide};
+pub use share::{Share, ShareBucket};

@@ -104,7 +104,8 @@ impl TestRedis {
     /// A connection of another client library than the product's, as an independent witness.
     pub async fn connection(&self) -> Result<MultiplexedConnection> {
         // The library's own are half a second, which a busy machine takes to move a slot's keys.
-        let patient = AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWERED_WITHIN)).set_response_timeout(Some(ANSWERED_WITHIN));
+        let patient =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWERED_WITHIN)).set_response_timeout(Some(ANSWERED_WITHIN));
         Ok(redis::Client::open(self.url())?.get_multiplexed_async_connection_with_config(&patient).await?)
     }
 
