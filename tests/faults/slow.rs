@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tollgate_testkit::{Fault, Fleet, Node, Proxy, TestRedis};
 
-use super::{BACK_WITHIN, PERIOD, until};
+use super::{BACK_WITHIN, PERIOD, SOON, until};
 use crate::support::{Answer, Api, Cluster, NewKey, metric};
 
 const DECISION_TIMEOUT: &str = "100ms";
@@ -15,7 +15,8 @@ const DECISION_TIMEOUT: &str = "100ms";
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// The target is about a second for the fence.
 const CHANGED_WITHIN: Duration = Duration::from_secs(5);
-const BURST: u64 = 10;
+/// Of which each of the three nodes has a third.
+const BURST: u64 = 12;
 
 /// Three nodes of one cluster that meet outages in the three ways, behind one proxy.
 struct Modes {
@@ -40,7 +41,11 @@ impl Modes {
         for mode in ["open", "closed"] {
             others.push(cluster.fleet.builder.clone().env("TOLLGATE_OUTAGE__MODE", mode).start().await.unwrap());
         }
-        Self { redis, proxy, cluster, others }
+        let modes = Self { redis, proxy, cluster, others };
+        for node in modes.nodes() {
+            until("all nodes are seen", SOON, async || Ok(metric(node, "tollgate_nodes").await == 3)).await;
+        }
+        modes
     }
 
     fn nodes(&self) -> impl Iterator<Item = &Node> {
@@ -123,10 +128,10 @@ fn statuses(admitted: u64, status: u16, refused: u64) -> Vec<u16> {
     [vec![200; admitted], vec![status; refused]].concat()
 }
 
-/// What the modes answer to twice the burst while Redis does not: half of the burst, for there are
-/// to be two nodes at least; all; nothing.
+/// What the modes answer to twice the burst while Redis does not: a third of the burst, for there
+/// are three nodes; all; nothing.
 fn in_outage() -> Vec<Vec<u16>> {
-    vec![statuses(BURST / 2, 429, 2 * BURST - BURST / 2), statuses(2 * BURST, 429, 0), statuses(0, 503, 2 * BURST)]
+    vec![statuses(BURST / 3, 429, 2 * BURST - BURST / 3), statuses(2 * BURST, 429, 0), statuses(0, 503, 2 * BURST)]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -384,9 +384,8 @@ impl GateShared {
         for subject in std::iter::once(&mut subjects.first).chain(&mut subjects.owner) {
             subject.limits = tollgate_limits::RateLimits::unlimited();
         }
-        let deadline = Instant::now() + self.options.decision_timeout;
         let asked = Decision { subjects, cost: tollgate_limits::Cost::ONE, peek: true };
-        matches!(self.buckets.decide(asked, deadline).await, Ok(Outcome::Allowed(_) | Outcome::Revoked)) && self.is_current(entry, epoch)
+        matches!(self.ask_store(asked).await, Ok(Outcome::Allowed(_) | Outcome::Revoked)) && self.is_current(entry, epoch)
     }
 
     pub(crate) fn refused(&self, why: Unauthenticated) -> Standing {

@@ -11,9 +11,11 @@ use tollgate_telemetry::{Component as Label, HealthState};
 
 use crate::{
     Gate,
+    breaker::not_asked,
     gate::{DecisionSource, GateShared},
     link::Trouble,
     ports::BucketsHealth,
+    registry::BEATS_PER_TTL,
     touch::OutOfTouch,
 };
 
@@ -33,6 +35,7 @@ impl GateShared {
     /// Loops side by side, so that none waits for a store that only another one needs.
     pub(crate) async fn run(&self) {
         let (mut linking, mut fencing) = (every(TAKE_UP_PAUSE), every(TAKE_UP_PAUSE));
+        let mut beating = every(self.options.outage.nodes_ttl / BEATS_PER_TTL);
         let mut following = every(self.follower.options().poll_interval);
         let link = async {
             loop {
@@ -55,7 +58,13 @@ impl GateShared {
                 self.raise_pending().await;
             }
         };
-        tokio::join!(link, current, fences, self.keep_in_touch());
+        let nodes = async {
+            loop {
+                beating.tick().await;
+                self.keep_registered().await;
+            }
+        };
+        tokio::join!(link, current, fences, nodes, self.keep_probing(), self.keep_in_touch());
     }
 
     async fn keep_link(&self) {
@@ -95,7 +104,7 @@ impl GateShared {
     }
 
     /// Whether the log was read not long ago.
-    fn is_log_current(&self) -> bool {
+    pub(crate) fn is_log_current(&self) -> bool {
         let patience = self.follower.options().poll_interval * 3 + Duration::from_secs(1);
         self.log_age().is_some_and(|age| age <= patience)
     }
@@ -175,6 +184,7 @@ impl GateShared {
         let asked = self.buckets_down.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let buckets_down = match trouble {
             Some(Trouble::Buckets(reason)) => Some(reason.to_string()),
+            _ if self.breaker.is_any_open() => Some(not_asked().to_string()),
             _ => asked,
         };
         let stores = [told(Component::Redis, buckets_down), told(Component::Postgres, keys_down)];

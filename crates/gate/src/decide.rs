@@ -5,12 +5,12 @@ use tollgate_limits::{NamedLimit, RateLimit};
 use tollgate_telemetry::{Source, Verdict as VerdictLabel};
 
 use crate::{
-    Gate,
+    Gate, OutageMode,
     authenticate::{Caller, Standing, Verified, identity_of, subjects_of},
+    breaker::not_asked,
     gate::{DecisionSource, GateShared},
     link::Trouble,
     ports::{BucketError, Decision, Outcome, SubjectStanding},
-    request::Plane,
     verdict::{Denial, GateError, Identity, Passed, Unauthenticated, Verdict},
 };
 
@@ -80,7 +80,8 @@ impl GateShared {
         let request = &verified.request;
         let decision = Decision { subjects: subjects_of(&verified.entry), cost: request.cost, peek: request.peek };
         let is_current = || self.is_current(&verified.entry, verified.epoch);
-        Ok(match self.ask(decision, request.plane, is_current).await? {
+        let mode = self.outage_mode(request.plane, None);
+        Ok(match self.ask(decision, mode, is_current).await? {
             Told::Decided { allowed, standings, source } => {
                 let passed = Passed { identity: identity_of(&verified.entry), standings };
                 Attempt::Verdict(self.decided(allowed, passed, source, request.peek))
@@ -102,25 +103,29 @@ impl GateShared {
 
     /// Asks the bucket store, and where it does not answer, whatever the outage mode names. Where
     /// the store has lost its fences, `is_current` tells whether the asker's rules still hold.
-    pub(crate) async fn ask(&self, decision: Decision, plane: Plane, is_current: impl Fn() -> bool) -> Result<Told, GateError> {
+    pub(crate) async fn ask(&self, decision: Decision, mode: OutageMode, is_current: impl Fn() -> bool) -> Result<Told, GateError> {
         // Twice: a store that has lost its state is taken up again, then asked once more.
         for _ in 0..2 {
+            if self.is_store_silent(&decision) {
+                let reason = not_asked().to_string();
+                self.begin_outage(&reason);
+                return self.without_buckets(&decision, mode, &reason);
+            }
             let seen = self.link.count();
             if let Err(trouble) = self.trust_link(seen).await {
                 return match trouble {
                     Trouble::Keys(reason) => Err(self.unavailable(reason.to_string())),
                     Trouble::Buckets(reason) => {
                         self.begin_outage(&reason);
-                        self.without_buckets(decision, plane, &reason).await
+                        self.without_buckets(&decision, mode, &reason)
                     }
                 };
             }
             if !is_current() {
                 return Ok(Told::Stale);
             }
-            let deadline = Instant::now() + self.options.decision_timeout;
             let source = self.source();
-            let answer = self.buckets.decide(decision.clone(), deadline).await;
+            let answer = self.ask_store(decision.clone()).await;
             match &answer {
                 Ok(_) => self.end_outage(),
                 Err(error) => self.begin_outage(&error.to_string()),
@@ -134,10 +139,10 @@ impl GateShared {
                 Ok(Outcome::Limited(standings)) => return Ok(Told::Decided { allowed: false, standings, source }),
                 Ok(Outcome::Stale) => return Ok(Told::Stale),
                 Ok(Outcome::Revoked) => return Ok(Told::Revoked),
-                Ok(Outcome::Broken) => return self.broken(decision, plane).await,
+                Ok(Outcome::Broken) => return self.broken(&decision, mode),
                 Ok(Outcome::Lost) => self.lost(seen),
                 Err(error @ (BucketError::Deadline | BucketError::Unreachable(_) | BucketError::QueueFull | BucketError::Unusable(_))) => {
-                    return self.without_buckets(decision, plane, &error.to_string()).await;
+                    return self.without_buckets(&decision, mode, &error.to_string());
                 }
             }
         }
@@ -164,10 +169,10 @@ impl GateShared {
 
     /// One entry's state cannot be read or written. In one process there is no other bucket to fall
     /// back to: a second one would hold the whole burst again.
-    async fn broken(&self, decision: Decision, plane: Plane) -> Result<Told, GateError> {
+    fn broken(&self, decision: &Decision, mode: OutageMode) -> Result<Told, GateError> {
         let reason = "a bucket's state cannot be read or written";
         match self.options.source {
-            DecisionSource::Redis => self.without_buckets(decision, plane, reason).await,
+            DecisionSource::Redis => self.without_buckets(decision, mode, reason),
             DecisionSource::Local => Err(self.unavailable(reason.to_owned())),
         }
     }

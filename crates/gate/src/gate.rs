@@ -12,6 +12,7 @@ use tollgate_keys::{ProcessKey, RandomnessError};
 use tollgate_telemetry::Metrics;
 
 use crate::{
+    breaker::Breaker,
     bus::Line,
     cache::{CacheOptions, KeyCache},
     clock::Clock,
@@ -19,10 +20,11 @@ use crate::{
     follower::{FollowOptions, Follower},
     hashing::{HashingOptions, HashingPool},
     link::Link,
-    outage::OutageOptions,
-    ports::{BucketStore, Bus, KeyStore},
+    outage::{LocalBuckets, OutageOptions},
+    ports::{BucketStore, Bus, KeyStore, NodeRegistry},
     preauth::{Preauth, PreauthOptions},
     receipts::Receipts,
+    registry::Registry,
     signing::{MasterKey, Signing},
 };
 
@@ -65,8 +67,8 @@ pub struct GateParts {
     pub keys: Arc<dyn KeyStore>,
     /// Buckets and fences.
     pub buckets: Arc<dyn BucketStore>,
-    /// Buckets of this node alone, for outages in mode `local`.
-    pub fallback: Arc<dyn BucketStore>,
+    /// The nodes that serve together.
+    pub nodes: Arc<dyn NodeRegistry>,
     /// Receipts of verified secrets, where nodes share any.
     pub receipts: Option<Receipts>,
     /// What the nodes of a cluster tell each other; none for a node that is alone.
@@ -92,7 +94,11 @@ pub(crate) struct GateShared {
     pub(crate) options: GateOptions,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) buckets: Arc<dyn BucketStore>,
-    pub(crate) fallback: Arc<dyn BucketStore>,
+    pub(crate) nodes: Arc<dyn NodeRegistry>,
+    pub(crate) registry: Registry,
+    pub(crate) breaker: Breaker,
+    /// Buckets of this node alone, for outages in mode `local`.
+    pub(crate) local: LocalBuckets,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: ConfigService,
     pub(crate) metrics: Metrics,
@@ -119,7 +125,7 @@ pub(crate) struct GateShared {
 impl Gate {
     /// Puts a gate together. It answers 503 until [`Gate::run`] has taken up its stores.
     pub fn new(parts: GateParts, options: GateOptions) -> Result<Self, RandomnessError> {
-        let GateParts { keys, buckets, fallback, receipts, bus, master_key, clock, config, metrics } = parts;
+        let GateParts { keys, buckets, nodes, receipts, bus, master_key, clock, config, metrics } = parts;
         let shared = GateShared {
             cache: KeyCache::new(options.cache, ProcessKey::generate()?),
             hashing: HashingPool::new(options.hashing, metrics.clone()),
@@ -134,10 +140,13 @@ impl Gate {
             in_outage: AtomicBool::new(false),
             outage_logged: Mutex::new(None),
             draining: AtomicBool::new(false),
+            registry: Registry::new()?,
+            breaker: Breaker::new(buckets.lanes(), options.outage.failures_max),
+            local: LocalBuckets::new(options.outage.subjects_max),
             options,
             keys,
             buckets,
-            fallback,
+            nodes,
             receipts,
             clock,
             config,
@@ -150,6 +159,11 @@ impl Gate {
     /// what is old. Never returns.
     pub async fn run(&self) {
         self.shared.run().await;
+    }
+
+    /// Tells the other nodes that this one is about to end.
+    pub async fn leave(&self) {
+        self.shared.unregister().await;
     }
 
     /// From now on not ready: the node is about to stop.

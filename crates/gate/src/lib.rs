@@ -17,6 +17,7 @@ pub mod verdict;
 
 mod authenticate;
 mod background;
+mod breaker;
 mod bus;
 mod cache;
 mod clock;
@@ -30,6 +31,7 @@ mod named;
 mod outage;
 mod preauth;
 mod receipts;
+mod registry;
 mod rewound;
 mod signing;
 mod touch;

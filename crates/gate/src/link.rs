@@ -130,10 +130,6 @@ impl GateShared {
         self.catch_up().await.map_err(keys)?;
         let log = self.log_id().ok_or_else(|| Trouble::Keys("the change log was not read".into()))?;
         self.link.epoch.fetch_add(1, Ordering::AcqRel);
-        // Has its own state: it may have been joined to another log before, and goes on with that.
-        if let Err(error) = self.fallback.join(log.clone()).await {
-            tracing::debug!(%error, "the buckets of this node alone cannot be joined");
-        }
         let joined = tokio::time::timeout(join_patience, self.buckets.join(log)).await.unwrap_or(Err(BucketError::Deadline));
         joined.map_err(|error| Trouble::Buckets(error.to_string().into()))?;
         self.link.trusted_connection.store(connection, Ordering::Release);

@@ -1,4 +1,6 @@
-//! What is answered while the bucket store does not. Nobody else chooses between open and closed.
+//! What is answered while the bucket store does not. Nobody else chooses between open, closed and local.
+
+mod local;
 
 use std::{
     num::NonZeroU32,
@@ -7,13 +9,15 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tollgate_limits::{NamedLimit, RateLimit, RateLimits};
+use tollgate_limits::{NamedLimit, Share};
 use tollgate_telemetry::{OutageState, Source};
 
+pub(crate) use self::local::LocalBuckets;
+use self::local::Locally;
 use crate::{
     decide::Told,
-    gate::GateShared,
-    ports::{Decision, Outcome},
+    gate::{DecisionSource, GateShared},
+    ports::{Decision, Subject},
     request::Plane,
     verdict::GateError,
 };
@@ -35,26 +39,69 @@ pub enum OutageMode {
 /// How outages are met.
 #[derive(Debug, Clone, Copy)]
 pub struct OutageOptions {
-    /// Open, closed or local.
+    /// What decides on keys that say nothing of their own.
     pub mode: OutageMode,
-    /// Nodes that share every limit in mode local.
-    pub nodes: NonZeroU32,
+    /// The least number of nodes that share every limit in mode local.
+    pub nodes_min: NonZeroU32,
+    /// How long a node is counted after its last heartbeat.
+    pub nodes_ttl: Duration,
+    /// How long cached keys go on while the change log cannot be read either.
+    pub stale_grace: Duration,
+    /// Decisions in a row that have no answer before nobody waits any more.
+    pub failures_max: NonZeroU32,
+    /// Pause between two probes of a store that has no answer.
+    pub probe_interval: Duration,
+    /// Subjects that mode local keeps at most.
+    pub subjects_max: usize,
+}
+
+impl Default for OutageOptions {
+    /// As the settings have it.
+    fn default() -> Self {
+        Self {
+            mode: OutageMode::Local,
+            nodes_min: NonZeroU32::MIN,
+            nodes_ttl: Duration::from_secs(5),
+            stale_grace: Duration::from_mins(1),
+            failures_max: NonZeroU32::MIN.saturating_add(2),
+            probe_interval: Duration::from_millis(100),
+            subjects_max: 1_000_000,
+        }
+    }
 }
 
 impl GateShared {
-    /// Decides without the bucket store. Operators are always decided locally, so that they can act.
-    pub(crate) async fn without_buckets(&self, decision: Decision, plane: Plane, reason: &str) -> Result<Told, GateError> {
-        let mode = if plane == Plane::Control { OutageMode::Local } else { self.options.outage.mode };
+    /// What decides on a request in an outage. Operators are always decided locally, so that they
+    /// can act; a key's own mode goes before the deployment's.
+    pub(crate) fn outage_mode(&self, plane: Plane, of_key: Option<OutageMode>) -> OutageMode {
+        match plane {
+            Plane::Control => OutageMode::Local,
+            Plane::Data => of_key.unwrap_or(self.options.outage.mode),
+        }
+    }
+
+    /// Decides without the bucket store.
+    pub(crate) fn without_buckets(&self, decision: &Decision, mode: OutageMode, reason: &str) -> Result<Told, GateError> {
+        if !self.is_vouched_for() {
+            return Err(self.unavailable(format!("{reason}; nor has the change log been read for longer than outage.stale_grace")));
+        }
         match mode {
             OutageMode::Closed => Err(self.unavailable(reason.to_owned())),
             OutageMode::Open => Ok(Told::Decided { allowed: true, standings: Vec::new(), source: Source::Local }),
-            OutageMode::Local => self.decide_locally(decision, reason).await,
+            OutageMode::Local => self.decide_locally(decision, reason),
         }
+    }
+
+    /// Whether somebody can say that what is cached is still true. Without the fences that is the
+    /// change log; without that too it is nobody, and the word of a while ago must do for a while.
+    fn is_vouched_for(&self) -> bool {
+        let grace = self.options.outage.stale_grace;
+        self.options.source == DecisionSource::Local || self.is_log_current() || self.log_age().is_some_and(|age| age <= grace)
     }
 
     /// The bucket store does not answer.
     pub(crate) fn begin_outage(&self, reason: &str) {
-        if !self.in_outage.swap(true, Ordering::AcqRel) {
+        if !self.in_outage.load(Ordering::Acquire) && !self.in_outage.swap(true, Ordering::AcqRel) {
             let mode = self.options.outage.mode;
             if self.may_log_outage() {
                 tracing::warn!(reason, ?mode, "decisions are made without the bucket store");
@@ -85,60 +132,23 @@ impl GateShared {
         }
     }
 
-    async fn decide_locally(&self, mut decision: Decision, reason: &str) -> Result<Told, GateError> {
-        let nodes = self.options.outage.nodes;
-        for subject in std::iter::once(&mut decision.subjects.first).chain(&mut decision.subjects.owner) {
-            let share = share_of(&subject.limits, nodes);
-            subject.limits =
-                share.ok_or_else(|| self.unavailable(format!("{reason}; this node's share of the limit is less than one token")))?;
+    fn decide_locally(&self, decision: &Decision, reason: &str) -> Result<Told, GateError> {
+        let fleet = self.registry.seen();
+        let nodes = fleet.nodes(self.options.outage.nodes_min);
+        let share = |subject: &Subject, named: &NamedLimit| Share::of(named.limit, nodes, fleet.place(subject, named, nodes));
+        let limits = decision.subjects.iter().flat_map(|subject| subject.limits.as_slice().iter().map(move |named| (subject, named)));
+        let least = limits.map(|(subject, named)| share(subject, named).tokens()).min();
+        if let Some(least) = least.filter(|least| *least < decision.cost.tokens()) {
+            let what = if least == 0 { "this node's share of the limit is less than one token" } else { ABOVE_SHARE };
+            return Err(self.unavailable(format!("{reason}; {what}")));
         }
-        let cost = decision.cost.tokens();
-        if decision.subjects.iter().any(|subject| subject.limits.burst_min().is_some_and(|burst| cost > burst)) {
-            return Err(self.unavailable(format!("{reason}; the cost is above this node's share of the limit")));
-        }
-        let deadline = Instant::now() + self.options.decision_timeout;
-        match self.fallback.decide(decision, deadline).await {
-            Ok(Outcome::Allowed(standings)) => Ok(Told::Decided { allowed: true, standings, source: Source::Local }),
-            Ok(Outcome::Limited(standings)) => Ok(Told::Decided { allowed: false, standings, source: Source::Local }),
-            Ok(Outcome::Stale) => Ok(Told::Stale),
-            Ok(Outcome::Revoked) => Ok(Told::Revoked),
-            Ok(Outcome::Lost | Outcome::Broken) | Err(_) => Err(self.unavailable(reason.to_owned())),
+        match self.local.decide(decision, share) {
+            Locally::Allowed(standings) => Ok(Told::Decided { allowed: true, standings, source: Source::Local }),
+            Locally::Limited(standings) => Ok(Told::Decided { allowed: false, standings, source: Source::Local }),
+            Locally::Stale => Ok(Told::Stale),
+            Locally::Full => Err(self.unavailable(format!("{reason}; outage.subjects_max are kept in this node's memory already"))),
         }
     }
 }
 
-/// One node's share of every limit: the same period, `burst / nodes` tokens rounded down.
-fn share_of(limits: &RateLimits, nodes: NonZeroU32) -> Option<RateLimits> {
-    if nodes == NonZeroU32::MIN {
-        return Some(limits.clone());
-    }
-    let share = |named: &NamedLimit| {
-        let burst = u64::from(named.limit.burst() / nodes);
-        let limit = RateLimit::new(burst, named.limit.per_seconds().into()).ok()?;
-        Some(NamedLimit { name: named.name.clone(), limit })
-    };
-    RateLimits::new(limits.as_slice().iter().map(share).collect::<Option<Vec<_>>>()?).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tollgate_limits::LimitName;
-
-    fn one(burst: u64) -> RateLimits {
-        RateLimits::one(LimitName::new("key").expect("a name"), RateLimit::new(burst, 60).expect("a limit"))
-    }
-
-    fn nodes(count: u32) -> NonZeroU32 {
-        NonZeroU32::new(count).expect("at least one")
-    }
-
-    #[test]
-    fn a_share_is_rounded_down_and_keeps_the_period() {
-        let share = share_of(&one(10), nodes(3)).expect("a share");
-        assert_eq!((share.burst_min(), share.as_slice()[0].limit.per_seconds()), (Some(3), 60));
-        assert_eq!(share_of(&one(10), nodes(1)), Some(one(10)));
-        assert_eq!(share_of(&one(2), nodes(3)), None, "less than one token");
-        assert_eq!(share_of(&RateLimits::unlimited(), nodes(3)), Some(RateLimits::unlimited()));
-    }
-}
+const ABOVE_SHARE: &str = "the cost is above this node's share of the limit";

@@ -4,6 +4,7 @@
 mod buckets;
 mod bus;
 mod keys;
+mod nodes;
 mod receipts;
 
 pub use buckets::{
@@ -14,6 +15,7 @@ pub use keys::{
     Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyListQuery, KeyStore, KeyStoreError, LogHead,
     LogId, StoredSigningKey,
 };
+pub use nodes::{Alone, NodeId, NodeRegistry};
 pub use receipts::{ReceiptError, ReceiptName, ReceiptStore, StoredReceipts};
 
 use std::{future::Future, pin::Pin};

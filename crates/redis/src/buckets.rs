@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -48,6 +48,8 @@ pub struct RedisBuckets {
     made: Arc<AtomicU64>,
     fence: Script,
     join: Script,
+    nodes: Script,
+    probes: AtomicUsize,
     fence_ttl: Duration,
     joined: Mutex<Joined>,
     _tasks: JoinSet<()>,
@@ -93,9 +95,9 @@ impl RedisBuckets {
         for worker in workers(options, &desk, &queues, &connections) {
             tasks.spawn(worker.work());
         }
-        let (fence, join) = (Script::new(scripts::FENCE), Script::new(scripts::JOIN));
-        let joined = Mutex::default();
-        Ok(Self { desk, queues, connections, made, fence, join, fence_ttl: options.fence_ttl, joined, _tasks: tasks })
+        let (fence, join, nodes) = (Script::new(scripts::FENCE), Script::new(scripts::JOIN), Script::new(scripts::NODES));
+        let (joined, probes) = (Mutex::default(), AtomicUsize::new(0));
+        Ok(Self { desk, queues, connections, made, fence, join, nodes, probes, fence_ttl: options.fence_ttl, joined, _tasks: tasks })
     }
 
     pub(crate) fn names(&self) -> &Names {
@@ -110,8 +112,12 @@ impl RedisBuckets {
         self.queues.get(usize::from(tag)).or(self.queues.first())
     }
 
+    pub(crate) fn nodes_script(&self) -> &Script {
+        &self.nodes
+    }
+
     /// Runs a script that is safe to repeat.
-    async fn run(&self, script: &Script, keys: Vec<Bytes>, args: Vec<Value>, timeout: Duration) -> Result<Bytes, Failure> {
+    pub(crate) async fn run(&self, script: &Script, keys: Vec<Bytes>, args: Vec<Value>, timeout: Duration) -> Result<Bytes, Failure> {
         let Some(connection) = connection::usable(&self.connections) else { return Err(Failure::other("no connection")) };
         let result = connection.run(script, By::Sha, keys.clone(), args.clone(), timeout).await;
         let failure = match result {
@@ -258,6 +264,25 @@ impl BucketStore for RedisBuckets {
 
     fn connection_count(&self) -> u64 {
         self.made.load(Ordering::Acquire)
+    }
+
+    fn lanes(&self) -> usize {
+        self.queues.len()
+    }
+
+    fn lane(&self, placed_by: &str) -> usize {
+        if self.queues.len() == 1 { 0 } else { self.desk.names.tag_of(placed_by).into() }
+    }
+
+    fn probe(&self, lane: usize) -> BoxFuture<'_, Result<(), BucketError>> {
+        let key = self.desk.names.state_id(u8::try_from(lane).unwrap_or(0));
+        // Each time by the next of the connections that are up: one may hang while others answer.
+        let turn = self.probes.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            let connection = connection::usable_in_turn(&self.connections, turn);
+            let connection = connection.ok_or_else(|| BucketError::Unreachable("no connection".into()))?;
+            connection.probe(key, UPKEEP_TIMEOUT).await.map_err(Failure::into_error)
+        })
     }
 
     fn health(&self) -> BoxFuture<'_, BucketsHealth> {

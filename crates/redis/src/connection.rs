@@ -215,6 +215,13 @@ pub(crate) fn usable(connections: &[Arc<Connection>]) -> Option<&Connection> {
     up.or(connections.first()).map(Arc::as_ref)
 }
 
+/// One of the connections that are up, each in its turn; with none up, the first.
+pub(crate) fn usable_in_turn(connections: &[Arc<Connection>], turn: usize) -> Option<&Connection> {
+    let up: Vec<&Arc<Connection>> = connections.iter().filter(|connection| connection.is_up()).collect();
+    let in_turn = turn.checked_rem(up.len()).and_then(|place| up.get(place).copied());
+    in_turn.or(connections.first()).map(Arc::as_ref)
+}
+
 /// fred's task must not outlive its keeper.
 struct AbortOnDrop(fred::types::ConnectHandle);
 

@@ -17,6 +17,7 @@ pub mod names;
 mod options;
 mod queue;
 mod receipts;
+mod registry;
 pub mod scripts;
 mod state;
 mod wire;

@@ -65,6 +65,11 @@ impl Names {
         self.under(tag, "id", "")
     }
 
+    /// The key of the registry of nodes.
+    pub fn nodes(&self) -> Bytes {
+        self.under(0, "nodes", "")
+    }
+
     /// The key of a subject's record.
     pub fn record(&self, tag: u8, kind: SubjectKind, id: &str) -> Bytes {
         let kind = match kind {
@@ -130,6 +135,7 @@ mod tests {
     fn names_are_as_documented() {
         let names = Names::new("tg:", 16).expect("good");
         assert_eq!(names.state_id(7), "tg:{s07}id");
+        assert_eq!(names.nodes(), "tg:{s00}nodes");
         assert_eq!(names.record(7, SubjectKind::Owner, "acme"), "tg:{s07}o:acme");
         assert_eq!(names.record(10, SubjectKind::Key, "tk_}"), "tg:{s10}k:tk_}");
         assert_eq!(names.record(99, SubjectKind::Named, ""), "tg:{s99}n:");

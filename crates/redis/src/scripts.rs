@@ -24,3 +24,5 @@ pub const DECIDE: &str = include_str!("../../../lua/decide.lua");
 pub const FENCE: &str = include_str!("../../../lua/fence.lua");
 /// Takes up a tag's state.
 pub const JOIN: &str = include_str!("../../../lua/join.lua");
+/// Tells that a node lives, and who else does.
+pub const NODES: &str = include_str!("../../../lua/nodes.lua");

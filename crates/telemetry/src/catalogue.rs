@@ -73,6 +73,8 @@ pub(crate) const CHANGE_LOG_LAG: Metric = Metric {
 pub(crate) const HEALTH_STATE: Metric =
     gauge("tollgate_health_state", "How a component is: 0 ok or not in use, 1 degraded, 2 down.", &[Component::SET]);
 pub(crate) const OUTAGE_MODE: Metric = gauge("tollgate_outage_mode", "What decides now: 0 no outage, 1 local, 2 open, 3 closed.", &[]);
+pub(crate) const NODES: Metric =
+    gauge("tollgate_nodes", "Nodes that were seen alive when the registry last answered, this one included.", &[]);
 pub(crate) const BUILD_INFO: Metric = gauge(
     "tollgate_build_info",
     "Always 1; the label says which build this is.",
@@ -97,6 +99,7 @@ pub const CATALOGUE: &[Metric] = &[
     CHANGE_LOG_LAG,
     HEALTH_STATE,
     OUTAGE_MODE,
+    NODES,
     BUILD_INFO,
 ];
 

@@ -31,6 +31,7 @@ struct Handles {
     change_log_lag: Gauge,
     health_state: Family<Gauge, Component>,
     outage_mode: Gauge,
+    nodes: Gauge,
 }
 
 impl Metrics {
@@ -60,6 +61,7 @@ impl Metrics {
             change_log_lag: single(recorder, &catalogue::CHANGE_LOG_LAG),
             health_state: Family::new(recorder, &catalogue::HEALTH_STATE),
             outage_mode: single(recorder, &catalogue::OUTAGE_MODE),
+            nodes: single(recorder, &catalogue::NODES),
         }))
     }
 
@@ -138,6 +140,11 @@ impl Metrics {
             HealthState::Down => 2.0,
         };
         self.0.health_state.with(component, |gauge| gauge.set(value));
+    }
+
+    /// So many nodes live.
+    pub fn nodes(&self, live: u32) {
+        self.0.nodes.set(live);
     }
 
     /// This decides now.

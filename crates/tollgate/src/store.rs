@@ -145,7 +145,16 @@ pub(crate) fn outage(settings: &Settings) -> OutageOptions {
         tollgate_settings::OutageMode::Open => OutageMode::Open,
         tollgate_settings::OutageMode::Closed => OutageMode::Closed,
     };
-    OutageOptions { mode, nodes: NonZeroU32::new(settings.outage.nodes_min).unwrap_or(NonZeroU32::MIN) }
+    let outage = &settings.outage;
+    OutageOptions {
+        mode,
+        nodes_min: NonZeroU32::new(outage.nodes_min).unwrap_or(NonZeroU32::MIN),
+        nodes_ttl: outage.nodes_ttl.get(),
+        stale_grace: outage.stale_grace.get(),
+        failures_max: NonZeroU32::new(outage.failures_max).unwrap_or(NonZeroU32::MIN),
+        probe_interval: outage.probe_interval.get(),
+        subjects_max: outage.subjects_max,
+    }
 }
 
 fn postgres_options(settings: &Settings) -> Options {

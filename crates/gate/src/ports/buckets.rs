@@ -185,6 +185,27 @@ pub trait BucketStore: Send + Sync + fmt::Debug + 'static {
         0
     }
 
+    /// In how many parts the store answers: one may be silent while the others are not.
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    /// The part that decides on what `placed_by` places ([`Subjects::placed_by`]); below
+    /// [`BucketStore::lanes`].
+    fn lane(&self, _placed_by: &str) -> usize {
+        0
+    }
+
+    /// Whether a part answers, by a call that charges nothing.
+    fn probe(&self, _lane: usize) -> BoxFuture<'_, Result<(), BucketError>> {
+        Box::pin(async {
+            match self.health().await {
+                BucketsHealth::Ok => Ok(()),
+                BucketsHealth::Down(why) => Err(BucketError::Unreachable(why.into())),
+            }
+        })
+    }
+
     /// How the store is, by a call that charges nothing.
     fn health(&self) -> BoxFuture<'_, BucketsHealth>;
 }

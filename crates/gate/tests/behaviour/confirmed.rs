@@ -1,5 +1,7 @@
 //! A refusal that rests on a cached record is confirmed by the fence, in a call that charges nothing.
 
+use std::num::NonZeroU32;
+
 use tollgate_gate::{
     config::KeyRules,
     ports::{BucketError, ChangeKind, Outcome},
@@ -109,7 +111,8 @@ async fn where_the_fence_cannot_be_asked_the_record_is_read() {
 /// Two requests that share a reading: neither may take the other's for one that needs a fence.
 #[tokio::test(start_paused = true)]
 async fn in_an_outage_requests_that_share_a_reading_are_all_refused() {
-    let world = World::with(|options| options.lookups_max = 1).await;
+    // None of them finds out that it need not ask.
+    let world = World::with(|options| (options.lookups_max, options.outage.failures_max) = (1, NonZeroU32::MAX)).await;
     let key = world.used_key(rules()).await;
     world.buckets.go_down();
     let ask = || {

@@ -6,11 +6,13 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
+mod breaker;
 mod bus;
 mod confirmed;
 mod control;
 mod credentials;
 mod figures;
+mod fleet;
 mod follower;
 mod lost;
 mod minting;

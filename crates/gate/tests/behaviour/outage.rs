@@ -1,6 +1,6 @@
 //! What is answered while the bucket store does not.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use tollgate_gate::{
     OutageMode,
@@ -12,7 +12,7 @@ use crate::support::{Ask, Outcomes, Script, World, limits, rules};
 
 async fn world(mode: OutageMode, nodes: u32) -> World {
     let nodes = NonZeroU32::new(nodes).expect("at least one");
-    World::with(|options| (options.outage.mode, options.outage.nodes) = (mode, nodes)).await
+    World::with(|options| (options.outage.mode, options.outage.nodes_min) = (mode, nodes)).await
 }
 
 fn mode_metric(world: &World) -> u64 {
@@ -46,15 +46,16 @@ async fn local_holds_this_nodes_share_and_keeps_it_from_outage_to_outage() {
     let key = world.used_key(KeyRules { limits: limits(10, 60), ..rules() }).await;
     for _ in 0..2 {
         world.buckets.go_down();
-        let allowed = futures_allowed(&world, &key).await;
-        world.buckets.set_down(None);
+        assert_eq!(futures_allowed(&world, &key).await.0, 3, "a third of ten, rounded down");
+        world.come_back().await;
         world.node.check(&key).await.allowed();
-        assert_eq!(allowed.1.standings[0].named.limit.burst(), 3, "a third of ten, rounded down");
         world.buckets.go_down();
         assert_eq!(futures_allowed(&world, &key).await.0, 0, "the second outage begins where the first one ended");
-        world.buckets.set_down(None);
+        world.come_back().await;
         // Refills at a third of the rate.
         world.clock.advance_ms(60_000);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        world.node.turn().await;
         world.node.check(&key).await.allowed();
     }
     assert_eq!(world.node.metric("tollgate_decisions_total{verdict=\"allowed\",source=\"local\"}"), 6);
@@ -148,7 +149,7 @@ async fn an_outage_begins_once_and_ends_with_the_first_answer() {
     }
     let redis = "tollgate_decisions_total{verdict=\"allowed\",source=\"redis\"}";
     assert_eq!(world.node.metric(redis), 1);
-    world.buckets.set_down(None);
+    world.come_back().await;
     world.node.check(&key).await.allowed();
     assert_eq!((mode_metric(&world), world.node.metric(redis)), (0, 2));
 }

@@ -6,6 +6,7 @@ mod clock;
 mod fleet;
 mod keys;
 mod node;
+mod nodes;
 mod receipts;
 
 pub(crate) use buckets::{FakeBuckets, Script};
@@ -14,6 +15,7 @@ pub(crate) use clock::TestClock;
 pub(crate) use fleet::RunningFleet;
 pub(crate) use keys::FakeKeys;
 pub(crate) use node::{Ask, Node, Outcomes, World, limits, mint, operator, options, preauth, rules};
+pub(crate) use nodes::FakeNodes;
 pub(crate) use receipts::FakeReceipts;
 
 use std::{

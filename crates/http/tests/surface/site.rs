@@ -2,7 +2,6 @@
 
 use std::{
     net::IpAddr,
-    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -23,7 +22,7 @@ use tollgate_gate::{
     SystemClock,
     config::{ConfigService, KeyRules},
     mint_key,
-    ports::{ChangeContext, CreateGuard, KeyStore},
+    ports::{Alone, ChangeContext, CreateGuard, KeyStore},
 };
 use tollgate_http::{HttpOptions, Surface, surface};
 use tollgate_keys::{HashParams, Scopes};
@@ -235,7 +234,7 @@ fn parts(keys: Arc<dyn KeyStore>, now_us: &Arc<AtomicU64>) -> GateParts {
     GateParts {
         keys,
         buckets: buckets(),
-        fallback: buckets(),
+        nodes: Arc::new(Alone),
         receipts: None,
         bus: None,
         master_key: None,
@@ -250,7 +249,7 @@ fn gate_options() -> GateOptions {
         decision_timeout: PATIENCE,
         lookups_max: 16,
         lookup_timeout: Duration::from_secs(5),
-        outage: OutageOptions { mode: OutageMode::Closed, nodes: NonZeroU32::MIN },
+        outage: OutageOptions { mode: OutageMode::Closed, ..OutageOptions::default() },
         cache: CacheOptions { age_max: Duration::from_hours(1), count_max: 10_000 },
         hashing: HashingOptions { params: cheap(), threads: 2, queue_max: 1000, wait_max: Duration::from_secs(5) },
         preauth: PreauthOptions::default(),

@@ -7,7 +7,7 @@ use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tollgate_gate::{
     CacheOptions, DecisionSource, FailureBudget, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, PreauthOptions, Receipts,
     SystemClock,
-    ports::{BucketStore, Bus},
+    ports::{Alone, BucketStore, Bus, NodeRegistry},
 };
 use tollgate_http::{HttpOptions, Phase, Served, metrics_surface, surface};
 use tollgate_settings::{Mode, Settings};
@@ -98,6 +98,7 @@ impl Node {
         // A scraper that holds its connection open holds nobody up.
         self.metrics_phase.send_replace(Phase::Stop);
         self.loops.abort();
+        self.gate.leave().await;
         self.upkeep.abort();
         tracing::info!("stopped");
     }
@@ -126,12 +127,12 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         follow: FollowOptions { poll_interval: log.poll_interval.get(), page_size: log.page, fence_timeout: FENCE_TIMEOUT },
         source,
     };
-    let (buckets, receipts) = buckets(settings, recorder)?;
+    let (buckets, nodes, receipts) = buckets(settings, recorder)?;
     let parts = GateParts {
         keys: keys.port(),
         buckets,
         receipts,
-        fallback: Arc::new(memory_buckets(settings)),
+        nodes,
         bus: bus(settings)?,
         master_key,
         clock: Arc::new(SystemClock),
@@ -152,14 +153,16 @@ fn preauth(settings: &Settings) -> PreauthOptions {
     }
 }
 
-/// The buckets, and where they are in Redis also the receipts, which lie there too.
-fn buckets(settings: &Settings, recorder: &Recorder) -> Result<(Arc<dyn BucketStore>, Option<Receipts>), Failure> {
+type Buckets = (Arc<dyn BucketStore>, Arc<dyn NodeRegistry>, Option<Receipts>);
+
+/// The buckets, and what lies beside them where they are in Redis: the registry of nodes, receipts.
+fn buckets(settings: &Settings, recorder: &Recorder) -> Result<Buckets, Failure> {
     match settings.mode {
-        Mode::Embedded => Ok((Arc::new(memory_buckets(settings)), None)),
+        Mode::Embedded => Ok((Arc::new(memory_buckets(settings)), Arc::new(Alone), None)),
         Mode::Cluster => {
             let redis = Arc::new(redis_buckets(settings, recorder.metrics())?);
             let receipts = Receipts { store: redis.clone(), ttl: settings.redis.receipt_ttl.get() };
-            Ok((redis, Some(receipts)))
+            Ok((redis.clone(), redis, Some(receipts)))
         }
     }
 }

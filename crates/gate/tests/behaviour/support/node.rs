@@ -10,7 +10,7 @@ use std::{
 use serde_json::Map;
 use tollgate_api::{RateLimitFields, RateLimitSpec};
 use tollgate_gate::{
-    CacheOptions, DecisionSource, FailureBudget, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, OutageMode, OutageOptions,
+    CacheOptions, DecisionSource, FailureBudget, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, OutageOptions,
     PreauthOptions, Receipts,
     config::{ConfigService, KeyRules},
     control::Operator,
@@ -23,7 +23,7 @@ use tollgate_keys::{HashParams, KeyId, OwnerName, Scope, Scopes};
 use tollgate_limits::{Cost, LimitName, RateLimit, RateLimits};
 use tollgate_telemetry::Recorder;
 
-use super::{FakeBuckets, FakeKeys, TestClock, buckets::memory};
+use super::{FakeBuckets, FakeKeys, FakeNodes, TestClock};
 
 pub(crate) fn hash_params() -> HashParams {
     HashParams::new(8, 1, 1).expect("the least there is")
@@ -34,7 +34,7 @@ pub(crate) fn options() -> GateOptions {
         decision_timeout: Duration::from_millis(50),
         lookups_max: 4,
         lookup_timeout: Duration::from_secs(5),
-        outage: OutageOptions { mode: OutageMode::Local, nodes: NonZeroU32::MIN },
+        outage: OutageOptions::default(),
         cache: CacheOptions { age_max: Duration::from_hours(1), count_max: 10_000 },
         hashing: HashingOptions { params: hash_params(), threads: 2, queue_max: 100, wait_max: Duration::from_secs(5) },
         preauth: preauth(1_000_000),
@@ -120,7 +120,7 @@ impl Ask {
 impl Node {
     /// A node that leaves receipts for nobody.
     pub(crate) fn new(keys: Arc<dyn KeyStore>, buckets: Arc<dyn BucketStore>, clock: &TestClock, options: GateOptions) -> Self {
-        Self::made((keys, buckets), (None, None), clock, options)
+        Self::among(Arc::default(), (keys, buckets), (None, None), clock, options)
     }
 
     pub(crate) fn with_receipts(
@@ -129,7 +129,7 @@ impl Node {
         clock: &TestClock,
         options: GateOptions,
     ) -> Self {
-        Self::made(stores, (receipts, None), clock, options)
+        Self::among(Arc::default(), stores, (receipts, None), clock, options)
     }
 
     pub(crate) fn on_bus(
@@ -138,21 +138,22 @@ impl Node {
         clock: &TestClock,
         options: GateOptions,
     ) -> Self {
-        Self::made(stores, (None, Some(bus)), clock, options)
+        Self::among(Arc::default(), stores, (None, Some(bus)), clock, options)
     }
 
-    fn made(
+    /// One of several nodes.
+    pub(crate) fn among(
+        nodes: Arc<FakeNodes>,
         (keys, buckets): (Arc<dyn KeyStore>, Arc<dyn BucketStore>),
         (receipts, bus): (Option<Receipts>, Option<Arc<dyn Bus>>),
         clock: &TestClock,
         options: GateOptions,
     ) -> Self {
         let recorder = Recorder::new().expect("a recorder");
-        let fallback = Arc::new(memory(clock.micros()));
         let default = RateLimitSpec::One(RateLimitFields { burst: 1000, per_seconds: 60 });
         let config = ConfigService::new(&default).expect("a good default");
         let metrics = recorder.metrics();
-        let parts = GateParts { keys, buckets, fallback, receipts, bus, master_key: None, clock: Arc::new(clock.clone()), config, metrics };
+        let parts = GateParts { keys, buckets, nodes, receipts, bus, master_key: None, clock: Arc::new(clock.clone()), config, metrics };
         Self { gate: Gate::new(parts, options).expect("randomness"), recorder }
     }
 
@@ -255,6 +256,7 @@ impl Outcomes for Result<Verdict, GateError> {
 pub(crate) struct World {
     pub(crate) keys: Arc<FakeKeys>,
     pub(crate) buckets: Arc<FakeBuckets>,
+    pub(crate) nodes: Arc<FakeNodes>,
     pub(crate) clock: TestClock,
     pub(crate) node: Node,
 }
@@ -277,8 +279,9 @@ impl World {
         let buckets = Arc::new(FakeBuckets::new(clock.micros()));
         let mut options = options();
         change(&mut options);
-        let node = Node::new(keys.clone(), buckets.clone(), &clock, options);
-        Self { keys, buckets, clock, node }
+        let nodes = Arc::new(FakeNodes::default());
+        let node = Node::among(nodes.clone(), (keys.clone(), buckets.clone()), (None, None), &clock, options);
+        Self { keys, buckets, nodes, clock, node }
     }
 
     /// Another node of the same fleet.
@@ -286,6 +289,12 @@ impl World {
         let node = Node::new(self.keys.clone(), Arc::new(self.buckets.beside()), &self.clock, options());
         node.turn().await;
         node
+    }
+
+    /// The bucket store answers again, and the node has noticed.
+    pub(crate) async fn come_back(&self) {
+        self.buckets.set_down(None);
+        self.node.turn().await;
     }
 
     /// A key made by somebody else: no hash is counted.

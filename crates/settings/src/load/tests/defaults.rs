@@ -28,6 +28,7 @@ fn the_stores_are_as_documented() {
     assert_eq!((postgres.statement_timeout, postgres.lock_timeout), (TimeSpan::secs(5), TimeSpan::secs(2)));
     assert_eq!(postgres.idle_in_transaction_timeout, TimeSpan::secs(10));
     assert_eq!((outage.mode, outage.nodes_min, outage.stale_grace), (OutageMode::Local, 1, TimeSpan::secs(60)));
+    assert_eq!((outage.nodes_ttl, outage.failures_max, outage.probe_interval), (TimeSpan::secs(5), 3, TimeSpan::millis(100)));
     assert_eq!((cache.age_max, cache.keys_max), (TimeSpan::secs(3600), 100_000));
     assert_eq!((change_log.poll_interval, change_log.page), (TimeSpan::secs(2), 500));
 }
