@@ -54,7 +54,7 @@ async fn local_holds_this_nodes_share_and_keeps_it_from_outage_to_outage() {
         world.come_back().await;
         // Refills at a third of the rate.
         world.clock.advance_ms(60_000);
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         world.node.turn().await;
         world.node.check(&key).await.allowed();
     }
