@@ -7,6 +7,7 @@
 
 mod change;
 mod error;
+mod key_ids;
 mod log;
 mod open;
 mod read;
@@ -25,8 +26,8 @@ use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use tokio::{sync::Mutex, task::spawn_blocking};
 use tollgate_gate::{
     ports::{
-        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyListQuery, KeyStore,
-        KeyStoreError, LogHead, StoredSigningKey,
+        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyIdStream, KeyListQuery,
+        KeyStore, KeyStoreError, LogHead, StoredSigningKey, StreamTurn,
     },
     record::{KeyRecord, OwnerRecord},
 };
@@ -131,6 +132,10 @@ impl KeyStore for KeyFile {
 
     fn list(&self, query: KeyListQuery) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>> {
         Box::pin(self.read(move |transaction| read::list(transaction, &query)))
+    }
+
+    fn key_ids(&self, _turn: StreamTurn) -> BoxFuture<'_, Result<Option<Box<dyn KeyIdStream>>, KeyStoreError>> {
+        Box::pin(async move { key_ids::open(Arc::clone(&self.database)).await.map(Some) })
     }
 
     fn create(

@@ -3,6 +3,7 @@
 
 mod buckets;
 mod bus;
+mod key_ids;
 mod keys;
 mod nodes;
 mod receipts;
@@ -11,6 +12,7 @@ pub use buckets::{
     BucketError, BucketStore, BucketsHealth, Decision, Fence, Outcome, PendingOutcome, Subject, SubjectKind, SubjectStanding, Subjects,
 };
 pub use bus::{Bus, BusError, Heard};
+pub use key_ids::{KeyIdStream, StreamTurn};
 pub use keys::{
     Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyListQuery, KeyStore, KeyStoreError, LogHead,
     LogId, StoredSigningKey,

@@ -13,6 +13,7 @@
 
 mod audit;
 mod error;
+mod key_ids;
 mod key_row;
 mod keys;
 mod log;

@@ -6,12 +6,15 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tollgate_gate::{
     ports::{
-        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyListQuery, KeyStore,
-        KeyStoreError, LogHead, StoredSigningKey,
+        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyIdStream, KeyListQuery,
+        KeyStore, KeyStoreError, LogHead, StoredSigningKey, StreamTurn,
     },
     record::{KeyRecord, OwnerRecord},
 };
@@ -19,7 +22,7 @@ use tollgate_keys::{KeyId, OwnerName};
 use tollgate_limits::RateLimits;
 
 use crate::{
-    Options, PostgresError, SchemaState, keys,
+    Options, PostgresError, SchemaState, key_ids, keys,
     log::{self, Retention},
     owners, schema, signing,
 };
@@ -28,6 +31,8 @@ use crate::{
 pub struct PostgresKeys {
     pool: PgPool,
     pool_size: u32,
+    /// How connections beside the pool are opened.
+    session: PgConnectOptions,
     /// Look-ups at a time: the rest of the pool is for changes, lists, health and the change log.
     lookups: Semaphore,
     /// Changes at a time: they wait for each other anyhow, and need not do so with all of the rest.
@@ -56,13 +61,15 @@ impl PostgresKeys {
     /// of this. Fails only where the URL is none. Must be called within a tokio runtime.
     pub fn connect(options: &Options) -> Result<Self, PostgresError> {
         let pool_size = options.pool_size.max(1);
+        let session = options.session()?;
         let pool =
-            PgPoolOptions::new().max_connections(pool_size).acquire_timeout(options.acquire_timeout).connect_lazy_with(options.session()?);
+            PgPoolOptions::new().max_connections(pool_size).acquire_timeout(options.acquire_timeout).connect_lazy_with(session.clone());
         let lookups = options.lookups_in_flight.clamp(1, pool_size);
         let changes = pool_size.saturating_sub(lookups + 1).max(1);
         Ok(Self {
             pool,
             pool_size,
+            session,
             lookups: Semaphore::new(lookups as usize),
             changes: Semaphore::new(changes as usize),
             acquire_timeout: options.acquire_timeout,
@@ -134,6 +141,10 @@ impl KeyStore for PostgresKeys {
 
     fn list(&self, query: KeyListQuery) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>> {
         Box::pin(self.call(async move { keys::list(self.ready().await?, &query).await }))
+    }
+
+    fn key_ids(&self, turn: StreamTurn) -> BoxFuture<'_, Result<Option<Box<dyn KeyIdStream>>, KeyStoreError>> {
+        Box::pin(self.call(key_ids::open(&self.session, self.call_timeout, turn)))
     }
 
     fn create(

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use tollgate_keys::{KeyId, OwnerName};
 use tollgate_limits::RateLimits;
 
-use super::BoxFuture;
+use super::{BoxFuture, KeyIdStream, StreamTurn};
 use crate::record::{KeyRecord, OwnerRecord, OwnerRules};
 
 /// The random identity of a change log: positions of different logs must never be compared.
@@ -202,6 +202,10 @@ pub trait KeyStore: Send + Sync + fmt::Debug + 'static {
 
     /// One page of keys in order of ids.
     fn list(&self, query: KeyListQuery) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>>;
+
+    /// Opens the stream of the ids of all keys that are not revoked; `None` where it is another
+    /// node's turn.
+    fn key_ids(&self, turn: StreamTurn) -> BoxFuture<'_, Result<Option<Box<dyn KeyIdStream>>, KeyStoreError>>;
 
     /// Makes a key; `None` where the guard forbids it.
     fn create(

@@ -6,6 +6,7 @@ mod bootstrap;
 mod conformance;
 mod faults;
 mod hostile;
+mod key_ids;
 mod keys;
 mod list;
 mod log;

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tollgate_api::KeyStatus;
-use tollgate_gate::ports::{KeyListQuery, KeyStore};
+use tollgate_gate::ports::{KeyListQuery, KeyStore, StreamTurn};
 use tollgate_keys::KeyId;
 use tollgate_postgres::{Options, PostgresKeys};
 use tollgate_testkit::TestDatabase;
@@ -31,15 +31,20 @@ fn store(database: &TestDatabase) -> PostgresKeys {
     PostgresKeys::connect(&options).expect("a store")
 }
 
-async fn last_statement(witness: &mut PgConnection) -> String {
-    let sql = "select query from pg_stat_activity where datname = current_database() and application_name = 'tollgate'";
-    sqlx::query_scalar(sql).fetch_one(witness).await.expect("one session")
+async fn last_statement(witness: &mut PgConnection, session: &str) -> String {
+    let sql = "select query from pg_stat_activity where datname = current_database() and application_name = $1";
+    sqlx::query_scalar(sql).bind(session).fetch_one(witness).await.expect("one session")
 }
 
 /// The plan of the store's last statement, both for these values and for any.
 async fn plan(database: &TestDatabase, values: &str) -> String {
+    plan_of(database, "tollgate", values).await
+}
+
+/// The same for the session of that name.
+async fn plan_of(database: &TestDatabase, session: &str, values: &str) -> String {
     let mut witness = PgConnection::connect(database.url()).await.expect("a connection");
-    let statement = last_statement(&mut witness).await;
+    let statement = last_statement(&mut witness, session).await;
     witness.execute(AssertSqlSafe(format!("prepare p as {statement}"))).await.expect("prepared");
     let mut plans = vec![statement];
     for mode in ["force_custom_plan", "force_generic_plan"] {
@@ -56,6 +61,8 @@ fn assert_indexed(plan: &str, index: &str) {
     assert_eq!(plan.matches(index).count(), 2, "{index} in both plans:\n{plan}");
 }
 
+/// The session that streams ids.
+const SESSION: &str = "tollgate key ids";
 const ID: &str = "tk_00000000000000000000020000";
 
 #[tokio::test]
@@ -117,4 +124,22 @@ async fn what_is_cleared_away_is_found_by_its_age() {
     let lines: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut witness).await.expect("a plan");
     let plan = lines.join("\n");
     assert!(plan.contains("change_log_by_time") && plan.contains("change_log_pkey") && !plan.contains("Seq Scan"), "{plan}");
+}
+
+#[tokio::test]
+async fn the_stream_of_ids_and_its_count_go_by_the_index_of_states() {
+    let fixture = fixture().await;
+    fill(&fixture.database).await;
+    // As autovacuum does in its own time: what is old enough need not be looked up in the table.
+    let mut connection = fixture.database.connection().await.expect("a connection");
+    connection.execute("vacuum analyze keys").await.expect("cleaned up");
+    let store = store(&fixture.database);
+    let mut stream = store.key_ids(StreamTurn::Any).await.expect("a stream").expect("anybody's turn");
+    let usable = 40_000 - 40_000 / 97;
+    assert_eq!(stream.count().await.expect("a count"), usable);
+    let counted = plan_of(&fixture.database, SESSION, &format!("'active', '{ID}', 10000")).await;
+    assert_indexed(&counted, "Index Only Scan using keys_by_status");
+    assert_eq!(stream.next_page(1000).await.expect("a page").len(), 1000);
+    let paged = plan_of(&fixture.database, SESSION, &format!("'active', '{ID}', 1000")).await;
+    assert_indexed(&paged, "Index Only Scan using keys_by_status");
 }

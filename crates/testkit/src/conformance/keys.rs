@@ -3,6 +3,7 @@
 mod changing;
 mod creating;
 mod draft;
+mod key_ids;
 mod listing;
 mod log;
 mod owners;
@@ -14,6 +15,7 @@ use tollgate_gate::ports::KeyStore;
 
 pub use changing::*;
 pub use creating::*;
+pub use key_ids::*;
 pub use listing::*;
 pub use log::*;
 pub use owners::*;
@@ -30,6 +32,8 @@ pub async fn all(store: &Arc<dyn KeyStore>) {
     changing(store).await;
     listing(&**store).await;
     owners(&**store).await;
+    all_ids_but_the_revoked_are_streamed(&**store).await;
+    a_stream_says_what_came_before_it(&**store).await;
     changes_are_read_in_pages(&**store).await;
     the_log_keeps_its_identity(&**store).await;
     a_reset_starts_the_log_anew(&**store).await;

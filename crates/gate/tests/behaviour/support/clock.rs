@@ -8,7 +8,7 @@ use std::sync::{
 use tollgate_embedded::MicrosClock;
 use tollgate_gate::Clock;
 
-const START_MS: u64 = 1_760_000_000_000;
+pub(super) const START_MS: u64 = 1_760_000_000_000;
 
 /// The time of day, for gates and buckets alike.
 #[derive(Debug, Clone)]

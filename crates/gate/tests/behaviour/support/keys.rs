@@ -1,11 +1,12 @@
 //! A key store in memory whose reads can be counted, held open and refused.
 
+mod key_ids;
 mod store;
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -22,7 +23,7 @@ use super::{lock, within};
 
 #[derive(Debug)]
 pub(crate) struct FakeKeys {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     down: AtomicBool,
     finds: AtomicUsize,
     heads: AtomicUsize,
@@ -31,12 +32,18 @@ pub(crate) struct FakeKeys {
     held_find: Mutex<Option<Door>>,
     held_signing: Mutex<Option<Door>>,
     held_head: Mutex<Option<Door>>,
+    held_page: Arc<Mutex<Option<Door>>>,
+    streams: AtomicUsize,
+    /// Whether another node has its turn with the stream.
+    stream_taken: AtomicBool,
 }
 
 #[derive(Debug)]
 struct State {
     log: String,
     position: u64,
+    /// The instant of the last row, as far as the clock of the tests has come.
+    last_ms: u64,
     oldest: u64,
     changes: Vec<Change>,
     keys: BTreeMap<KeyId, KeyRecord>,
@@ -89,6 +96,7 @@ impl FakeKeys {
         let state = State {
             log: "first log".to_owned(),
             position: 0,
+            last_ms: super::clock::START_MS,
             oldest: 1,
             changes: Vec::new(),
             keys: BTreeMap::new(),
@@ -96,7 +104,7 @@ impl FakeKeys {
             signing: Vec::new(),
         };
         Self {
-            state: Mutex::new(state),
+            state: Arc::new(Mutex::new(state)),
             down: AtomicBool::new(false),
             finds: AtomicUsize::new(0),
             heads: AtomicUsize::new(0),
@@ -105,6 +113,9 @@ impl FakeKeys {
             held_find: Mutex::default(),
             held_signing: Mutex::default(),
             held_head: Mutex::default(),
+            held_page: Arc::default(),
+            streams: AtomicUsize::new(0),
+            stream_taken: AtomicBool::new(false),
         }
     }
 
@@ -139,11 +150,27 @@ impl FakeKeys {
         Held::place(&self.held_head)
     }
 
+    /// Holds the next page of the stream of ids open.
+    pub(crate) fn hold_page(&self) -> Held {
+        Held::place(&self.held_page)
+    }
+
+    /// Streams of ids that were opened.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.load(Ordering::SeqCst)
+    }
+
+    /// Has another node take its turn with the stream, or give it back.
+    pub(crate) fn take_stream(&self, taken: bool) {
+        self.stream_taken.store(taken, Ordering::SeqCst);
+    }
+
     /// A change by a writer that dies before it raises the fence.
     pub(crate) fn edit(&self, key_id: &KeyId, kind: ChangeKind, edit: impl FnOnce(&mut KeyRecord)) {
         let mut state = lock(&self.state);
         let mut record = state.keys.get(key_id).expect("the key is there").clone();
         edit(&mut record);
+        state.draw(0);
         record.generation = state.log(kind, Some(&record), None);
         state.keys.insert(key_id.clone(), record);
     }
@@ -151,6 +178,7 @@ impl FakeKeys {
     /// The same for an owner.
     pub(crate) fn edit_owner(&self, owner: &OwnerName, limits: RateLimits) {
         let mut state = lock(&self.state);
+        state.draw(0);
         let generation = state.log(ChangeKind::OwnerUpdated, None, Some(owner));
         state.owners.insert(owner.clone(), OwnerRules { limits, generation });
     }
@@ -223,12 +251,18 @@ impl FakeKeys {
 }
 
 impl State {
-    /// Writes a row and says its position.
+    /// The instant of the next row.
+    fn draw(&mut self, now_ms: u64) -> u64 {
+        self.last_ms = now_ms.max(self.last_ms + 1);
+        self.last_ms
+    }
+
+    /// Writes a row at the instant drawn last and says its position.
     fn log(&mut self, kind: ChangeKind, record: Option<&KeyRecord>, owner: Option<&OwnerName>) -> u64 {
         self.position += 1;
         let key_id = record.map(|record| record.key_id.clone());
         let owner = record.and_then(|record| record.owner.as_ref()).or(owner).cloned();
-        self.changes.push(Change { position: self.position, at_ms: self.position, kind, key_id, owner });
+        self.changes.push(Change { position: self.position, at_ms: self.last_ms, kind, key_id, owner });
         self.position
     }
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use tollgate_api::KeyStatus;
 use tollgate_gate::{
     ports::{
-        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyListQuery, KeyStore,
-        KeyStoreError, LogHead, LogId, StoredSigningKey,
+        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyIdStream, KeyListQuery,
+        KeyStore, KeyStoreError, LogHead, LogId, StoredSigningKey, StreamTurn,
     },
     record::{KeyRecord, OwnerRecord, OwnerRules},
 };
@@ -39,6 +39,7 @@ impl State {
         let found = self.keys.get(key_id).filter(|record| tenant.is_none() || record.owner.as_ref() == tenant);
         let current = found.ok_or(KeyStoreError::NotFound)?.clone();
         let Some(mut record) = edit(&current)? else { return Ok(Changed { record: current, changed: false }) };
+        self.draw(0);
         record.generation = self.log(kind, Some(&record), None);
         self.keys.insert(key_id.clone(), record.clone());
         Ok(Changed { record, changed: true })
@@ -74,6 +75,10 @@ impl KeyStore for FakeKeys {
         })
     }
 
+    fn key_ids(&self, turn: StreamTurn) -> BoxFuture<'_, Result<Option<Box<dyn KeyIdStream>>, KeyStoreError>> {
+        Box::pin(async move { self.open_stream(turn) })
+    }
+
     fn create(
         &self,
         draft: KeyDraft,
@@ -84,7 +89,7 @@ impl KeyStore for FakeKeys {
             self.is_up()?;
             let mut state = lock(&self.state);
             let mut record = draft.record;
-            record.key_id = KeyId::from_parts(context.now_ms + state.position, draft.id_entropy);
+            record.key_id = KeyId::from_parts(state.draw(context.now_ms), draft.id_entropy);
             record.generation = state.log(ChangeKind::Created, Some(&record), None);
             state.keys.insert(record.key_id.clone(), record.clone());
             Ok(Some(record))
