@@ -16,6 +16,8 @@ pub enum Component {
     Pubsub,
     /// Guard rail: the key store is behind its own fences.
     ChangeLogRewound,
+    /// The filter of key ids in this node's memory.
+    BloomFilter,
 }
 
 /// How it is.

@@ -8,12 +8,13 @@ use std::{net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
 use tollgate_keys::{SecretDigest, SecretKind, Slot, TagCheck, Unusable};
-use tollgate_telemetry::{AuthOutcome, LookupOutcome};
+use tollgate_telemetry::AuthOutcome;
 
 use crate::{
     Gate,
     cache::CachedKey,
     gate::GateShared,
+    lookups::{Reading, Wanted},
     ports::{Decision, Outcome, SubjectKind},
     preauth::TooManyFailures,
     request::{CheckRequest, Credential, SharedKey},
@@ -42,7 +43,7 @@ pub(crate) struct Verified {
 }
 
 /// What is already known of a key's record when it is looked at.
-enum Known {
+pub(crate) enum Known {
     Nothing,
     /// This entry turned out, at this instant, to rest on rules that may have changed.
     Outdated {
@@ -54,7 +55,7 @@ enum Known {
 
 /// What is known of the secret that was shown.
 #[derive(PartialEq, Eq)]
-enum WasSecret {
+pub(crate) enum WasSecret {
     Right,
     Wrong,
 }
@@ -64,7 +65,11 @@ impl Known {
         Self::Outdated { entry: entry.clone(), since: Instant::now(), secret }
     }
 
-    fn entry(&self) -> Option<&CachedKey> {
+    pub(crate) fn is_something(&self) -> bool {
+        self.entry().is_some()
+    }
+
+    pub(crate) fn entry(&self) -> Option<&CachedKey> {
         match self {
             Self::Nothing => None,
             Self::Outdated { entry, .. } => Some(entry),
@@ -72,7 +77,7 @@ impl Known {
     }
 
     /// Whether a cached entry tells anything new: its read began after the change was noticed.
-    fn allows(&self, entry: &CachedKey) -> bool {
+    pub(crate) fn allows(&self, entry: &CachedKey) -> bool {
         match self {
             Self::Nothing => true,
             Self::Outdated { since, .. } => entry.is_read_after(*since),
@@ -195,9 +200,10 @@ impl GateShared {
         }
         let (entry, from_cache) = match cached {
             Some(entry) => (entry, true),
-            None => match self.read(api_key, known).await? {
-                Some((entry, from_cache)) => (entry, from_cache),
-                None => return Ok(Look::Bad { why: Unauthenticated::Unknown, cached: None }),
+            None => match self.read(Wanted { key_id: &api_key.key_id, is_signed: shown.is_signed }, known).await? {
+                Reading::Found { entry, cached } => (entry, cached),
+                Reading::Refused(why) => return Ok(Look::Bad { why, cached: None }),
+                Reading::NotNow(too_many) => return Ok(Look::NotNow(too_many)),
             },
         };
         let wrong = known.refutes(&entry) || is_of_another_kind(entry.found.key.kind, api_key.secret.kind());
@@ -272,7 +278,12 @@ impl GateShared {
     fn charge_failure(&self, standing: &Standing, client: IpAddr, api_key: &SharedKey) {
         let Standing::Refused(Denial::Unauthenticated(why)) = standing else { return };
         match why {
-            Unauthenticated::BadSignature | Unauthenticated::Unknown | Unauthenticated::BadSecret | Unauthenticated::Revoked => {
+            Unauthenticated::BadSignature
+            | Unauthenticated::Unknown
+            | Unauthenticated::Stranger
+            | Unauthenticated::BadSecret
+            | Unauthenticated::Tombstone
+            | Unauthenticated::Revoked => {
                 self.preauth.charge(client, Some(api_key), Instant::now());
             }
             Unauthenticated::Missing | Unauthenticated::Malformed | Unauthenticated::Suspended | Unauthenticated::Expired => {}
@@ -284,38 +295,12 @@ impl GateShared {
         Standing::Refused(Denial::AbnormalUsage { retry_after_s: too_many.retry_after_s() })
     }
 
-    /// The record as the key store has it, or as somebody else has read it while this request
-    /// waited for its turn (then `true`). Turn and look-up together have a bound.
-    async fn read(&self, api_key: &SharedKey, known: &Known) -> Result<Option<(Arc<CachedKey>, bool)>, GateError> {
-        let read = tokio::time::timeout(self.options.lookup_timeout, self.read_in_turn(api_key, known)).await;
-        read.unwrap_or_else(|_| {
-            self.metrics.postgres_lookup(LookupOutcome::TimedOut);
-            Err(self.unavailable("the key store did not answer in time".to_owned()))
-        })
-    }
-
-    async fn read_in_turn(&self, api_key: &SharedKey, known: &Known) -> Result<Option<(Arc<CachedKey>, bool)>, GateError> {
-        let _turn = self.lookups.acquire().await.map_err(|_| self.unavailable("the gate has stopped".to_owned()))?;
-        if let Some(entry) = self.cache.get(&api_key.key_id).filter(|entry| known.allows(entry)) {
-            return Ok(Some((entry, true)));
-        }
-        let mark = self.cache.mark();
-        let found = self.keys.find(api_key.key_id.clone()).await;
-        self.metrics.postgres_lookup(match &found {
-            Ok(Some(_)) => LookupOutcome::Found,
-            Ok(None) => LookupOutcome::Absent,
-            Err(_) => LookupOutcome::Unavailable,
-        });
-        let found = found.map_err(|error| self.unavailable(error.to_string()))?;
-        Ok(found.map(|found| (self.cache.insert(found, mark, known.entry()), false)))
-    }
-
     /// Whether the rules of a caller are, in the key store now, those that he was decided by.
     pub(crate) async fn has_same_rules(&self, verified: &Verified) -> Result<bool, GateError> {
         let Credential::ApiKey(api_key) = &verified.request.credential else { return Ok(false) };
         let known = Known::outdated(&verified.entry, WasSecret::Right);
-        let read = self.read(api_key, &known).await?;
-        Ok(read.is_some_and(|(entry, _)| entry.generations() == verified.entry.generations()))
+        let reading = self.read(Wanted { key_id: &api_key.key_id, is_signed: true }, &known).await?;
+        Ok(matches!(reading, Reading::Found { entry, .. } if entry.generations() == verified.entry.generations()))
     }
 
     /// How the secret is one of the key's, if it is.
@@ -392,6 +377,8 @@ impl GateShared {
         self.metrics.auth(match why {
             Unauthenticated::Missing | Unauthenticated::Malformed | Unauthenticated::Unknown => AuthOutcome::Unknown,
             Unauthenticated::BadSignature => AuthOutcome::BadSignature,
+            Unauthenticated::Stranger => AuthOutcome::BloomRejected,
+            Unauthenticated::Tombstone => AuthOutcome::Tombstone,
             Unauthenticated::BadSecret => AuthOutcome::BadSecret,
             Unauthenticated::Revoked | Unauthenticated::Suspended => AuthOutcome::Revoked,
             Unauthenticated::Expired => AuthOutcome::Expired,

@@ -26,6 +26,7 @@ const TAKE_UP_PAUSE: Duration = Duration::from_millis(200);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
 const NOT_TAKEN_UP: &str = "the stores have not been taken up yet";
+const FILTER_IS_LOADED: &str = "the ids of the keys are being loaded";
 /// A node makes the first one itself, so what is there cannot be opened.
 const NO_SIGNING_KEY: &str = "the signing keys cannot be opened: keys.master_key_file must be that of all nodes of this store";
 
@@ -64,7 +65,7 @@ impl GateShared {
                 self.keep_registered().await;
             }
         };
-        tokio::join!(link, current, fences, nodes, self.keep_probing(), self.keep_in_touch());
+        tokio::join!(link, current, fences, nodes, self.keep_probing(), self.keep_in_touch(), self.keep_filter());
     }
 
     async fn keep_link(&self) {
@@ -135,10 +136,12 @@ impl Gate {
         let reason = if shared.draining.load(Ordering::Acquire) {
             Some("the node is about to stop".to_owned())
         } else if shared.link.count() == 0 || shared.signing.ring().keys().is_empty() {
-            let why = components.iter().find_map(|component| component.reason.clone());
+            let stores = components.iter().filter(|one| one.component != Component::BloomFilter);
+            let why = stores.into_iter().find_map(|component| component.reason.clone());
             Some(why.unwrap_or_else(|| if shared.link.count() == 0 { NOT_TAKEN_UP } else { NO_SIGNING_KEY }.to_owned()))
         } else {
-            None
+            // A filter that cannot be loaded keeps nobody from serving; one that is being loaded does.
+            (!shared.filter.is_settled()).then(|| FILTER_IS_LOADED.to_owned())
         };
         Readiness { ready: reason.is_none(), reason, components }
     }
@@ -166,6 +169,7 @@ impl GateShared {
                 Component::KeyFile => Label::KeyFile,
                 Component::Pubsub => Label::Pubsub,
                 Component::ChangeLogRewound => Label::ChangeLogRewound,
+                Component::BloomFilter => Label::BloomFilter,
             };
             self.metrics.health(label, state);
         }
@@ -191,7 +195,7 @@ impl GateShared {
         stores.into_iter().chain(self.followed()).collect()
     }
 
-    /// What following the changes of others has to tell.
+    /// What following the changes of others has to tell, and the filter that is made of them.
     fn followed(&self) -> impl Iterator<Item = ComponentHealth> {
         let degraded = |component, reason: Option<&str>| ComponentHealth {
             component,
@@ -201,7 +205,7 @@ impl GateShared {
         let pubsub = self.line.is_there().then(|| degraded(Component::Pubsub, self.line.trouble().map(OutOfTouch::reason)));
         // A guard rail is told of while it is on.
         let rewound = self.is_rewound().then(|| degraded(Component::ChangeLogRewound, Some(REWOUND)));
-        pubsub.into_iter().chain(rewound)
+        pubsub.into_iter().chain(rewound).chain([self.filter.health()])
     }
 }
 

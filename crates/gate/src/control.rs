@@ -70,6 +70,7 @@ impl Gate {
         let hashed = shared.hashing.hash(random).await?;
         let made = mint_hashed(&*shared.keys, &shared.signing.ring(), (rules, kind), hashed, (CreateGuard::None, context)).await?;
         let minted = made.ok_or_else(|| ControlError::Unavailable("the key was not made".to_owned()))?;
+        shared.filter.learn(&minted.record.key_id);
         shared.leave_receipt(&minted.record, Slot::Current, &minted.api_key.secret).await;
         shared.announce_key(ChangeKind::Created, &minted.record).await;
         let now_ms = shared.clock.unix_ms();

@@ -172,6 +172,8 @@ impl GateShared {
 
     fn apply(&self, changes: Vec<Change>) {
         self.cache.apply(&changes);
+        self.lookups.apply(&changes);
+        self.filter.apply(&changes);
         let now_ms = self.clock.unix_ms();
         for change in changes.iter().filter(|change| change.kind == ChangeKind::Revoked) {
             self.metrics.revocation_propagated(Duration::from_millis(now_ms.saturating_sub(change.at_ms)));
@@ -188,6 +190,8 @@ impl GateShared {
     async fn start_over(&self, head: &LogHead, lost: LostPlace) -> Result<(), KeyStoreError> {
         let is_first = self.log_id().is_none();
         self.cache.restart_at(head.position);
+        self.lookups.restart();
+        self.filter.restart();
         self.follower.with_seen(|seen| (seen.log, seen.row) = (Some(head.log.clone()), None));
         if !is_first {
             tracing::warn!(?lost, position = head.position, "the place in the change log is lost: all that was cached is dropped");

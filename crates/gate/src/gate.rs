@@ -17,15 +17,18 @@ use crate::{
     cache::{CacheOptions, KeyCache},
     clock::Clock,
     config::ConfigService,
+    filter::{FilterOptions, KeyFilter},
     follower::{FollowOptions, Follower},
     hashing::{HashingOptions, HashingPool},
     link::Link,
+    lookups::{LookupOptions, Lookups},
     outage::{LocalBuckets, OutageOptions},
     ports::{BucketStore, Bus, KeyStore, NodeRegistry},
     preauth::{Preauth, PreauthOptions},
     receipts::Receipts,
     registry::Registry,
     signing::{MasterKey, Signing},
+    tag::Tagger,
 };
 
 /// Every bound and choice of the gate.
@@ -37,6 +40,10 @@ pub struct GateOptions {
     pub lookups_max: usize,
     /// The longest that one request may wait for its turn and its look-up.
     pub lookup_timeout: Duration,
+    /// Ids that cannot be told, ids looked up in vain, and how many may wait.
+    pub lookups: LookupOptions,
+    /// The filter of key ids.
+    pub filter: FilterOptions,
     /// What to do when the bucket store does not answer.
     pub outage: OutageOptions,
     /// Keys held in memory.
@@ -112,7 +119,8 @@ pub(crate) struct GateShared {
     pub(crate) line: Line,
     /// Whether the key store was found to be behind its own fences.
     pub(crate) rewound: AtomicBool,
-    pub(crate) lookups: tokio::sync::Semaphore,
+    pub(crate) lookups: Lookups,
+    pub(crate) filter: KeyFilter,
     /// Why the bucket store was found down when it was last asked.
     pub(crate) buckets_down: Mutex<Option<String>>,
     /// Whether the last decision had to be made without the bucket store.
@@ -126,6 +134,7 @@ impl Gate {
     /// Puts a gate together. It answers 503 until [`Gate::run`] has taken up its stores.
     pub fn new(parts: GateParts, options: GateOptions) -> Result<Self, RandomnessError> {
         let GateParts { keys, buckets, nodes, receipts, bus, master_key, clock, config, metrics } = parts;
+        let tagger = Tagger::generate()?;
         let shared = GateShared {
             cache: KeyCache::new(options.cache, ProcessKey::generate()?),
             hashing: HashingPool::new(options.hashing, metrics.clone()),
@@ -135,7 +144,8 @@ impl Gate {
             link: Link::default(),
             line: Line::new(bus)?,
             rewound: AtomicBool::new(false),
-            lookups: tokio::sync::Semaphore::new(options.lookups_max.max(1)),
+            lookups: Lookups::new(options.lookups_max, options.lookups, tagger.clone()),
+            filter: KeyFilter::new(options.filter, tagger, metrics.clone()),
             buckets_down: Mutex::new(None),
             in_outage: AtomicBool::new(false),
             outage_logged: Mutex::new(None),

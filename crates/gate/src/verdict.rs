@@ -84,6 +84,10 @@ pub enum Unauthenticated {
     BadSignature,
     /// No such key.
     Unknown,
+    /// The filter has no such key.
+    Stranger,
+    /// Revoked, as this node remembers.
+    Tombstone,
     /// Another secret.
     BadSecret,
     /// Revoked.

@@ -20,7 +20,7 @@ const TURN_LOCK: i64 = 0x746f_6c6c_6761_7465;
 /// Rows that one statement counts.
 const COUNTED_AT_A_TIME: i64 = 100_000;
 /// The states of keys that may be used now or some day.
-const STATES: [Status; 2] = [Status::Active, Status::Suspended];
+const USABLE: &[Status] = &[Status::Active, Status::Suspended];
 
 const PAGE: &str = "select key_id from keys where status = $1 and key_id > $2 order by key_id limit $3";
 const COUNT: &str = "select count(*), max(key_id) from \
@@ -31,25 +31,47 @@ pub(crate) struct PostgresKeyIds {
     connection: PgConnection,
     call_timeout: Duration,
     last_change_ms: u64,
-    place: Place,
+    usable: Place,
+    revoked: Place,
 }
 
-/// How far a walk over all states has come.
-#[derive(Debug, Clone, Default)]
+/// How far a walk over keys of some states has come.
+#[derive(Debug, Clone)]
 struct Place {
-    /// Into [`STATES`].
-    state: usize,
-    /// The last id of that state.
+    /// Those that are still to be walked over.
+    states: &'static [Status],
+    /// The last id of the first of them.
     after: String,
 }
 
 impl Place {
+    fn before(states: &'static [Status]) -> Self {
+        Self { states, after: String::new() }
+    }
+
     fn state(&self) -> Option<&'static str> {
-        STATES.get(self.state).map(|state| status_name(*state))
+        self.states.first().map(|state| status_name(*state))
     }
 
     fn next_state(&mut self) {
-        *self = Self { state: self.state + 1, after: String::new() };
+        *self = Self::before(self.states.get(1..).unwrap_or_default());
+    }
+
+    /// The next ids, at most `count_max`; none at the end.
+    async fn page(&mut self, connection: &mut PgConnection, count_max: u32) -> Result<Vec<KeyId>, PostgresError> {
+        while let Some(state) = self.state() {
+            let query = sqlx::query_scalar(PAGE).bind(state).bind(&self.after).bind(i64::from(count_max.max(1)));
+            let ids: Vec<String> = query.fetch_all(&mut *connection).await?;
+            match ids.last() {
+                Some(last) => self.after.clone_from(last),
+                None => self.next_state(),
+            }
+            if !ids.is_empty() {
+                let read = |id: &String| KeyId::parse(id).map_err(|_| PostgresError::unreadable("key", id, "key_id"));
+                return ids.iter().map(read).collect();
+            }
+        }
+        Ok(Vec::new())
     }
 }
 
@@ -73,12 +95,18 @@ pub(crate) async fn open(
     }
     let last_ms: i64 = sqlx::query_scalar("select last_ms from change_head").fetch_one(&mut connection).await?;
     let last_change_ms = u64::try_from(last_ms).map_err(|_| PostgresError::unreadable("change_head", "", "last_ms"))?;
-    Ok(Some(Box::new(PostgresKeyIds { connection, call_timeout, last_change_ms, place: Place::default() })))
+    Ok(Some(Box::new(PostgresKeyIds {
+        connection,
+        call_timeout,
+        last_change_ms,
+        usable: Place::before(USABLE),
+        revoked: Place::before(&[Status::Revoked]),
+    })))
 }
 
 impl PostgresKeyIds {
     async fn count_all(&mut self) -> Result<u64, PostgresError> {
-        let (mut place, mut counted) = (Place::default(), 0_u64);
+        let (mut place, mut counted) = (Place::before(USABLE), 0_u64);
         while let Some(state) = place.state() {
             let query = sqlx::query_as(COUNT).bind(state).bind(&place.after).bind(COUNTED_AT_A_TIME);
             let (count, last): (i64, Option<String>) = query.fetch_one(&mut self.connection).await?;
@@ -89,22 +117,6 @@ impl PostgresKeyIds {
             }
         }
         Ok(counted)
-    }
-
-    async fn page(&mut self, count_max: u32) -> Result<Vec<KeyId>, PostgresError> {
-        while let Some(state) = self.place.state() {
-            let query = sqlx::query_scalar(PAGE).bind(state).bind(&self.place.after).bind(i64::from(count_max.max(1)));
-            let ids: Vec<String> = query.fetch_all(&mut self.connection).await?;
-            match ids.last() {
-                Some(last) => self.place.after.clone_from(last),
-                None => self.place.next_state(),
-            }
-            if !ids.is_empty() {
-                let read = |id: &String| KeyId::parse(id).map_err(|_| PostgresError::unreadable("key", id, "key_id"));
-                return ids.iter().map(read).collect();
-            }
-        }
-        Ok(Vec::new())
     }
 }
 
@@ -125,12 +137,16 @@ impl KeyIdStream for PostgresKeyIds {
     }
 
     fn next_page(&mut self, count_max: u32) -> BoxFuture<'_, Result<Vec<KeyId>, KeyStoreError>> {
-        Box::pin(bounded(self.call_timeout, self.page(count_max)))
+        Box::pin(bounded(self.call_timeout, self.usable.page(&mut self.connection, count_max)))
+    }
+
+    fn next_revoked_page(&mut self, count_max: u32) -> BoxFuture<'_, Result<Vec<KeyId>, KeyStoreError>> {
+        Box::pin(bounded(self.call_timeout, self.revoked.page(&mut self.connection, count_max)))
     }
 }
 
 impl fmt::Debug for PostgresKeyIds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresKeyIds").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("PostgresKeyIds").field("usable", &self.usable).field("revoked", &self.revoked).finish_non_exhaustive()
     }
 }

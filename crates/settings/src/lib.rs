@@ -18,8 +18,9 @@ mod values;
 pub use error::{Problem, SettingsError};
 pub use load::LoadFrom;
 pub use sections::{
-    Argon2Settings, CacheSettings, ChangeLogSettings, DefaultRateLimit, FailureBudget, ForwardAuthSettings, HttpSettings, KeysSettings,
-    LogFormat, LogSettings, OutageMode, OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, ShutdownSettings, TlsSettings,
+    Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, DefaultRateLimit, FailureBudget, ForwardAuthSettings,
+    HttpSettings, KeysSettings, LogFormat, LogSettings, LookupBudget, LookupSettings, OutageMode, OutageSettings, PostgresSettings,
+    PreauthSettings, RedisSettings, ShutdownSettings, TlsSettings,
 };
 pub use settings::{Mode, RateLimitHeaders, Settings};
 pub use show::Shown;

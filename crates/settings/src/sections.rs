@@ -1,12 +1,14 @@
 //! One file per concern: its settings, their ranges, and what must hold between them.
 
 mod argon2;
+mod bloom_filter;
 mod cache;
 mod change_log;
 mod forward_auth;
 mod http;
 mod keys;
 mod log;
+mod lookup;
 mod outage;
 mod postgres;
 mod preauth;
@@ -15,12 +17,14 @@ mod shutdown;
 mod tls;
 
 pub use argon2::Argon2Settings;
+pub use bloom_filter::BloomFilterSettings;
 pub use cache::CacheSettings;
 pub use change_log::ChangeLogSettings;
 pub use forward_auth::ForwardAuthSettings;
 pub use http::HttpSettings;
 pub use keys::{DefaultRateLimit, KeysSettings};
 pub use log::{LogFormat, LogSettings};
+pub use lookup::{LookupBudget, LookupSettings};
 pub use outage::{OutageMode, OutageSettings};
 pub use postgres::PostgresSettings;
 pub use preauth::{FailureBudget, PreauthSettings};
@@ -32,11 +36,13 @@ use crate::values::Bound;
 
 /// The range of every setting that is a number, a time or a size.
 pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
-    let sections: [&[Bound]; 10] = [
+    let sections: [&[Bound]; 12] = [
         redis::BOUNDS,
         postgres::BOUNDS,
         outage::BOUNDS,
         cache::BOUNDS,
+        lookup::BOUNDS,
+        bloom_filter::BOUNDS,
         keys::BOUNDS,
         argon2::BOUNDS,
         preauth::BOUNDS,

@@ -1,8 +1,9 @@
 //! All settings of a node, and what must hold between the sections.
 
 use crate::{
-    Argon2Settings, CacheSettings, ChangeLogSettings, ForwardAuthSettings, HttpSettings, KeysSettings, LogSettings, Network,
-    OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, Shown, ShutdownSettings, TlsSettings, load::Check,
+    Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, ForwardAuthSettings, HttpSettings, KeysSettings, LogSettings,
+    LookupSettings, Network, OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, Shown, ShutdownSettings, TlsSettings,
+    load::Check,
 };
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -34,6 +35,10 @@ pub struct Settings {
     pub outage: OutageSettings,
     /// Keys that a node remembers.
     pub cache: CacheSettings,
+    /// Look-ups of keys.
+    pub lookup: LookupSettings,
+    /// The filter of key ids.
+    pub bloom_filter: BloomFilterSettings,
     /// How keys are made.
     pub keys: KeysSettings,
     /// How secrets are hashed.

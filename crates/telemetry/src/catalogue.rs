@@ -63,6 +63,18 @@ pub(crate) const REVOCATION_PROPAGATION: Metric = seconds(
     SLOW_SECONDS,
     "Time from the instant of a revocation to this node's reading it in the change log, by their clocks.",
 );
+pub(crate) const BLOOM_KEYS: Metric = gauge("tollgate_bloom_keys", "Key ids in the filter; 0 where there is none.", &[]);
+pub(crate) const BLOOM_BYTES: Metric = Metric {
+    name: "tollgate_bloom_bytes",
+    kind: Kind::Gauge,
+    unit: Unit::Bytes,
+    help: "Memory of the filter; while it is made anew there are two.",
+    labels: &[],
+};
+pub(crate) const BLOOM_REBUILD_DURATION: Metric =
+    seconds("tollgate_bloom_rebuild_duration_seconds", SLOW_SECONDS, "Time that making a filter took, from the first read to its use.");
+pub(crate) const BLOOM_FALSE_POSITIVES: Metric =
+    counter("tollgate_bloom_false_positives_total", "Ids that the filter took for those of keys and the store did not have.", &[]);
 pub(crate) const CHANGE_LOG_LAG: Metric = Metric {
     name: "tollgate_change_log_lag_seconds",
     kind: Kind::Gauge,
@@ -96,6 +108,10 @@ pub const CATALOGUE: &[Metric] = &[
     ARGON2_QUEUE,
     ARGON2_DURATION,
     REVOCATION_PROPAGATION,
+    BLOOM_KEYS,
+    BLOOM_BYTES,
+    BLOOM_REBUILD_DURATION,
+    BLOOM_FALSE_POSITIVES,
     CHANGE_LOG_LAG,
     HEALTH_STATE,
     OUTAGE_MODE,

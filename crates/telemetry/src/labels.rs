@@ -167,6 +167,8 @@ label! {
         Pubsub = "pubsub",
         /// Guard rail: the key store is behind its own fences.
         ChangeLogRewound = "change_log_rewound",
+        /// The filter of key ids in this node's memory.
+        BloomFilter = "bloom_filter",
     }
 }
 

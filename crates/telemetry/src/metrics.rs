@@ -28,6 +28,10 @@ struct Handles {
     argon2_queue: Gauge,
     argon2_duration: Histogram,
     revocation_propagation: Histogram,
+    bloom_keys: Gauge,
+    bloom_bytes: Gauge,
+    bloom_rebuild_duration: Histogram,
+    bloom_false_positives: Counter,
     change_log_lag: Gauge,
     health_state: Family<Gauge, Component>,
     outage_mode: Gauge,
@@ -58,6 +62,10 @@ impl Metrics {
             argon2_queue: single(recorder, &catalogue::ARGON2_QUEUE),
             argon2_duration: histogram(&catalogue::ARGON2_DURATION),
             revocation_propagation: histogram(&catalogue::REVOCATION_PROPAGATION),
+            bloom_keys: single(recorder, &catalogue::BLOOM_KEYS),
+            bloom_bytes: single(recorder, &catalogue::BLOOM_BYTES),
+            bloom_rebuild_duration: histogram(&catalogue::BLOOM_REBUILD_DURATION),
+            bloom_false_positives: single(recorder, &catalogue::BLOOM_FALSE_POSITIVES),
             change_log_lag: single(recorder, &catalogue::CHANGE_LOG_LAG),
             health_state: Family::new(recorder, &catalogue::HEALTH_STATE),
             outage_mode: single(recorder, &catalogue::OUTAGE_MODE),
@@ -125,6 +133,23 @@ impl Metrics {
     /// A revocation was read in the change log so long after it was made.
     pub fn revocation_propagated(&self, duration: Duration) {
         self.0.revocation_propagation.record(duration);
+    }
+
+    /// The filter holds so many ids in so many bytes.
+    pub fn bloom(&self, keys: u64, bytes: usize) {
+        // As the other gauges: what is above 2^32 is shown as that.
+        self.0.bloom_keys.set(u32::try_from(keys).map_or(f64::from(u32::MAX), f64::from));
+        self.0.bloom_bytes.set(u32::try_from(bytes).map_or(f64::from(u32::MAX), f64::from));
+    }
+
+    /// Making a filter took so long.
+    pub fn bloom_rebuilt(&self, duration: Duration) {
+        self.0.bloom_rebuild_duration.record(duration);
+    }
+
+    /// The filter took an id for that of a key, and the store did not have it.
+    pub fn bloom_false_positive(&self) {
+        self.0.bloom_false_positives.increment(1);
     }
 
     /// The last good read of the change log began so long ago.

@@ -30,4 +30,7 @@ pub trait KeyIdStream: Send + fmt::Debug {
 
     /// The next ids, at most `count_max` (at least 1); none at the end.
     fn next_page(&mut self, count_max: u32) -> BoxFuture<'_, Result<Vec<KeyId>, KeyStoreError>>;
+
+    /// The same for the revoked ones, which have a place of their own.
+    fn next_revoked_page(&mut self, count_max: u32) -> BoxFuture<'_, Result<Vec<KeyId>, KeyStoreError>>;
 }

@@ -35,7 +35,10 @@ async fn an_embedded_node_says_that_it_decides_itself() {
     world.used_key(rules()).await;
     assert_eq!(world.node.metric("tollgate_decisions_total{verdict=\"allowed\",source=\"local\"}"), 1);
     let components = world.node.gate.readiness().components;
-    assert_eq!(components.iter().map(|component| component.component).collect::<Vec<_>>(), [tollgate_api::Component::KeyFile]);
+    assert_eq!(
+        components.iter().map(|component| component.component).collect::<Vec<_>>(),
+        [tollgate_api::Component::KeyFile, tollgate_api::Component::BloomFilter]
+    );
 }
 
 #[tokio::test(start_paused = true)]

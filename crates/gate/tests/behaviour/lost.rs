@@ -47,7 +47,7 @@ async fn rules_that_the_log_shows_changed_are_not_used() {
     world.keys.edit(&revoked.key_id, ChangeKind::Revoked, |record| record.lifecycle.status = Status::Revoked);
     world.keys.edit_owner(&owner, limits(1, 60));
     world.buckets.lose_state();
-    assert_eq!(world.node.check(&revoked).await.unauthenticated(), Unauthenticated::Revoked);
+    assert_eq!(world.node.check(&revoked).await.unauthenticated(), Unauthenticated::Tombstone);
     assert_eq!(world.node.check(&limited).await.allowed().standings.len(), 2);
     assert_eq!(world.node.check(&limited).await.limited().standings.len(), 2);
     assert_eq!(world.node.hashes(), 2);
@@ -63,7 +63,7 @@ async fn rules_in_hand_are_held_to_the_log_too() {
     world.keys.edit(&key.key_id, ChangeKind::Revoked, |record| record.lifecycle.status = Status::Revoked);
     world.buckets.lose_state();
     world.node.check(&other).await.allowed();
-    assert_eq!(world.node.gate.decide(caller).await.unauthenticated(), Unauthenticated::Revoked);
+    assert_eq!(world.node.gate.decide(caller).await.unauthenticated(), Unauthenticated::Tombstone);
 }
 
 /// The store is taken up again while the decision is under way, so that it is answered by a state
@@ -77,7 +77,7 @@ async fn an_answer_of_the_new_state_to_old_rules_is_not_used() {
     world.buckets.lose_state();
     world.node.check(&other).await.allowed();
     answer.send(Ok(Outcome::Allowed(Vec::new()))).expect("still waited for");
-    assert_eq!(slow.await.expect("no panic").unauthenticated(), Unauthenticated::Revoked);
+    assert_eq!(slow.await.expect("no panic").unauthenticated(), Unauthenticated::Tombstone);
 }
 
 /// A slow read from before the loss is used by nobody, not even by the request that made it.
@@ -95,7 +95,7 @@ async fn a_read_from_before_the_loss_is_read_again() {
     world.buckets.lose_state();
     world.node.check(&other).await.allowed();
     held.release();
-    assert_eq!(slow.await.expect("no panic").unauthenticated(), Unauthenticated::Revoked);
+    assert_eq!(slow.await.expect("no panic").unauthenticated(), Unauthenticated::Tombstone);
 }
 
 #[tokio::test(start_paused = true)]

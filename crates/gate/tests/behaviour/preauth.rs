@@ -52,7 +52,7 @@ async fn an_address_over_its_budget_is_told_to_wait_and_asks_nobody() {
     let world = World::with(of_address(5)).await;
     let signed = world.key(rules()).await;
     for _ in 0..5 {
-        assert_eq!(world.node.check(&unknown()).await.unauthenticated(), Unauthenticated::Unknown);
+        assert_eq!(world.node.check(&unknown()).await.unauthenticated(), Unauthenticated::Stranger);
     }
     let (untouched, ring_reads) = (Untouched::of(&world), world.keys.signing_reads());
     let elsewhere = ApiKey::from_parts(signed.key_id.as_str(), &{
@@ -76,7 +76,7 @@ async fn an_address_over_its_budget_is_told_to_wait_and_asks_nobody() {
     tokio::time::advance(Duration::from_millis(11_999)).await;
     not_now(world.node.check(&unknown()).await);
     tokio::time::advance(Duration::from_millis(1)).await;
-    assert_eq!(world.node.check(&unknown()).await.unauthenticated(), Unauthenticated::Unknown);
+    assert_eq!(world.node.check(&unknown()).await.unauthenticated(), Unauthenticated::Stranger);
     not_now(world.node.check(&unknown()).await);
 }
 
@@ -148,14 +148,14 @@ async fn one_text_has_one_budget_wherever_it_comes_from() {
     let world = World::with(|options| options.preauth.key_text = budget(3)).await;
     let (key, other) = (unknown(), unknown());
     for nth in 0..3 {
-        assert_eq!(world.node.ask(&key, Ask::client(nth)).await.unauthenticated(), Unauthenticated::Unknown);
+        assert_eq!(world.node.ask(&key, Ask::client(nth)).await.unauthenticated(), Unauthenticated::Stranger);
     }
     let untouched = Untouched::of(&world);
     for nth in 3..1000 {
         assert_eq!(not_now(world.node.ask(&key, Ask::client(nth)).await), 20);
     }
     untouched.check(&world);
-    assert_eq!(world.node.ask(&other, Ask::client(1)).await.unauthenticated(), Unauthenticated::Unknown);
+    assert_eq!(world.node.ask(&other, Ask::client(1)).await.unauthenticated(), Unauthenticated::Stranger);
 }
 
 #[tokio::test(start_paused = true)]

@@ -158,7 +158,7 @@ async fn a_receipt_of_a_revoked_key_admits_nothing() {
     let key = made_by(&node, KeyKindName::Signed).await;
     fleet.world.keys.edit(&key.key_id, ChangeKind::Revoked, |record| record.lifecycle.status = Status::Revoked);
     let fresh = fleet.node().await;
-    assert_eq!(fresh.check(&key).await.unauthenticated(), Unauthenticated::Revoked);
+    assert_eq!(fresh.check(&key).await.unauthenticated(), Unauthenticated::Stranger);
 }
 
 #[tokio::test(start_paused = true)]

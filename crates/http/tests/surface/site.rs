@@ -248,6 +248,8 @@ fn gate_options() -> GateOptions {
     GateOptions {
         decision_timeout: PATIENCE,
         lookups_max: 16,
+        lookups: tollgate_gate::LookupOptions::default(),
+        filter: tollgate_gate::FilterOptions::default(),
         lookup_timeout: Duration::from_secs(5),
         outage: OutageOptions { mode: OutageMode::Closed, ..OutageOptions::default() },
         cache: CacheOptions { age_max: Duration::from_hours(1), count_max: 10_000 },

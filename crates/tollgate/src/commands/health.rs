@@ -54,6 +54,7 @@ fn component_text(component: Component) -> &'static str {
         Component::Pubsub => "pubsub",
         Component::ChangeLogRewound => "change_log_rewound",
         Component::KeyFile => "key file",
+        Component::BloomFilter => "bloom filter",
     }
 }
 

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderName;
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tollgate_gate::{
-    CacheOptions, DecisionSource, FailureBudget, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, PreauthOptions, Receipts,
-    SystemClock,
+    BudgetOptions, CacheOptions, DecisionSource, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts, HashingOptions,
+    LookupOptions, MissOptions, PreauthOptions, Receipts, SystemClock,
     ports::{Alone, BucketStore, Bus, NodeRegistry},
 };
 use tollgate_http::{HttpOptions, Phase, Served, metrics_surface, surface};
@@ -115,6 +115,8 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         decision_timeout: settings.redis.decision_timeout.get(),
         lookups_max,
         lookup_timeout: settings.postgres.lookup_timeout.get(),
+        lookups: lookups(settings),
+        filter: filter(settings),
         outage: outage(settings),
         cache: CacheOptions { age_max: cache.age_max.get(), count_max: cache.keys_max },
         hashing: HashingOptions {
@@ -140,6 +142,29 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         metrics: recorder.metrics(),
     };
     Gate::new(parts, options).map_err(|error| Failure::other(error.to_string(), "the system gives no random bytes"))
+}
+
+fn lookups(settings: &Settings) -> LookupOptions {
+    let lookup = &settings.lookup;
+    LookupOptions {
+        waiting_max: lookup.waiting_max,
+        budget: BudgetOptions { burst: lookup.budget.burst, per_second: lookup.budget.per_second },
+        misses: MissOptions { count_max: lookup.misses_max, ttl: lookup.miss_ttl.get() },
+    }
+}
+
+fn filter(settings: &Settings) -> FilterOptions {
+    let filter = &settings.bloom_filter;
+    FilterOptions {
+        false_positives_ppm: filter.false_positives_ppm,
+        head_room_percent: filter.head_room_percent,
+        bytes_max: filter.bytes_max.as_len(),
+        page_size: filter.page,
+        load_timeout: filter.load_timeout.get(),
+        rebuild_interval: filter.rebuild_interval.get(),
+        tombstones_min: filter.tombstones_min,
+        tombstones_percent: filter.tombstones_percent,
+    }
 }
 
 fn preauth(settings: &Settings) -> PreauthOptions {

@@ -155,6 +155,11 @@ impl FakeKeys {
         Held::place(&self.held_page)
     }
 
+    /// Holds no page any more.
+    pub(crate) fn let_pages_pass(&self) {
+        lock(&self.held_page).take();
+    }
+
     /// Streams of ids that were opened.
     pub(crate) fn streams(&self) -> usize {
         self.streams.load(Ordering::SeqCst)
@@ -201,6 +206,14 @@ impl FakeKeys {
     /// Writes a key as it is, without a row in the log.
     pub(crate) fn put(&self, record: KeyRecord) {
         lock(&self.state).keys.insert(record.key_id.clone(), record);
+    }
+
+    /// A key that comes from elsewhere with its own id.
+    pub(crate) fn import(&self, mut record: KeyRecord) {
+        let mut state = lock(&self.state);
+        state.draw(0);
+        record.generation = state.log(ChangeKind::Created, Some(&record), None);
+        state.keys.insert(record.key_id.clone(), record);
     }
 
     pub(crate) fn record(&self, key_id: &KeyId) -> KeyRecord {

@@ -10,8 +10,8 @@ use std::{
 use serde_json::Map;
 use tollgate_api::{RateLimitFields, RateLimitSpec};
 use tollgate_gate::{
-    CacheOptions, DecisionSource, FailureBudget, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, OutageOptions,
-    PreauthOptions, Receipts,
+    CacheOptions, DecisionSource, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, LookupOptions,
+    OutageOptions, PreauthOptions, Receipts,
     config::{ConfigService, KeyRules},
     control::Operator,
     mint_key,
@@ -34,6 +34,8 @@ pub(crate) fn options() -> GateOptions {
         decision_timeout: Duration::from_millis(50),
         lookups_max: 4,
         lookup_timeout: Duration::from_secs(5),
+        lookups: LookupOptions::default(),
+        filter: FilterOptions::default(),
         outage: OutageOptions::default(),
         cache: CacheOptions { age_max: Duration::from_hours(1), count_max: 10_000 },
         hashing: HashingOptions { params: hash_params(), threads: 2, queue_max: 100, wait_max: Duration::from_secs(5) },

@@ -34,6 +34,17 @@ fn the_stores_are_as_documented() {
 }
 
 #[test]
+fn look_ups_are_as_documented() {
+    let Settings { lookup, bloom_filter, .. } = Settings::load(&LoadFrom::default()).unwrap();
+    assert_eq!((lookup.budget.burst, lookup.budget.per_second, lookup.waiting_max), (50, 10, 4096));
+    assert_eq!((lookup.misses_max, lookup.miss_ttl), (65_536, TimeSpan::secs(10)));
+    assert_eq!((bloom_filter.false_positives_ppm, bloom_filter.head_room_percent), (1000, 10));
+    assert_eq!((bloom_filter.bytes_max, bloom_filter.page), (ByteSize::kib(256 << 10), 1000));
+    assert_eq!((bloom_filter.load_timeout, bloom_filter.rebuild_interval), (TimeSpan::secs(300), TimeSpan::secs(3600)));
+    assert_eq!((bloom_filter.tombstones_min, bloom_filter.tombstones_percent), (1000, 1));
+}
+
+#[test]
 fn the_rest_is_as_documented() {
     let Settings { keys, argon2, http, shutdown, forward_auth, tls, log, .. } = Settings::load(&LoadFrom::default()).unwrap();
     assert_eq!((keys.default_rate_limit.burst, keys.default_rate_limit.per_seconds, keys.master_key_file), (1000, 60, None));

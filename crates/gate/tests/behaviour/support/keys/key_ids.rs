@@ -15,6 +15,7 @@ pub(super) struct FakeKeyIds {
     /// As in Postgres: first all that are active, then all that are suspended.
     status: Status,
     after: Option<KeyId>,
+    revoked_after: Option<KeyId>,
 }
 
 impl FakeKeys {
@@ -26,7 +27,7 @@ impl FakeKeys {
         self.streams.fetch_add(1, Ordering::SeqCst);
         let (state, held) = (self.state.clone(), self.held_page.clone());
         let last_change_ms = lock(&state).last_ms;
-        Ok(Some(Box::new(FakeKeyIds { state, held, last_change_ms, status: Status::Active, after: None })))
+        Ok(Some(Box::new(FakeKeyIds { state, held, last_change_ms, status: Status::Active, after: None, revoked_after: None })))
     }
 }
 
@@ -57,6 +58,19 @@ impl KeyIdStream for FakeKeyIds {
         Box::pin(async {
             let state = lock(&self.state);
             Ok(state.keys.values().filter(|key| key.lifecycle.status != Status::Revoked).count() as u64)
+        })
+    }
+
+    fn next_revoked_page(&mut self, count_max: u32) -> BoxFuture<'_, Result<Vec<KeyId>, KeyStoreError>> {
+        Box::pin(async move {
+            let state = lock(&self.state);
+            let wanted = |id: &&KeyId| {
+                state.keys.get(id.as_str()).is_some_and(|key| key.lifecycle.status == Status::Revoked)
+                    && self.revoked_after.as_ref().is_none_or(|after| *id > after)
+            };
+            let ids: Vec<KeyId> = state.keys.keys().filter(wanted).take(count_max as usize).cloned().collect();
+            self.revoked_after = ids.last().cloned().or(self.revoked_after.take());
+            Ok(ids)
         })
     }
 
