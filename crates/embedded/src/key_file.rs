@@ -5,6 +5,7 @@
 //! has the file at a time. Reads and writes block, so they run on tokio's blocking threads, writes
 //! one at a time.
 
+mod bulk;
 mod change;
 mod error;
 mod key_ids;
@@ -26,8 +27,8 @@ use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use tokio::{sync::Mutex, task::spawn_blocking};
 use tollgate_gate::{
     ports::{
-        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyIdStream, KeyListQuery,
-        KeyStore, KeyStoreError, LogHead, StoredSigningKey, StreamTurn,
+        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit,
+        KeyIdStream, KeyListQuery, KeyStore, KeyStoreError, LogHead, OwnerRevocation, StoredSigningKey, StreamTurn,
     },
     record::{KeyRecord, OwnerRecord},
 };
@@ -167,6 +168,24 @@ impl KeyStore for KeyFile {
     fn put_owner(&self, owner: OwnerName, limits: RateLimits, context: ChangeContext) -> BoxFuture<'_, Result<OwnerRecord, KeyStoreError>> {
         let retention = self.retention;
         Box::pin(self.write(move |transaction| change::put_owner(transaction, owner, limits, &context, retention)))
+    }
+
+    fn owners(&self, after: Option<OwnerName>, count_max: u32) -> BoxFuture<'_, Result<Vec<OwnerRecord>, KeyStoreError>> {
+        Box::pin(self.read(move |transaction| bulk::owners(transaction, after.as_ref(), count_max)))
+    }
+
+    fn revoke_keys(&self, next: OwnerRevocation, context: ChangeContext) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>> {
+        let retention = self.retention;
+        Box::pin(self.write(move |transaction| bulk::revoke_keys(transaction, &next, &context, retention)))
+    }
+
+    fn import(&self, batch: ImportBatch, context: ChangeContext) -> BoxFuture<'_, Result<Imported, KeyStoreError>> {
+        let retention = self.retention;
+        Box::pin(self.write(move |transaction| bulk::import(transaction, batch, &context, retention)))
+    }
+
+    fn record_uses(&self, uses: Vec<(KeyId, u64)>) -> BoxFuture<'_, Result<Vec<KeyId>, KeyStoreError>> {
+        Box::pin(self.write(move |transaction| bulk::record_uses(transaction, &uses)))
     }
 
     fn signing_keys(&self) -> BoxFuture<'_, Result<Vec<StoredSigningKey>, KeyStoreError>> {

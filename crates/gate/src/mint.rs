@@ -94,5 +94,6 @@ fn draft_of(rules: KeyRules, kind: SecretKind, hash: SecretHash, now_ms: u64) ->
         revoked: None,
         metadata,
         generation: 0,
+        last_used_at_ms: None,
     }
 }

@@ -14,8 +14,8 @@ pub use buckets::{
 pub use bus::{Bus, BusError, Heard};
 pub use key_ids::{KeyIdStream, StreamTurn};
 pub use keys::{
-    Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyListQuery, KeyStore, KeyStoreError, LogHead,
-    LogId, StoredSigningKey,
+    Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit, KeyListQuery, KeyStore,
+    KeyStoreError, LogHead, LogId, OwnerRevocation, StoredSigningKey,
 };
 pub use nodes::{Alone, NodeId, NodeRegistry};
 pub use receipts::{ReceiptError, ReceiptName, ReceiptStore, StoredReceipts};

@@ -37,6 +37,9 @@ pub struct KeyRecord {
     pub metadata: Map<String, Value>,
     /// Position in the change log of its last change.
     pub generation: u64,
+    /// When it was last used, within a minute or so, in milliseconds since 1970. Written beside the
+    /// log: no change, and no generation of its own.
+    pub last_used_at_ms: Option<u64>,
 }
 
 /// When and why a key was revoked.

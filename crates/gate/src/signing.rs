@@ -66,7 +66,7 @@ fn seal(master: Option<&MasterKey>, key: &SigningKey, added_at_ms: u64) -> Resul
             [&[SEALED], nonce.as_slice(), &body].concat()
         }
     };
-    Ok(StoredSigningKey { ring, sealed, added_at_ms, retired_at_ms: None })
+    Ok(StoredSigningKey { ring, origin: String::new(), sealed, added_at_ms, retired_at_ms: None })
 }
 
 fn open(master: Option<&MasterKey>, stored: &StoredSigningKey) -> Result<SigningKey, SigningError> {
@@ -83,7 +83,8 @@ fn open(master: Option<&MasterKey>, stored: &StoredSigningKey) -> Result<Signing
         _ => return Err(unopened()),
     };
     let key = SigningKey::new(RingChar::new(stored.ring).map_err(|_| unopened())?, key);
-    Ok(if stored.retired_at_ms.is_some() { key.retire() } else { key })
+    let key = if stored.retired_at_ms.is_some() { key.retire() } else { key };
+    Ok(if stored.origin.is_empty() { key } else { key.foreign() })
 }
 
 fn bound_to(ring: char) -> String {
@@ -114,7 +115,7 @@ pub async fn add_signing_key(
 
 async fn load(store: &dyn KeyStore, master: Option<&MasterKey>) -> Result<SigningRing, SigningError> {
     let mut stored = store.signing_keys().await?;
-    stored.sort_by_key(|key| (key.added_at_ms, key.ring));
+    stored.sort_by(|a, b| (a.added_at_ms, a.ring, &a.origin).cmp(&(b.added_at_ms, b.ring, &b.origin)));
     let keys = stored.iter().map(|key| open(master, key)).collect::<Result<Vec<_>, _>>()?;
     SigningRing::new(keys).map_err(|error| SigningError::Unmade(error.to_string()))
 }
@@ -122,7 +123,7 @@ async fn load(store: &dyn KeyStore, master: Option<&MasterKey>) -> Result<Signin
 /// The ring of a store, with its first key made where there is none.
 pub(crate) async fn load_or_begin(store: &dyn KeyStore, master: Option<&MasterKey>, now_ms: u64) -> Result<SigningRing, SigningError> {
     let ring = load(store, master).await?;
-    if !ring.keys().is_empty() {
+    if ring.keys().iter().any(|key| !key.is_foreign()) {
         return Ok(ring);
     }
     add_signing_key(store, master, true, now_ms).await?;

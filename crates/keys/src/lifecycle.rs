@@ -1,6 +1,6 @@
 //! Where a key is in its life, and which of its secrets may be used.
 
-use crate::SecretHash;
+use crate::{SecretHash, SecretKind};
 
 /// What operators have made of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +68,8 @@ pub struct SecretHashes {
 pub struct PreviousHash {
     /// The hash.
     pub hash: SecretHash,
+    /// How that secret was made, which may be another way than the newest was.
+    pub kind: SecretKind,
     /// The first instant at which it is no longer good, in milliseconds since 1970.
     pub valid_until_ms: u64,
 }
@@ -102,11 +104,11 @@ impl SecretHashes {
         }
     }
 
-    /// The hashes after a rotation at `now_ms`. The secret that was newest is good for another
-    /// `grace_ms`, not at all if that is zero; an older one ends at once.
+    /// The hashes after a rotation at `now_ms`. The secret that was newest, of this `kind`, is good
+    /// until `until_ms` at most, not at all if that is no later than now; an older one ends at once.
     #[must_use]
-    pub fn rotated(self, current: SecretHash, now_ms: u64, grace_ms: u64) -> Self {
-        let previous = (grace_ms > 0).then(|| PreviousHash { hash: self.current, valid_until_ms: now_ms.saturating_add(grace_ms) });
+    pub fn rotated(self, current: SecretHash, kind: SecretKind, now_ms: u64, until_ms: u64) -> Self {
+        let previous = (until_ms > now_ms).then_some(PreviousHash { hash: self.current, kind, valid_until_ms: until_ms });
         Self { current, previous }
     }
 }
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn both_secrets_are_good_within_the_grace_period() {
-        let rotated = SecretHashes::only(hash(HASH)).rotated(hash(OTHER), 1000, 500);
+        let rotated = SecretHashes::only(hash(HASH)).rotated(hash(OTHER), SecretKind::Signed, 1000, 1500);
         let slots = |now_ms| rotated.usable(now_ms).map(|(slot, hash)| (slot, hash.clone())).collect::<Vec<_>>();
         assert_eq!(slots(1499), [(Slot::Current, hash(OTHER)), (Slot::Previous, hash(HASH))]);
         assert_eq!(slots(1500), [(Slot::Current, hash(OTHER))]);
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn without_a_grace_period_the_old_secret_ends_at_once() {
-        let rotated = SecretHashes::only(hash(HASH)).rotated(hash(OTHER), 1000, 0);
+        let rotated = SecretHashes::only(hash(HASH)).rotated(hash(OTHER), SecretKind::Signed, 1000, 1000);
         assert_eq!(rotated.usable(1000).count(), 1);
         assert_eq!(rotated.previous, None);
         assert_eq!(rotated.valid_until_ms(Slot::Previous), Some(0));
@@ -161,7 +163,12 @@ mod tests {
 
     #[test]
     fn a_second_rotation_ends_the_oldest_secret() {
-        let twice = SecretHashes::only(hash(HASH)).rotated(hash(OTHER), 1000, 500).rotated(hash(HASH), 1001, u64::MAX);
+        let twice = SecretHashes::only(hash(HASH)).rotated(hash(OTHER), SecretKind::Imported, 1000, 1500).rotated(
+            hash(HASH),
+            SecretKind::Signed,
+            1001,
+            u64::MAX,
+        );
         let hashes: Vec<_> = twice.usable(1002).map(|(_, hash)| hash.clone()).collect();
         assert_eq!(hashes, [hash(HASH), hash(OTHER)]);
         assert_eq!(twice.valid_until_ms(Slot::Previous), Some(u64::MAX));

@@ -12,7 +12,7 @@ pub struct SigningRing(Vec<SigningKey>);
 
 /// Keys that cannot form a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("two signing keys share the ring character {0}")]
+#[error("two signing keys of this ring share the ring character {0}")]
 pub struct RingError(pub RingChar);
 
 /// What the tag of a secret says. Only [`TagCheck::Good`] is worth anything, and even that is
@@ -32,10 +32,12 @@ pub enum TagCheck {
 }
 
 impl SigningRing {
-    /// A ring of keys given oldest first: the last one that is not retired signs.
+    /// A ring of keys given oldest first: the last one that is neither retired nor foreign signs.
+    /// Foreign keys may share ring characters.
     pub fn new(keys: Vec<SigningKey>) -> Result<Self, RingError> {
         for (place, key) in keys.iter().enumerate() {
-            if keys.iter().take(place).any(|earlier| earlier.ring() == key.ring()) {
+            let is_same = |earlier: &SigningKey| earlier.ring() == key.ring() && !earlier.is_foreign();
+            if !key.is_foreign() && keys.iter().take(place).any(is_same) {
                 return Err(RingError(key.ring()));
             }
         }
@@ -47,14 +49,18 @@ impl SigningRing {
         &self.0
     }
 
-    /// The newest key that is not retired; `None` where nothing can be signed.
+    /// The newest key of this ring that is not retired; `None` where nothing can be signed.
     pub fn signer(&self) -> Option<&SigningKey> {
-        self.0.iter().rev().find(|key| !key.is_retired())
+        self.0.iter().rev().find(|key| !key.is_retired() && !key.is_foreign())
     }
 
-    /// The key that a ring character names.
+    /// The key that a ring character names, one of this ring before a foreign one.
     pub fn get(&self, ring: RingChar) -> Option<&SigningKey> {
-        self.0.iter().find(|key| key.ring() == ring)
+        self.named(ring).min_by_key(|key| key.is_foreign())
+    }
+
+    fn named(&self, ring: RingChar) -> impl Iterator<Item = &SigningKey> {
+        self.0.iter().filter(move |key| key.ring() == ring)
     }
 
     /// A character for the next key: the first that no key has ever had.
@@ -67,7 +73,8 @@ impl SigningRing {
         self.signer().map(|signer| Secret::signed(signer, key_id, random))
     }
 
-    /// What the tag of `secret` says for `key_id`: one HMAC at most, compared in constant time.
+    /// What the tag of `secret` says for `key_id`: one HMAC for each key of that ring character,
+    /// which is one where none was brought along, compared in constant time.
     ///
     /// A wrong tag is a forgery even under a retired key: the right secret has the right one.
     pub fn verify(&self, key_id: &KeyId, secret: &Secret) -> TagCheck {
@@ -81,14 +88,18 @@ impl SigningRing {
             return (TagCheck::NotSigned, None);
         }
         let Some(parts) = secret.signed_parts() else { return (TagCheck::Forged, None) };
-        let Some(key) = self.get(parts.ring) else { return (TagCheck::UnknownRing, None) };
-        let Some(tag) = parts.tag else { return (TagCheck::Forged, None) };
-        let full_mac = key.full_mac(key_id, parts.random);
-        if !bool::from(tag_of(&full_mac).ct_eq(&tag)) {
-            return (TagCheck::Forged, None);
+        if self.named(parts.ring).next().is_none() {
+            return (TagCheck::UnknownRing, None);
         }
-        let check = if key.is_retired() { TagCheck::Retired } else { TagCheck::Good };
-        (check, Some(SecretDigest::of_mac(full_mac)))
+        let Some(tag) = parts.tag else { return (TagCheck::Forged, None) };
+        for key in self.named(parts.ring) {
+            let full_mac = key.full_mac(key_id, parts.random);
+            if tag_of(&full_mac).ct_eq(&tag).into() {
+                let check = if key.is_retired() { TagCheck::Retired } else { TagCheck::Good };
+                return (check, Some(SecretDigest::of_mac(full_mac)));
+            }
+        }
+        (TagCheck::Forged, None)
     }
 }
 

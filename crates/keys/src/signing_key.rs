@@ -60,6 +60,7 @@ pub struct SigningKey {
     ring: RingChar,
     key: Zeroizing<[u8; 32]>,
     retired: bool,
+    foreign: bool,
     tag_mac: HmacSha256,
     receipt_mac: HmacSha256,
 }
@@ -70,7 +71,7 @@ impl SigningKey {
         let key = Zeroizing::new(key);
         let tag_mac = mac::keyed(&key);
         let receipt_mac = mac::sub_keyed(&key, b"receipt");
-        Self { ring, key, retired: false, tag_mac, receipt_mac }
+        Self { ring, key, retired: false, foreign: false, tag_mac, receipt_mac }
     }
 
     /// An active key from fresh randomness.
@@ -82,6 +83,18 @@ impl SigningKey {
     #[must_use]
     pub fn retire(self) -> Self {
         Self { retired: true, ..self }
+    }
+
+    /// The same key as one that was brought along from another ring: it never signs here, and may
+    /// share its character with a key of this ring.
+    #[must_use]
+    pub fn foreign(self) -> Self {
+        Self { foreign: true, ..self }
+    }
+
+    /// Whether it was brought along from another ring.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
     }
 
     /// The character that names it.

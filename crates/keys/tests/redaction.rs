@@ -28,7 +28,7 @@ fn debug_shows_no_secret() {
         printed(&api_key),
         printed(&ring),
         printed(&hash),
-        printed(&SecretHashes::only(hash.clone()).rotated(hash.clone(), 0, 1)),
+        printed(&SecretHashes::only(hash.clone()).rotated(hash.clone(), tollgate_keys::SecretKind::Signed, 0, 1)),
         printed(&process),
         printed(&process.digest(&key_id, &secret)),
         printed(&ring.receipt(&key_id, &hash, &secret)),

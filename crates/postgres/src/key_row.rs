@@ -11,9 +11,9 @@ use crate::{PostgresError, rate_limit};
 /// The columns that make a [`KeyRow`].
 macro_rules! key_columns {
     () => {
-        "keys.key_id, keys.owner, keys.name, keys.kind, keys.secret_phc, keys.previous_phc, keys.previous_until_ms, keys.scopes, \
+        "keys.key_id, keys.owner, keys.name, keys.kind, keys.secret_phc, keys.previous_phc, keys.previous_kind, keys.previous_until_ms, keys.scopes, \
          keys.rate_limit, keys.status, keys.expires_at_ms, keys.created_at_ms, keys.revoked_at_ms, keys.revoke_reason, keys.metadata, \
-         keys.generation"
+         keys.generation, keys.last_used_at_ms"
     };
 }
 pub(crate) use key_columns;
@@ -27,6 +27,7 @@ pub(crate) struct KeyRow {
     kind: String,
     secret_phc: String,
     previous_phc: Option<String>,
+    previous_kind: Option<String>,
     previous_until_ms: Option<i64>,
     scopes: Vec<String>,
     rate_limit: Option<Json<RateLimitSpec>>,
@@ -37,6 +38,7 @@ pub(crate) struct KeyRow {
     revoke_reason: Option<String>,
     metadata: Json<Map<String, Value>>,
     generation: i64,
+    last_used_at_ms: Option<i64>,
 }
 
 impl KeyRow {
@@ -48,14 +50,15 @@ impl KeyRow {
 
     fn checked(self) -> Result<KeyRecord, &'static str> {
         let spec = self.rate_limit.as_ref().map(|Json(spec)| spec);
+        let kind = kind_named(&self.kind).ok_or("kind")?;
         Ok(KeyRecord {
             key_id: KeyId::parse(&self.key_id).map_err(|_| "key_id")?,
             owner: self.owner.map(|owner| OwnerName::parse(&owner)).transpose().map_err(|_| "owner")?,
             name: self.name,
-            kind: kind_named(&self.kind).ok_or("kind")?,
+            kind,
             secrets: SecretHashes {
                 current: SecretHash::parse(&self.secret_phc).map_err(|_| "secret_phc")?,
-                previous: previous(self.previous_phc, self.previous_until_ms)?,
+                previous: previous(self.previous_phc, (kind, self.previous_kind.as_deref()), self.previous_until_ms)?,
             },
             scopes: Scopes::parse(self.scopes.iter().map(String::as_str)).map_err(|_| "scopes")?,
             limits: rate_limit::from_spec(spec, KEY_LIMIT_NAME).ok_or("rate_limit")?,
@@ -67,6 +70,7 @@ impl KeyRow {
             revoked: revocation(self.revoked_at_ms, self.revoke_reason)?,
             metadata: self.metadata.0,
             generation: u64::try_from(self.generation).map_err(|_| "generation")?,
+            last_used_at_ms: optional_ms(self.last_used_at_ms).map_err(|()| "last_used_at_ms")?,
         })
     }
 }
@@ -107,10 +111,15 @@ fn status_named(name: &str) -> Option<Status> {
     [Status::Active, Status::Suspended, Status::Revoked].into_iter().find(|status| status_name(*status) == name)
 }
 
-fn previous(phc: Option<String>, until_ms: Option<i64>) -> Result<Option<PreviousHash>, &'static str> {
+fn previous(
+    phc: Option<String>,
+    (newest, kind): (SecretKind, Option<&str>),
+    until_ms: Option<i64>,
+) -> Result<Option<PreviousHash>, &'static str> {
     let (Some(phc), Some(until_ms)) = (phc, until_ms) else { return Ok(None) };
     Ok(Some(PreviousHash {
         hash: SecretHash::parse(&phc).map_err(|_| "previous_phc")?,
+        kind: kind.map_or(Some(newest), kind_named).ok_or("previous_kind")?,
         valid_until_ms: u64::try_from(until_ms).map_err(|_| "previous_until_ms")?,
     }))
 }

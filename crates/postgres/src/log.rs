@@ -8,7 +8,8 @@ use tollgate_keys::{KeyId, OwnerName};
 
 use crate::PostgresError;
 
-/// Old rows of each log that one change clears away at most: more than it adds, and bounded.
+/// Old rows of each log that one change clears away at most: more than it adds, and bounded. Changes
+/// that are written together clear away twice as many as they are, if that is more.
 const PRUNED_PER_CHANGE_MAX: i64 = 64;
 
 /// How long rows are kept.
@@ -25,6 +26,13 @@ pub(crate) struct Drawn {
     pub(crate) at_ms: u64,
 }
 
+impl Drawn {
+    /// The place and instant of the change so many after this one.
+    pub(crate) fn after(self, count: usize) -> Self {
+        Self { position: self.position + count as u64, at_ms: self.at_ms + count as u64 }
+    }
+}
+
 /// What a change's rows in log and audit say.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry<'a> {
@@ -37,11 +45,18 @@ pub(crate) struct Entry<'a> {
 /// Draws the next position and an instant after the last one. From here to the commit all other
 /// changes wait, so only what needs the position comes after it.
 pub(crate) async fn draw(connection: &mut PgConnection, now_ms: u64) -> Result<Drawn, PostgresError> {
+    draw_many(connection, 1, now_ms).await
+}
+
+/// Draws as many positions as one transaction makes changes, at least one, and gives the first: the
+/// others follow it, each a millisecond later.
+pub(crate) async fn draw_many(connection: &mut PgConnection, count: usize, now_ms: u64) -> Result<Drawn, PostgresError> {
     let row: Option<(i64, i64)> = sqlx::query_as(
-        "update change_head set position = position + 1, last_ms = greatest(last_ms + 1, $1) \
-         where only_row returning position, last_ms",
+        "update change_head set position = position + $2, last_ms = greatest(last_ms + $2, $1) \
+         where only_row returning position - $2 + 1, last_ms - $2 + 1",
     )
     .bind(to_db(now_ms)?)
+    .bind(to_db(count.max(1) as u64)?)
     .fetch_optional(connection)
     .await?;
     let (position, at_ms) = row.ok_or_else(no_head)?;
@@ -58,11 +73,31 @@ pub(crate) async fn write(
     context: &ChangeContext,
     retention: Retention,
 ) -> Result<(), PostgresError> {
+    write_many(connection, drawn, &[entry], context, retention).await
+}
+
+/// The same for several changes of one transaction, which were drawn together.
+pub(crate) async fn write_many(
+    connection: &mut PgConnection,
+    first: Drawn,
+    entries: &[Entry<'_>],
+    context: &ChangeContext,
+    retention: Retention,
+) -> Result<(), PostgresError> {
+    let places: Vec<Drawn> = (0..entries.len()).map(|count| first.after(count)).collect();
+    let positions = places.iter().map(|place| to_db(place.position)).collect::<Result<Vec<i64>, _>>()?;
+    let instants = places.iter().map(|place| to_db(place.at_ms)).collect::<Result<Vec<i64>, _>>()?;
+    let pruned_max = PRUNED_PER_CHANGE_MAX.max(2 * i64::try_from(entries.len()).unwrap_or(i64::MAX / 2));
     sqlx::query(
-        "with logged as ( \
-             insert into change_log (position, at_ms, kind, key_id, owner, request_id) values ($1, $2, $3, $4, $5, $6) \
+        "with changes as ( \
+             select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $9::text[]) \
+                 as change (position, at_ms, kind, key_id, owner, detail) \
+         ), logged as ( \
+             insert into change_log (position, at_ms, kind, key_id, owner, request_id) \
+             select position, at_ms, kind, key_id, owner, $6 from changes \
          ), audited as ( \
-             insert into audit (position, at_ms, actor, action, key_id, owner, request_id, detail) values ($1, $2, $7, $8, $4, $5, $6, $9) \
+             insert into audit (position, at_ms, actor, action, key_id, owner, request_id, detail) \
+             select position, at_ms, $7, $8, key_id, owner, $6, detail::jsonb from changes \
          ), pruned as ( \
              delete from change_log where position = any (array( \
                  select position from change_log where at_ms < $10 order by at_ms limit $12)) returning position \
@@ -70,18 +105,18 @@ pub(crate) async fn write(
              delete from audit where position = any (array(select position from audit where at_ms < $11 order by at_ms limit $12)) \
          ) update change_head set oldest = (select max(position) + 1 from pruned) where only_row and exists (select from pruned)",
     )
-    .bind(to_db(drawn.position)?)
-    .bind(to_db(drawn.at_ms)?)
-    .bind(entry.kind.as_str())
-    .bind(entry.key_id.map(KeyId::as_str))
-    .bind(entry.owner.map(OwnerName::as_str))
+    .bind(positions)
+    .bind(instants)
+    .bind(entries.iter().map(|entry| entry.kind.as_str()).collect::<Vec<_>>())
+    .bind(entries.iter().map(|entry| entry.key_id.map(KeyId::as_str)).collect::<Vec<_>>())
+    .bind(entries.iter().map(|entry| entry.owner.map(OwnerName::as_str)).collect::<Vec<_>>())
     .bind(&context.request_id)
     .bind(&context.actor)
     .bind(context.action)
-    .bind(entry.detail)
-    .bind(to_db(before(drawn.at_ms, retention.log))?)
-    .bind(to_db(before(drawn.at_ms, retention.audit))?)
-    .bind(PRUNED_PER_CHANGE_MAX)
+    .bind(entries.iter().map(|entry| entry.detail.to_string()).collect::<Vec<_>>())
+    .bind(to_db(before(first.at_ms, retention.log))?)
+    .bind(to_db(before(first.at_ms, retention.audit))?)
+    .bind(pruned_max)
     .execute(connection)
     .await?;
     Ok(())

@@ -13,8 +13,8 @@ use sqlx::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tollgate_gate::{
     ports::{
-        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyIdStream, KeyListQuery,
-        KeyStore, KeyStoreError, LogHead, StoredSigningKey, StreamTurn,
+        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit,
+        KeyIdStream, KeyListQuery, KeyStore, KeyStoreError, LogHead, OwnerRevocation, StoredSigningKey, StreamTurn,
     },
     record::{KeyRecord, OwnerRecord},
 };
@@ -22,7 +22,7 @@ use tollgate_keys::{KeyId, OwnerName};
 use tollgate_limits::RateLimits;
 
 use crate::{
-    Options, PostgresError, SchemaState, key_ids, keys,
+    Options, PostgresError, SchemaState, bulk, key_ids, keys,
     log::{self, Retention},
     owners, schema, signing,
 };
@@ -181,6 +181,31 @@ impl KeyStore for PostgresKeys {
         Box::pin(self.call(async move {
             let _turn = self.turn(&self.changes).await?;
             owners::put(self.ready().await?, owner, limits, &context, self.retention).await
+        }))
+    }
+
+    fn owners(&self, after: Option<OwnerName>, count_max: u32) -> BoxFuture<'_, Result<Vec<OwnerRecord>, KeyStoreError>> {
+        Box::pin(self.call(async move { bulk::owners(self.ready().await?, after.as_ref(), count_max).await }))
+    }
+
+    fn revoke_keys(&self, next: OwnerRevocation, context: ChangeContext) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>> {
+        Box::pin(self.call(async move {
+            let _turn = self.turn(&self.changes).await?;
+            bulk::revoke_keys(self.ready().await?, next, &context, self.retention).await
+        }))
+    }
+
+    fn import(&self, batch: ImportBatch, context: ChangeContext) -> BoxFuture<'_, Result<Imported, KeyStoreError>> {
+        Box::pin(self.call(async move {
+            let _turn = self.turn(&self.changes).await?;
+            bulk::import(self.ready().await?, batch, &context, self.retention).await
+        }))
+    }
+
+    fn record_uses(&self, uses: Vec<(KeyId, u64)>) -> BoxFuture<'_, Result<Vec<KeyId>, KeyStoreError>> {
+        Box::pin(self.call(async move {
+            let _turn = self.turn(&self.changes).await?;
+            bulk::record_uses(self.ready().await?, &uses).await
         }))
     }
 

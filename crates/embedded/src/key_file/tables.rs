@@ -21,10 +21,16 @@ pub(super) const CHANGES: TableDefinition<'_, u64, &str> = TableDefinition::new(
 /// Position → who changed what, as JSON.
 pub(super) const AUDIT: TableDefinition<'_, u64, &str> = TableDefinition::new("audit");
 /// Ring character → sealed key, when it was added, when it was retired.
-pub(super) const SIGNING_KEYS: TableDefinition<'_, char, (&[u8], u64, Option<u64>)> = TableDefinition::new("signing_keys");
+pub(super) const SIGNING_KEYS: TableDefinition<'_, char, SealedRow> = TableDefinition::new("signing_keys");
+/// The same for those that were brought from another store: (ring character, id of its log). Made
+/// with the first of them, so that a file of an earlier version needs none.
+pub(super) const FOREIGN_SIGNING_KEYS: TableDefinition<'_, (char, &str), SealedRow> = TableDefinition::new("foreign_signing_keys");
 /// One row, [`Head`] as JSON.
 const HEAD: TableDefinition<'_, &str, &str> = TableDefinition::new("head");
 const HEAD_ROW: &str = "head";
+
+/// Sealed key, when it was added, when it was retired.
+type SealedRow = (&'static [u8], u64, Option<u64>);
 
 const FORMAT: u32 = 1;
 

@@ -32,6 +32,7 @@ async fn make(store: &KeyFile, now_ms: u64) -> KeyRecord {
         revoked: None,
         metadata: Map::new(),
         generation: 0,
+        last_used_at_ms: None,
     };
     let draft = KeyDraft { record, id_entropy: [7; 10], own_id: false };
     let context = ChangeContext { actor: "test".to_owned(), request_id: "r".to_owned(), action: "keys.create", now_ms };

@@ -6,7 +6,7 @@ use tollgate_keys::{KeyId, OwnerName};
 use tollgate_limits::RateLimits;
 
 use super::{BoxFuture, KeyIdStream, StreamTurn};
-use crate::record::{KeyRecord, OwnerRecord, OwnerRules};
+use crate::record::{KeyRecord, OwnerRecord, OwnerRules, Revocation};
 
 /// The random identity of a change log: positions of different logs must never be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -138,6 +138,39 @@ pub struct Changed {
     pub changed: bool,
 }
 
+/// Keys of one owner that are to be revoked together: the next ones in order of ids.
+#[derive(Debug, Clone)]
+pub struct OwnerRevocation {
+    /// Whose keys.
+    pub owner: OwnerName,
+    /// Only ids after this one.
+    pub after: Option<KeyId>,
+    /// At most so many, 1 to 500.
+    pub count_max: u32,
+    /// When and why.
+    pub revocation: Revocation,
+}
+
+/// Keys and owners from elsewhere, for one transaction: at most 500 in all.
+#[derive(Debug, Clone, Default)]
+pub struct ImportBatch {
+    /// Owners with rules.
+    pub owners: Vec<OwnerRecord>,
+    /// Keys, each under the id that it has, no id twice.
+    pub keys: Vec<KeyRecord>,
+}
+
+/// What came of an import: what was there already was left as it was.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Imported {
+    /// Owners whose rules were taken over.
+    pub owners_made: u64,
+    /// Keys that were made.
+    pub keys_made: u64,
+    /// Keys of those ids that were there, as they are.
+    pub keys_kept: Vec<KeyRecord>,
+}
+
 /// Which keys to list, in order of ids.
 #[derive(Debug, Clone)]
 pub struct KeyListQuery {
@@ -158,6 +191,9 @@ pub struct KeyListQuery {
 pub struct StoredSigningKey {
     /// The ring character, `0-9A-Za-z`.
     pub ring: char,
+    /// Empty for a key of this store; else the id of the log of the store that it was brought from.
+    /// No two keys share both character and origin.
+    pub origin: String,
     /// The key, wrapped or plain (`keys` of the gate can tell).
     pub sealed: Vec<u8>,
     /// When it was added, in milliseconds since 1970. The newest that is not retired signs.
@@ -168,9 +204,13 @@ pub struct StoredSigningKey {
 
 impl fmt::Debug for StoredSigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ring, sealed: _, added_at_ms, retired_at_ms } = self;
+        let Self { ring, origin, sealed: _, added_at_ms, retired_at_ms } = self;
         let mut out = f.debug_struct("StoredSigningKey");
-        out.field("ring", ring).field("added_at_ms", added_at_ms).field("retired_at_ms", retired_at_ms).finish_non_exhaustive()
+        out.field("ring", ring)
+            .field("origin", origin)
+            .field("added_at_ms", added_at_ms)
+            .field("retired_at_ms", retired_at_ms)
+            .finish_non_exhaustive()
     }
 }
 
@@ -231,13 +271,29 @@ pub trait KeyStore: Send + Sync + fmt::Debug + 'static {
     /// Sets an owner's rules; `None` for no limit. Making an owner that has no keys is fine.
     fn put_owner(&self, owner: OwnerName, limits: RateLimits, context: ChangeContext) -> BoxFuture<'_, Result<OwnerRecord, KeyStoreError>>;
 
+    /// Owners with rules, in order of names, after a name, at most `count_max`.
+    fn owners(&self, after: Option<OwnerName>, count_max: u32) -> BoxFuture<'_, Result<Vec<OwnerRecord>, KeyStoreError>>;
+
+    /// Revokes the next keys of an owner that are not revoked yet, and gives them back as they are
+    /// now, in order of ids. None means that there is none after that id.
+    fn revoke_keys(&self, next: OwnerRevocation, context: ChangeContext) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>>;
+
+    /// Takes over keys and owners. A key whose id is there, and an owner that has rules, stays as it
+    /// is. A key keeps what its record says, but for the generation.
+    fn import(&self, batch: ImportBatch, context: ChangeContext) -> BoxFuture<'_, Result<Imported, KeyStoreError>>;
+
+    /// Notes last uses (milliseconds since 1970) beside the log; an older one than is known changes
+    /// nothing. At most 500. Gives back the keys that somebody else was changing: not noted, to be
+    /// tried again.
+    fn record_uses(&self, uses: Vec<(KeyId, u64)>) -> BoxFuture<'_, Result<Vec<KeyId>, KeyStoreError>>;
+
     /// All signing keys, retired ones too.
     fn signing_keys(&self) -> BoxFuture<'_, Result<Vec<StoredSigningKey>, KeyStoreError>>;
 
-    /// Adds a signing key. `only_first`: do nothing where one exists (start-up race).
+    /// Adds a signing key. `only_first`: do nothing where one of this store exists (start-up race).
     fn add_signing_key(&self, key: StoredSigningKey, only_first: bool) -> BoxFuture<'_, Result<(), KeyStoreError>>;
 
-    /// Retires a signing key.
+    /// Retires every signing key of that ring character.
     fn retire_signing_key(&self, ring: char, now_ms: u64) -> BoxFuture<'_, Result<(), KeyStoreError>>;
 
     /// Where the log ends.

@@ -67,6 +67,9 @@ pub struct KeyLine {
     pub metadata: Map<String, Value>,
     /// Position of its last change in the log that it was written from.
     pub generation: u64,
+    /// When it was last used, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at_ms: Option<u64>,
 }
 
 /// An owner's rules, as they are written.
@@ -88,6 +91,9 @@ pub struct OwnerLine {
 pub struct PreviousLine {
     /// Its hash.
     pub hash: HashText,
+    /// How it was made; as the newest secret where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<KeyKindName>,
     /// Until when it is good, in milliseconds since 1970.
     pub until_ms: u64,
 }

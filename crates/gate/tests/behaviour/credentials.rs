@@ -142,7 +142,7 @@ async fn both_secrets_are_good_while_the_older_lasts() {
     let hash = tollgate_keys::hash_secret(&crate::support::options().hashing.params, &new.secret).expect("hashed");
     world.keys.edit(&old.key_id, ChangeKind::Rotated, |record| {
         let before = std::mem::replace(&mut record.secrets.current, hash);
-        record.secrets.previous = Some(PreviousHash { hash: before, valid_until_ms: end_ms });
+        record.secrets.previous = Some(PreviousHash { hash: before, kind: record.kind, valid_until_ms: end_ms });
     });
     world.node.turn().await;
     for key in [&old, &new, &old, &new] {

@@ -121,3 +121,21 @@ fn a_right_tag_gives_a_digest_of_this_key_id_and_secret_alone() {
     assert!(signing.examine(&key_id("key-2"), &secret).1.is_none(), "a forgery has none");
     assert!(signing.examine(&id, &Secret::unsigned(&random())).1.is_none());
 }
+
+#[test]
+fn a_foreign_key_verifies_beside_one_of_the_same_character_and_never_signs() {
+    let id = key_id("key-1");
+    let theirs = ring(vec![key('0', 2)]).sign(&id, &random()).expect("a signer");
+    let both = ring(vec![key('0', 1), key('0', 2).foreign()]);
+    assert_eq!(both.verify(&id, &theirs), TagCheck::Good);
+    assert_eq!(both.verify(&id, &both.sign(&id, &random()).expect("a signer")), TagCheck::Good);
+    assert_eq!(ring(vec![key('0', 1)]).verify(&id, &both.sign(&id, &random()).expect("a signer")), TagCheck::Good, "ours has signed");
+    assert_eq!(ring(vec![key('0', 1), key('0', 2).retire().foreign()]).verify(&id, &theirs), TagCheck::Retired);
+    assert_eq!(both.verify(&key_id("key-2"), &theirs), TagCheck::Forged);
+    let alone = ring(vec![key('0', 2).foreign()]);
+    assert!(alone.signer().is_none() && alone.verify(&id, &theirs) == TagCheck::Good);
+    assert_eq!(
+        SigningRing::new(vec![key('0', 1), key('0', 2)]).expect_err("no two of its own"),
+        RingError(RingChar::new('0').expect("a ring character"))
+    );
+}

@@ -67,7 +67,11 @@ async fn the_audit_log_and_errors_hold_no_hash_and_no_metadata() {
     let made = fixture.store.create(wanted, CreateGuard::None, crate::support::context()).await.expect("made").expect("no guard");
     let rotate = Box::new(|key: &KeyRecord| {
         let metadata = Map::new();
-        Ok(Some(KeyRecord { secrets: key.secrets.clone().rotated(hash(OTHER_PHC), NOW_MS, 1000), metadata, ..key.clone() }))
+        Ok(Some(KeyRecord {
+            secrets: key.secrets.clone().rotated(hash(OTHER_PHC), key.kind, NOW_MS, NOW_MS + 1000),
+            metadata,
+            ..key.clone()
+        }))
     });
     crate::support::change(&fixture.store, &made.key_id, ChangeKind::Rotated, rotate).await.expect("rotated");
     let too_long = Box::new(|key: &KeyRecord| Ok(Some(KeyRecord { name: "x".repeat(200), ..key.clone() })));

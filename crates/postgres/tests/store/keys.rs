@@ -18,7 +18,10 @@ fn everything_set() -> KeyDraft {
     let record = KeyRecord {
         name: "Zoë’s \"key\" 🔑".to_owned(),
         kind: SecretKind::Unsigned,
-        secrets: SecretHashes { current: hash(PHC), previous: Some(PreviousHash { hash: hash(OTHER_PHC), valid_until_ms: NOW_MS + 5 }) },
+        secrets: SecretHashes {
+            current: hash(PHC),
+            previous: Some(PreviousHash { hash: hash(OTHER_PHC), kind: SecretKind::Unsigned, valid_until_ms: NOW_MS + 5 }),
+        },
         scopes: Scopes::parse(["keys:read", "admin", "app.thing"]).expect("scopes"),
         limits: limits(&[("second", 10, 1), ("day", 10_000, 86_400)]),
         lifecycle: Lifecycle { status: Status::Suspended, expires_at_ms: Some(NOW_MS + 9) },

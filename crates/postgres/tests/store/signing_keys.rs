@@ -7,7 +7,7 @@ use tollgate_gate::ports::{KeyStore, KeyStoreError, StoredSigningKey};
 use crate::support::{NOW_MS, fixture};
 
 fn signing_key(ring: char, added_at_ms: u64) -> StoredSigningKey {
-    StoredSigningKey { ring, sealed: vec![0, 1, 255, ring as u8], added_at_ms, retired_at_ms: None }
+    StoredSigningKey { ring, origin: String::new(), sealed: vec![0, 1, 255, ring as u8], added_at_ms, retired_at_ms: None }
 }
 
 #[tokio::test]

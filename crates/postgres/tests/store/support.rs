@@ -72,6 +72,7 @@ pub(crate) fn draft(owner_name: Option<&str>) -> KeyDraft {
         revoked: None,
         metadata: Map::new(),
         generation: 0,
+        last_used_at_ms: None,
     };
     KeyDraft { record, id_entropy: random_bytes().expect("randomness"), own_id: false }
 }

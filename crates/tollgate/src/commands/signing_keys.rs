@@ -15,6 +15,9 @@ use crate::{
 #[derive(Serialize)]
 struct ShownKey {
     ring: char,
+    /// The log of the store that it was brought from; nothing for a key of this one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    origin: String,
     state: &'static str,
     added_at: String,
     retired_at: Option<String>,
@@ -33,9 +36,11 @@ async fn list(args: &SettingsArgs, output: Output) -> Result<(), Failure> {
     let keys = Keys::open(&super::settings(args, Vec::new())?)?.port();
     let shown = shown(keys.signing_keys().await?);
     output.result(&shown, |shown| {
-        let row =
-            |key: &ShownKey| [key.ring.to_string(), key.state.to_owned(), key.added_at.clone(), key.retired_at.clone().unwrap_or_default()];
-        table::columns(["RING", "STATE", "ADDED", "RETIRED"], &shown.iter().map(row).collect::<Vec<_>>())
+        let row = |key: &ShownKey| {
+            let retired_at = key.retired_at.clone().unwrap_or_default();
+            [key.ring.to_string(), key.state.to_owned(), key.added_at.clone(), retired_at, key.origin.clone()]
+        };
+        table::columns(["RING", "STATE", "ADDED", "RETIRED", "BROUGHT FROM"], &shown.iter().map(row).collect::<Vec<_>>())
     })
 }
 
@@ -52,7 +57,7 @@ async fn retire(args: &SettingsArgs, ring: char, output: Output) -> Result<(), F
     if !ring_now.iter().any(|key| key.ring == ring) {
         return Err(Failure::new(Exit::NotFound, format!("there is no signing key {ring}"), "see `tollgate signing-keys list`"));
     }
-    if !ring_now.iter().any(|key| key.ring != ring && key.retired_at_ms.is_none()) {
+    if !ring_now.iter().any(|key| key.ring != ring && key.origin.is_empty() && key.retired_at_ms.is_none()) {
         return Err(Failure::new(Exit::Refused, format!("{ring} is the last one that can sign"), "run `tollgate signing-keys add` first"));
     }
     keys.retire_signing_key(ring, SystemClock.unix_ms()).await?;
@@ -61,13 +66,14 @@ async fn retire(args: &SettingsArgs, ring: char, output: Output) -> Result<(), F
 
 /// The ring from the oldest to the newest; the newest that is not retired signs.
 fn shown(mut keys: Vec<StoredSigningKey>) -> Vec<ShownKey> {
-    keys.sort_by_key(|key| (key.added_at_ms, key.ring));
-    let signs = keys.iter().rfind(|key| key.retired_at_ms.is_none()).map(|key| key.ring);
+    keys.sort_by(|a, b| (a.added_at_ms, a.ring, &a.origin).cmp(&(b.added_at_ms, b.ring, &b.origin)));
+    let signs = keys.iter().rfind(|key| key.origin.is_empty() && key.retired_at_ms.is_none()).map(|key| key.ring);
     let one = |key: &StoredSigningKey| ShownKey {
         ring: key.ring,
+        origin: key.origin.clone(),
         state: match key.retired_at_ms {
             Some(_) => "retired",
-            None if signs == Some(key.ring) => "signs",
+            None if key.origin.is_empty() && signs == Some(key.ring) => "signs",
             None => "verifies",
         },
         added_at: instant(key.added_at_ms),
@@ -86,14 +92,15 @@ mod tests {
     use super::*;
 
     fn key(ring: char, added_at_ms: u64, retired_at_ms: Option<u64>) -> StoredSigningKey {
-        StoredSigningKey { ring, sealed: vec![], added_at_ms, retired_at_ms }
+        StoredSigningKey { ring, origin: String::new(), sealed: vec![], added_at_ms, retired_at_ms }
     }
 
     #[test]
     fn the_newest_that_is_not_retired_signs() {
-        let ring = shown(vec![key('2', 3, Some(9)), key('0', 1, None), key('1', 2, None)]);
+        let brought = StoredSigningKey { origin: "log".to_owned(), ..key('1', 4, None) };
+        let ring = shown(vec![brought, key('2', 3, Some(9)), key('0', 1, None), key('1', 2, None)]);
         let states: Vec<_> = ring.iter().map(|key| (key.ring, key.state)).collect();
-        assert_eq!(states, [('0', "verifies"), ('1', "signs"), ('2', "retired")]);
+        assert_eq!(states, [('0', "verifies"), ('1', "signs"), ('2', "retired"), ('1', "verifies")]);
         assert_eq!(ring[0].added_at, "1970-01-01T00:00:00.001Z");
     }
 }

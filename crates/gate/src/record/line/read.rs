@@ -27,7 +27,10 @@ impl TryFrom<KeyLine> for KeyRecord {
             owner: line.owner.as_deref().map(OwnerName::parse).transpose().map_err(|error| invalid("/owner", error))?,
             name: printable(line.name, NAME_CHARS_MAX, "/name")?,
             kind: kind(line.kind),
-            secrets: SecretHashes { current: hash(&line.hash, "/hash")?, previous: line.previous.as_ref().map(previous).transpose()? },
+            secrets: SecretHashes {
+                current: hash(&line.hash, "/hash")?,
+                previous: line.previous.as_ref().map(|old| previous(old, line.kind)).transpose()?,
+            },
             scopes: scopes(&line.scopes)?,
             limits: limits(line.rate_limit.as_ref(), KEY_LIMIT_NAME)?,
             lifecycle: Lifecycle { status, expires_at_ms: line.expires_at_ms },
@@ -35,6 +38,7 @@ impl TryFrom<KeyLine> for KeyRecord {
             revoked: line.revoked.map(revocation).transpose()?,
             metadata: metadata(line.metadata)?,
             generation: line.generation,
+            last_used_at_ms: line.last_used_at_ms,
         })
     }
 }
@@ -69,8 +73,8 @@ fn hash(text: &HashText, pointer: &str) -> Result<SecretHash, ConfigError> {
     SecretHash::parse(&text.0).map_err(|error| invalid(pointer, error))
 }
 
-fn previous(line: &PreviousLine) -> Result<PreviousHash, ConfigError> {
-    Ok(PreviousHash { hash: hash(&line.hash, "/previous/hash")?, valid_until_ms: line.until_ms })
+fn previous(line: &PreviousLine, newest: KeyKindName) -> Result<PreviousHash, ConfigError> {
+    Ok(PreviousHash { hash: hash(&line.hash, "/previous/hash")?, kind: kind(line.kind.unwrap_or(newest)), valid_until_ms: line.until_ms })
 }
 
 fn revocation(line: RevocationLine) -> Result<Revocation, ConfigError> {

@@ -1,7 +1,7 @@
 //! From records to lines.
 
 use tollgate_api::KeyKindName;
-use tollgate_keys::{SecretHash, SecretKind, Status};
+use tollgate_keys::{PreviousHash, SecretHash, SecretKind, Status};
 
 use super::{HashText, KEY_LIMIT_NAME, KeyLine, OWNER_LIMIT_NAME, OwnerLine, PreviousLine, RevocationLine, StatusName};
 use crate::record::{KeyRecord, OwnerRecord, limits_to_spec};
@@ -20,11 +20,7 @@ impl From<&KeyRecord> for KeyLine {
             name: record.name.clone(),
             kind: kind_name(record.kind),
             hash: HashText::from(&record.secrets.current),
-            previous: record
-                .secrets
-                .previous
-                .as_ref()
-                .map(|old| PreviousLine { hash: HashText::from(&old.hash), until_ms: old.valid_until_ms }),
+            previous: record.secrets.previous.as_ref().map(|old| previous(old, record.kind)),
             scopes: record.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
             rate_limit: limits_to_spec(&record.limits, KEY_LIMIT_NAME),
             status: status_name(record.lifecycle.status),
@@ -33,6 +29,7 @@ impl From<&KeyRecord> for KeyLine {
             revoked: record.revoked.as_ref().map(|why| RevocationLine { at_ms: why.at_ms, reason: why.reason.clone() }),
             metadata: record.metadata.clone(),
             generation: record.generation,
+            last_used_at_ms: record.last_used_at_ms,
         }
     }
 }
@@ -45,6 +42,11 @@ impl From<&OwnerRecord> for OwnerLine {
             generation: record.rules.generation,
         }
     }
+}
+
+fn previous(old: &PreviousHash, newest: SecretKind) -> PreviousLine {
+    let kind = (old.kind != newest).then(|| kind_name(old.kind));
+    PreviousLine { hash: HashText::from(&old.hash), kind, until_ms: old.valid_until_ms }
 }
 
 fn kind_name(kind: SecretKind) -> KeyKindName {

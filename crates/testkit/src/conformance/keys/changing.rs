@@ -8,7 +8,7 @@ use tollgate_gate::{
     ports::{ChangeKind, Changed, KeyEdit, KeyStore, KeyStoreError},
     record::{KeyRecord, Revocation},
 };
-use tollgate_keys::{KeyId, Lifecycle, OwnerName, PreviousHash, SecretHashes, Status};
+use tollgate_keys::{KeyId, Lifecycle, OwnerName, PreviousHash, SecretHashes, SecretKind, Status};
 use tollgate_limits::RateLimits;
 
 use super::draft::{HASH, NOW_MS, OTHER_HASH, context, draft, field, found, hash, made, owner, position, scopes};
@@ -47,7 +47,10 @@ pub async fn everything_that_may_change_does(store: &dyn KeyStore) {
     let key = made(store, plain).await;
     let full = KeyRecord {
         name: "other".to_owned(),
-        secrets: SecretHashes { current: hash(OTHER_HASH), previous: Some(PreviousHash { hash: hash(HASH), valid_until_ms: NOW_MS + 1 }) },
+        secrets: SecretHashes {
+            current: hash(OTHER_HASH),
+            previous: Some(PreviousHash { hash: hash(HASH), kind: SecretKind::Unsigned, valid_until_ms: NOW_MS + 1 }),
+        },
         scopes: scopes(&["keys:read"]),
         limits: super::draft::one_limit("day", 5, 86_400),
         lifecycle: Lifecycle { status: Status::Revoked, expires_at_ms: Some(NOW_MS + 2) },

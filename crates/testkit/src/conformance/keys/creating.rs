@@ -99,8 +99,10 @@ pub async fn everything_of_a_key_comes_back(store: &dyn KeyStore) {
     let mut draft = imported(Some(&owner()), &fresh());
     let record = &mut draft.record;
     record.name = String::from("Schlüssel „Ä“ 鍵 'quoted' \\ %");
-    record.secrets =
-        SecretHashes { current: hash(HASH), previous: Some(PreviousHash { hash: hash(OTHER_HASH), valid_until_ms: 1_900_000_000_001 }) };
+    record.secrets = SecretHashes {
+        current: hash(HASH),
+        previous: Some(PreviousHash { hash: hash(OTHER_HASH), kind: SecretKind::Unsigned, valid_until_ms: 1_900_000_000_001 }),
+    };
     record.scopes = scopes(&["keys:read", "a.b:c", "limit:write"]);
     record.limits = RateLimits::new(limits.to_vec()).expect("a list");
     record.lifecycle = Lifecycle { status: Status::Revoked, expires_at_ms: Some(1_900_000_000_003) };

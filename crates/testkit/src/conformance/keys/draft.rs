@@ -33,6 +33,7 @@ pub(super) fn draft(owner: Option<&OwnerName>) -> KeyDraft {
         revoked: None,
         metadata: Map::new(),
         generation: 0,
+        last_used_at_ms: None,
     };
     KeyDraft { record, id_entropy: random_bytes().expect("randomness"), own_id: false }
 }

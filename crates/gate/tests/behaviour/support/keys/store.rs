@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use tollgate_api::KeyStatus;
 use tollgate_gate::{
     ports::{
-        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, KeyDraft, KeyEdit, KeyIdStream, KeyListQuery,
-        KeyStore, KeyStoreError, LogHead, LogId, StoredSigningKey, StreamTurn,
+        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit,
+        KeyIdStream, KeyListQuery, KeyStore, KeyStoreError, LogHead, LogId, OwnerRevocation, StoredSigningKey, StreamTurn,
     },
     record::{KeyRecord, OwnerRecord, OwnerRules},
 };
-use tollgate_keys::{KeyId, Lifecycle, OwnerName, Unusable};
+use tollgate_keys::{KeyId, Lifecycle, OwnerName, Status, Unusable};
 use tollgate_limits::RateLimits;
 
 use super::{FakeKeys, State, lock, pass};
@@ -131,6 +131,73 @@ impl KeyStore for FakeKeys {
             self.edit_owner(&owner, limits);
             let rules = lock(&self.state).rules(&owner);
             Ok(OwnerRecord { owner, rules })
+        })
+    }
+
+    fn owners(&self, after: Option<OwnerName>, count_max: u32) -> BoxFuture<'_, Result<Vec<OwnerRecord>, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            let state = lock(&self.state);
+            let later = state.owners.iter().filter(|(owner, _)| after.as_ref().is_none_or(|after| *owner > after));
+            Ok(later.take(count_max as usize).map(|(owner, rules)| OwnerRecord { owner: owner.clone(), rules: rules.clone() }).collect())
+        })
+    }
+
+    fn revoke_keys(&self, next: OwnerRevocation, _context: ChangeContext) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            let mut state = lock(&self.state);
+            let due = |record: &&KeyRecord| {
+                record.owner.as_ref() == Some(&next.owner)
+                    && record.lifecycle.status != Status::Revoked
+                    && next.after.as_ref().is_none_or(|after| record.key_id > *after)
+            };
+            let mut records: Vec<KeyRecord> = state.keys.values().filter(due).take(next.count_max as usize).cloned().collect();
+            for record in &mut records {
+                record.lifecycle.status = Status::Revoked;
+                record.revoked = Some(next.revocation.clone());
+                record.generation = state.log(ChangeKind::Revoked, Some(record), None);
+                state.keys.insert(record.key_id.clone(), record.clone());
+            }
+            Ok(records)
+        })
+    }
+
+    fn import(&self, batch: ImportBatch, _context: ChangeContext) -> BoxFuture<'_, Result<Imported, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            let mut state = lock(&self.state);
+            let mut imported = Imported::default();
+            for OwnerRecord { owner, rules } in batch.owners {
+                if !state.owners.contains_key(&owner) {
+                    let generation = state.log(ChangeKind::OwnerUpdated, None, Some(&owner));
+                    state.owners.insert(owner, OwnerRules { generation, ..rules });
+                    imported.owners_made += 1;
+                }
+            }
+            for mut record in batch.keys {
+                if let Some(kept) = state.keys.get(&record.key_id) {
+                    imported.keys_kept.push(kept.clone());
+                    continue;
+                }
+                record.generation = state.log(ChangeKind::Created, Some(&record), None);
+                state.keys.insert(record.key_id.clone(), record);
+                imported.keys_made += 1;
+            }
+            Ok(imported)
+        })
+    }
+
+    fn record_uses(&self, uses: Vec<(KeyId, u64)>) -> BoxFuture<'_, Result<Vec<KeyId>, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            let mut state = lock(&self.state);
+            for (key_id, at_ms) in uses {
+                if let Some(record) = state.keys.get_mut(&key_id) {
+                    record.last_used_at_ms = record.last_used_at_ms.max(Some(at_ms));
+                }
+            }
+            Ok(Vec::new())
         })
     }
 
