@@ -67,6 +67,32 @@ pub struct RevokeKeyBody {
     pub reason: Option<String>,
 }
 
+/// Body of `POST /v1/keys/{key_id}/rotate`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateKeyBody {
+    /// How long the secret before stays good, in whole seconds: 0 for not at all, at most
+    /// `keys.rotation_grace_max`. Absent: `keys.rotation_grace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_seconds: Option<u64>,
+    /// How the new secret is made: `signed` or `unsigned`. Absent: as the one before; `signed` after
+    /// an imported one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<KeyKindName>,
+}
+
+/// Answer of `POST /v1/owners/{owner}/revoke-keys`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedKeys {
+    /// The owner.
+    pub owner: String,
+    /// Keys that this call revoked; those that were revoked before are not counted.
+    pub revoked: u64,
+    /// Whether every fence was raised at once. False means that nodes learn of the rest from the
+    /// change log, within seconds.
+    pub propagated: bool,
+}
+
 /// How a key's secret is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,6 +144,12 @@ pub struct Key {
     /// When it ends.
     #[serde(with = "time::serde::rfc3339::option")]
     pub expires_at: Option<OffsetDateTime>,
+    /// Until when the secret before the last rotation is good; absent where none is.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub previous_secret_until: Option<OffsetDateTime>,
+    /// When it was last used, give or take a minute; null for never.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub last_used_at: Option<OffsetDateTime>,
     /// When it was revoked.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<OffsetDateTime>,

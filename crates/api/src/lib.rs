@@ -18,7 +18,9 @@ pub use auth::{AuthContext, REQUEST_ID_BYTES_MAX, REQUEST_ID_HEADER, is_sane_req
 pub use decisions::{CheckAnswer, CheckBody, LimitBody, LimitStanding, VerdictName};
 pub use events::{BusEvent, ChangeEvent, HeartbeatEvent};
 pub use health::{Component, ComponentHealth, ComponentState, Readiness};
-pub use keys::{CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, KeyStatus, PatchKeyBody, RevokeKeyBody, Rfc3339};
+pub use keys::{
+    CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, KeyStatus, PatchKeyBody, RevokeKeyBody, RevokedKeys, Rfc3339, RotateKeyBody,
+};
 pub use owners::{Owner, PutOwnerBody};
 pub use patch::Patch;
 pub use problem::{PROBLEM_JSON, Problem};

@@ -18,6 +18,7 @@ mod calls;
 mod client;
 mod credential;
 mod error;
+mod lifecycle;
 mod request_id;
 
 pub use calls::{HealthAnswer, ListKeys};

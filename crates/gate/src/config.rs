@@ -3,6 +3,8 @@
 
 mod limits;
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 use tollgate_api::{CreateKeyBody, LimitBody, Patch, PatchKeyBody, PutOwnerBody, RateLimitSpec, RevokeKeyBody};
 use tollgate_keys::{Namespace, OwnerName, Scope, Scopes};
@@ -105,12 +107,45 @@ pub struct KeyChanges {
 #[derive(Debug, Clone)]
 pub struct ConfigService {
     default_limits: RateLimits,
+    rotation: RotationGrace,
+}
+
+/// How long the secret before a rotation stays good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RotationGrace {
+    /// Where the call names none.
+    pub default: Duration,
+    /// At most.
+    pub max: Duration,
+}
+
+impl Default for RotationGrace {
+    /// An hour, and a week at most.
+    fn default() -> Self {
+        Self { default: Duration::from_hours(1), max: Duration::from_hours(7 * 24) }
+    }
 }
 
 impl ConfigService {
     /// Takes the limit of keys that are made without one, as the settings give it.
     pub fn new(default_limit: &RateLimitSpec) -> Result<Self, ConfigError> {
-        Ok(Self { default_limits: limits_of_key(default_limit)? })
+        Ok(Self { default_limits: limits_of_key(default_limit)?, rotation: RotationGrace::default() })
+    }
+
+    /// The same with other grace periods of rotations.
+    #[must_use]
+    pub fn with_rotation_grace(self, rotation: RotationGrace) -> Self {
+        Self { rotation, ..self }
+    }
+
+    /// Checks the grace period of a rotation, and gives it in milliseconds.
+    pub fn rotation_grace_ms(&self, asked_seconds: Option<u64>) -> Result<u64, ConfigError> {
+        let RotationGrace { default, max } = self.rotation;
+        let grace = asked_seconds.map_or(default, Duration::from_secs);
+        if grace > max {
+            return Err(ConfigError::invalid("/grace_seconds", format!("grace_seconds is 0 to {}", max.as_secs())));
+        }
+        Ok(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Checks a new key's rules against ranges and against what `creator` may grant.

@@ -3,6 +3,9 @@
 //! Every change goes the same way: checked rules, one transaction in the key store, then the
 //! fence, then the answer. So a change holds everywhere as soon as it has answered.
 
+mod rotate;
+mod states;
+
 use tokio::time::Instant;
 use tollgate_api::{CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, Owner, PatchKeyBody, PutOwnerBody, RevokeKeyBody};
 use tollgate_keys::{KeyId, OwnerName, RandomPart, SecretKind, Slot, Status};

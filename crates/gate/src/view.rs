@@ -24,6 +24,8 @@ pub(crate) fn key_view(record: &KeyRecord, now_ms: u64, propagated: Option<bool>
         generation: record.generation,
         created_at: instant(record.created_at_ms),
         expires_at: record.lifecycle.expires_at_ms.map(instant),
+        previous_secret_until: previous_until_ms(record, now_ms).map(instant),
+        last_used_at: record.last_used_at_ms.map(instant),
         revoked_at: record.revoked.as_ref().map(|revoked| instant(revoked.at_ms)),
         revoke_reason: record.revoked.as_ref().and_then(|revoked| revoked.reason.clone()),
         metadata: record.metadata.clone(),
@@ -39,6 +41,10 @@ pub(crate) fn owner_view(record: &OwnerRecord, propagated: Option<bool>) -> Owne
         generation: record.rules.generation,
         propagated,
     }
+}
+
+fn previous_until_ms(record: &KeyRecord, now_ms: u64) -> Option<u64> {
+    record.secrets.previous.as_ref().map(|old| old.valid_until_ms).filter(|until_ms| now_ms < *until_ms)
 }
 
 fn kind_name(kind: SecretKind) -> KeyKindName {

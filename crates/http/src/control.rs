@@ -2,6 +2,8 @@
 //!
 //! Who may touch what (tenancy, privileges, ranges) is the gate's to say, not this file's.
 
+pub(crate) mod lifecycle;
+
 use std::sync::Arc;
 
 use axum::{

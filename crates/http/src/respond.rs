@@ -84,6 +84,13 @@ pub(crate) fn created(permit: &Permit, created: &CreatedKey) -> Result<Response,
     Ok(response)
 }
 
+/// A key with another secret.
+pub(crate) fn rotated(permit: &Permit, created: &CreatedKey) -> Result<Response, Failure> {
+    let mut response = permitted(permit, StatusCode::OK, created)?;
+    write_etag(&created.key, response.headers_mut());
+    Ok(response)
+}
+
 /// Any JSON.
 pub(crate) fn json(status: StatusCode, answer: &impl Serialize) -> Result<Response, Failure> {
     let body = serde_json::to_vec(answer).map_err(|_| Failure::Internal { cause: "an answer could not be written as JSON" })?;

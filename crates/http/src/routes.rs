@@ -23,7 +23,9 @@ use axum::{
 use tollgate_gate::Gate;
 use tracing::Instrument;
 
-use crate::{control, decisions, front::Front, health, options::HttpOptions, origin::Origin, problem::Failure, surface::Surface};
+use crate::{
+    control, control::lifecycle, decisions, front::Front, health, options::HttpOptions, origin::Origin, problem::Failure, surface::Surface,
+};
 
 /// How much later than a body that does not arrive a call of the control plane is given up: what is
 /// the caller's fault is then told as such.
@@ -56,6 +58,11 @@ fn control_plane() -> Router<Arc<Front>> {
         .route("/v1/keys", post(control::create_key).get(control::list_keys))
         .route("/v1/keys/{key_id}", get(control::key).patch(control::patch_key))
         .route("/v1/keys/{key_id}/revoke", post(control::revoke_key))
+        .route("/v1/keys/{key_id}/rotate", post(lifecycle::rotate))
+        .route("/v1/keys/{key_id}/suspend", post(lifecycle::suspend))
+        .route("/v1/keys/{key_id}/resume", post(lifecycle::resume))
+        .route("/v1/keys/{key_id}/reset", post(lifecycle::reset))
+        .route("/v1/owners/{owner}/revoke-keys", post(lifecycle::revoke_keys))
         .route("/v1/owners/{owner}", get(control::owner).put(control::put_owner))
         .route("/health/full", get(health::full))
 }

@@ -123,6 +123,7 @@ impl Settings {
                 self.postgres.validate(check);
             }
         }
+        self.keys.validate(check);
         self.argon2.validate(check);
         self.forward_auth.validate(check);
         self.tls.validate(check);

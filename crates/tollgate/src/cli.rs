@@ -3,7 +3,7 @@
 mod keys;
 mod values;
 
-pub(crate) use keys::{CreateKey, KeysCommand, ListKeys, OwnersCommand, RevokeKey, UpdateKey};
+pub(crate) use keys::{CreateKey, KeyIdArg, KeysCommand, KindArg, ListKeys, OwnersCommand, RevokeKey, RotateKey, UpdateKey};
 
 use std::path::PathBuf;
 

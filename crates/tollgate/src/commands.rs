@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod health;
 mod keys;
+mod lifecycle;
 mod log;
 mod migrate;
 mod owners;

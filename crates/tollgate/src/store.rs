@@ -4,7 +4,11 @@ use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use tollgate_api::{RateLimitFields, RateLimitSpec};
 use tollgate_embedded::{KeyFile, KeyFileError, KeyFileRetention, MemoryBuckets, MemoryBucketsBounds, anchored_clock};
-use tollgate_gate::{MasterKey, OutageMode, OutageOptions, SigningError, config::ConfigService, ports::KeyStore};
+use tollgate_gate::{
+    MasterKey, OutageMode, OutageOptions, SigningError,
+    config::{ConfigService, RotationGrace},
+    ports::KeyStore,
+};
 use tollgate_keys::HashParams;
 use tollgate_postgres::{Options, PostgresError, PostgresKeys};
 use tollgate_redis::{OptionsError, RedisBuckets, RedisBus, RedisUrl};
@@ -82,8 +86,10 @@ pub(crate) fn rules(settings: &Settings) -> Result<Rules, Failure> {
     }
     let default = settings.keys.default_rate_limit;
     let spec = RateLimitSpec::One(RateLimitFields { burst: default.burst, per_seconds: default.per_seconds });
+    let grace = RotationGrace { default: settings.keys.rotation_grace.get(), max: settings.keys.rotation_grace_max.get() };
     let config = ConfigService::new(&spec)
-        .map_err(|error| invalid(format!("keys.default_rate_limit{}: {}", error.pointer.replace('/', "."), error.detail)))?;
+        .map_err(|error| invalid(format!("keys.default_rate_limit{}: {}", error.pointer.replace('/', "."), error.detail)))?
+        .with_rotation_grace(grace);
     let cost = &settings.argon2;
     let params =
         HashParams::new(cost.memory_kib, cost.iterations, cost.parallelism).map_err(|error| invalid(format!("argon2: {error}")))?;

@@ -1,6 +1,10 @@
 //! How keys are made.
 
-use crate::values::{Bound, path, whole};
+use crate::{
+    TimeSpan,
+    load::Check,
+    values::{Bound, path, time, whole},
+};
 use std::path::PathBuf;
 
 /// Settings `keys.*`.
@@ -10,6 +14,10 @@ pub struct KeysSettings {
     /// The file with the key that wraps the signing keys, where there is one.
     #[serde(deserialize_with = "path")]
     pub master_key_file: Option<PathBuf>,
+    /// How long the secret before a rotation stays good where the call does not say.
+    pub rotation_grace: TimeSpan,
+    /// The most that a call may say; at least `rotation_grace`.
+    pub rotation_grace_max: TimeSpan,
     /// The limit of a key that was made without one.
     pub default_rate_limit: DefaultRateLimit,
 }
@@ -27,5 +35,18 @@ pub struct DefaultRateLimit {
     pub per_seconds: u64,
 }
 
-pub(super) const BOUNDS: &[Bound] =
-    &[whole("keys.default_rate_limit.burst", 1, u64::MAX), whole("keys.default_rate_limit.per_seconds", 1, u64::MAX)];
+pub(super) const BOUNDS: &[Bound] = &[
+    time("keys.rotation_grace", TimeSpan::secs(0), TimeSpan::secs(365 * 86_400)),
+    time("keys.rotation_grace_max", TimeSpan::secs(0), TimeSpan::secs(365 * 86_400)),
+    whole("keys.default_rate_limit.burst", 1, u64::MAX),
+    whole("keys.default_rate_limit.per_seconds", 1, u64::MAX),
+];
+
+impl KeysSettings {
+    /// What must hold between them.
+    pub(crate) fn validate(&self, check: &mut Check<'_>) {
+        if self.rotation_grace.get() > self.rotation_grace_max.get() {
+            check.refuse("keys.rotation_grace", "must be at most keys.rotation_grace_max");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use tollgate_api::{KeyStatus, Patch, RateLimitFields, RateLimitSpec};
 
-use super::values::{key_id, life, owner};
+use super::values::{key_id, life, owner, whole_seconds};
 
 /// `tollgate keys …`.
 #[derive(Debug, Subcommand)]
@@ -22,6 +22,14 @@ pub(crate) enum KeysCommand {
     },
     /// Change a key; what is not named stays
     Update(UpdateKey),
+    /// Make another secret for a key, shown this once; the one before stays good for a while
+    Rotate(RotateKey),
+    /// Take a key out of use until it is resumed
+    Suspend(KeyIdArg),
+    /// Take a suspended key into use again
+    Resume(KeyIdArg),
+    /// Make a key's buckets full
+    Reset(KeyIdArg),
     /// Revoke a key, for ever
     Revoke(RevokeKey),
 }
@@ -43,6 +51,47 @@ pub(crate) enum OwnersCommand {
         #[command(flatten)]
         limit: LimitArgs,
     },
+    /// Revoke every key of an owner, for ever
+    RevokeKeys {
+        /// Its name
+        #[arg(value_parser = owner)]
+        owner: String,
+        /// Why, for the audit log
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+/// A key.
+#[derive(Debug, Args)]
+pub(crate) struct KeyIdArg {
+    /// Its id
+    #[arg(value_parser = key_id)]
+    pub(crate) key_id: String,
+}
+
+/// `tollgate keys rotate`.
+#[derive(Debug, Args)]
+pub(crate) struct RotateKey {
+    /// Its id
+    #[arg(value_parser = key_id)]
+    pub(crate) key_id: String,
+    /// How long the secret before stays good, such as 30m or 7d; 0s for not at all. Else the node's
+    /// keys.rotation_grace
+    #[arg(long, value_name = "TIME", value_parser = whole_seconds)]
+    pub(crate) grace: Option<Duration>,
+    /// How the new secret is made; else as the one before, and signed after an imported one
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<KindArg>,
+}
+
+/// How a secret is made here.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum KindArg {
+    /// With the signature by which a node refuses a forgery without any look-up.
+    Signed,
+    /// Without it.
+    Unsigned,
 }
 
 /// A rate limit, or none.

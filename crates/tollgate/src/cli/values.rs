@@ -15,6 +15,14 @@ pub(crate) fn life(text: &str) -> Result<Duration, String> {
     if (Duration::from_secs(1)..=LIFE_MAX).contains(&span) { Ok(span) } else { Err(form()) }
 }
 
+/// A time in whole seconds, none at all allowed: `0s`, `30m`, `7d`. How long is too long is the node's
+/// to say.
+pub(crate) fn whole_seconds(text: &str) -> Result<Duration, String> {
+    let form = || "must be a whole number and a unit (s, m, h or d), such as 30m".to_owned();
+    let span = text.parse::<TimeSpan>().map_err(|_| form())?.get();
+    if span.subsec_nanos() == 0 { Ok(span) } else { Err(form()) }
+}
+
 /// A key id, checked here so that a mistyped one never becomes another path.
 pub(crate) fn key_id(text: &str) -> Result<String, String> {
     KeyId::parse(text).map(|id| id.as_str().to_owned()).map_err(|error| error.to_string())
@@ -36,6 +44,16 @@ mod tests {
         }
         for text in ["", "30", "d", "0d", "999ms", "36501d", "-1d", "1.5h", "1 d", "30D", "99999999999999999999d"] {
             assert!(life(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_grace_period_is_whole_seconds() {
+        for (text, secs) in [("0s", 0), ("30m", 1800), ("7d", 604_800), ("1000ms", 1)] {
+            assert_eq!(whole_seconds(text), Ok(Duration::from_secs(secs)), "{text}");
+        }
+        for text in ["", "30", "1ms", "1500ms", "-1s", "1.5h"] {
+            assert!(whole_seconds(text).is_err(), "{text}");
         }
     }
 

@@ -8,6 +8,7 @@ use tollgate_api::{
 };
 use tollgate_client::Client;
 
+use super::lifecycle::{self, Step};
 use crate::{
     cli::{CreateKey, KeysCommand, ListKeys, RevokeKey, UpdateKey},
     exit::{Exit, Failure},
@@ -21,6 +22,10 @@ pub(crate) async fn run(client: &Client, command: KeysCommand, output: Output) -
         KeysCommand::List(args) => list(client, args, output).await?,
         KeysCommand::Show { key_id } => output.result(&client.key(&key_id).await?, key_table)?,
         KeysCommand::Update(args) => update(client, args, output).await?,
+        KeysCommand::Rotate(args) => lifecycle::rotate(client, args, output).await?,
+        KeysCommand::Suspend(key) => lifecycle::step(client, key, Step::Suspend, output).await?,
+        KeysCommand::Resume(key) => lifecycle::step(client, key, Step::Resume, output).await?,
+        KeysCommand::Reset(key) => lifecycle::step(client, key, Step::Reset, output).await?,
         KeysCommand::Revoke(args) => revoke(client, args, output).await?,
     }
     Ok(Exit::Done)
@@ -106,14 +111,14 @@ fn page_table(page: &KeyPage) -> String {
     table::columns(["KEY ID", "NAME", "OWNER", "STATUS", "RATE LIMIT", "SCOPES", "EXPIRES"], &rows)
 }
 
-fn created_table(created: &CreatedKey) -> String {
+pub(super) fn created_table(created: &CreatedKey) -> String {
     let api_key = created.api_key.clone().unwrap_or_else(|| "was shown when the key was made".to_owned());
     let mut rows = key_rows(&created.key);
     rows.push(("api key", api_key));
     format!("{}\n\nThe api key is shown this once and cannot be had again: keep it now.", table::fields(&rows))
 }
 
-fn key_table(key: &Key) -> String {
+pub(super) fn key_table(key: &Key) -> String {
     table::fields(&key_rows(key))
 }
 
@@ -128,6 +133,8 @@ fn key_rows(key: &Key) -> Vec<(&'static str, String)> {
         ("created", instant(key.created_at)),
         ("expires", key.expires_at.map_or_else(|| "never".to_owned(), instant)),
     ];
+    rows.push(("last used", key.last_used_at.map_or_else(|| "never".to_owned(), instant)));
+    rows.extend(key.previous_secret_until.map(|at| ("old secret good until", instant(at))));
     rows.extend(key.revoked_at.map(|at| ("revoked", instant(at))));
     rows.extend(key.revoke_reason.clone().map(|reason| ("reason", reason)));
     if !key.metadata.is_empty() {
@@ -177,6 +184,8 @@ mod tests {
             generation: 7,
             created_at: OffsetDateTime::UNIX_EPOCH,
             expires_at: None,
+            previous_secret_until: None,
+            last_used_at: None,
             revoked_at: None,
             revoke_reason: None,
             metadata: serde_json::Map::new(),

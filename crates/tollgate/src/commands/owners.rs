@@ -4,6 +4,7 @@ use tollgate_api::{Owner, Patch, PutOwnerBody};
 use tollgate_client::Client;
 
 use super::keys::{limit_text, warn_unless_propagated};
+use super::lifecycle;
 use crate::{
     cli::OwnersCommand,
     exit::{Exit, Failure},
@@ -14,6 +15,10 @@ use crate::{
 pub(crate) async fn run(client: &Client, command: OwnersCommand, output: Output) -> Result<Exit, Failure> {
     let owner = match command {
         OwnersCommand::Show { owner } => client.owner(&owner).await?,
+        OwnersCommand::RevokeKeys { owner, reason } => {
+            lifecycle::revoke_keys(client, &owner, reason, output).await?;
+            return Ok(Exit::Done);
+        }
         OwnersCommand::Set { owner, limit } => {
             let rate_limit = match limit.patch() {
                 Patch::Set(limit) => Some(limit),

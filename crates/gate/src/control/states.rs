@@ -1,0 +1,132 @@
+//! Out of use and back again; full buckets; and the end of all keys of an owner.
+
+use std::sync::Arc;
+
+use tokio::{task::JoinSet, time::Instant};
+use tollgate_api::{Key, RevokeKeyBody, RevokedKeys};
+use tollgate_keys::{OwnerName, Status};
+
+use super::{ControlError, Operator, fence_of_key, known_id};
+use crate::{
+    Gate,
+    config::ConfigError,
+    gate::GateShared,
+    ports::{ChangeKind, Fence, OwnerRevocation},
+    record::{KeyRecord, Revocation},
+    view::key_view,
+};
+
+/// Keys revoked in one transaction.
+const REVOKED_AT_ONCE: u32 = 500;
+/// Fences on their way at a time.
+const FENCES_AT_ONCE: usize = 32;
+/// Looks for keys that were made while the others were being revoked.
+const LOOKS_AGAIN_MAX: usize = 3;
+
+impl Gate {
+    /// Takes a key out of use until it is resumed; once more is no change.
+    pub async fn suspend_key(&self, operator: &Operator, key_id: &str) -> Result<Key, ControlError> {
+        let edit = Box::new(|record: &KeyRecord| with_status(record, Status::Suspended));
+        self.shared.change(operator, (key_id, "keys.suspend"), ChangeKind::Updated, edit).await
+    }
+
+    /// Takes a suspended key into use again; an active one is left as it is.
+    pub async fn resume_key(&self, operator: &Operator, key_id: &str) -> Result<Key, ControlError> {
+        let edit = Box::new(|record: &KeyRecord| with_status(record, Status::Active));
+        self.shared.change(operator, (key_id, "keys.resume"), ChangeKind::Updated, edit).await
+    }
+
+    /// Makes a key's buckets full, each time it is called; the owner's are left as they are. All
+    /// that it does happens in the bucket store, so it fails where that cannot be told.
+    pub async fn reset_key(&self, operator: &Operator, key_id: &str) -> Result<Key, ControlError> {
+        let shared = &*self.shared;
+        let (key_id, tenant) = (known_id(key_id)?, operator.identity.owner.clone());
+        // A generation of its own: the mark in the bucket store must be newer than every decision.
+        let edit = Box::new(|record: &KeyRecord| not_revoked(record).map(|()| Some(record.clone())));
+        let context = shared.context(operator, "keys.reset");
+        let record = shared.keys.change(key_id, tenant, ChangeKind::Updated, edit, context).await?.record;
+        shared.cache.forget(&record.key_id);
+        if !shared.raise(Fence { reset: true, ..fence_of_key(&record) }).await {
+            return Err(ControlError::Unavailable("the bucket store cannot be told to fill the buckets".to_owned()));
+        }
+        Ok(key_view(&record, shared.clock.unix_ms(), Some(true)))
+    }
+
+    /// Revokes every key of an owner, the caller's own too, and those that are made meanwhile.
+    pub async fn revoke_keys_of(&self, operator: &Operator, owner: &str, body: RevokeKeyBody) -> Result<RevokedKeys, ControlError> {
+        let shared = &*self.shared;
+        let reason = shared.config.revocation_reason(body)?;
+        let owner = OwnerName::parse(owner).map_err(|_| ControlError::NotFound)?;
+        if operator.identity.owner.as_ref().is_some_and(|own| *own != owner) {
+            return Err(ControlError::NotFound);
+        }
+        shared.keys.owner(owner.clone()).await?.ok_or(ControlError::NotFound)?;
+        let mut told = RevokedKeys { owner: owner.to_string(), revoked: 0, propagated: true };
+        for _ in 0..=LOOKS_AGAIN_MAX {
+            if !shared.revoke_all(operator, (&owner, reason.as_deref()), &mut told).await? {
+                break;
+            }
+        }
+        Ok(told)
+    }
+}
+
+impl GateShared {
+    /// Goes over an owner's keys once, in order of ids; whether there was any to revoke.
+    async fn revoke_all(
+        &self,
+        operator: &Operator,
+        (owner, reason): (&OwnerName, Option<&str>),
+        told: &mut RevokedKeys,
+    ) -> Result<bool, ControlError> {
+        let (before, mut after) = (told.revoked, None);
+        loop {
+            let context = self.context(operator, "owners.revoke_keys");
+            let revocation = Revocation { at_ms: context.now_ms, reason: reason.map(str::to_owned) };
+            let next = OwnerRevocation { owner: owner.clone(), after, count_max: REVOKED_AT_ONCE, revocation };
+            let revoked = self.keys.revoke_keys(next, context).await?;
+            told.revoked += u64::try_from(revoked.len()).unwrap_or(u64::MAX);
+            told.propagated &= self.fence_all(&revoked, told.propagated).await;
+            after = match revoked.last() {
+                Some(last) => Some(last.key_id.clone()),
+                None => return Ok(told.revoked > before),
+            };
+        }
+    }
+
+    /// Raises the fences of keys just revoked, unless one of them could not be raised `so_far`:
+    /// then the bucket store is not there, and the log makes the others good.
+    async fn fence_all(&self, revoked: &[KeyRecord], so_far: bool) -> bool {
+        let mut raised = so_far;
+        for records in revoked.chunks(FENCES_AT_ONCE) {
+            for record in records {
+                self.cache.forget(&record.key_id);
+            }
+            if !raised {
+                continue;
+            }
+            let mut raising = JoinSet::new();
+            for record in records {
+                let (buckets, fence) = (Arc::clone(&self.buckets), fence_of_key(record));
+                let deadline = Instant::now() + self.follower.options().fence_timeout;
+                raising.spawn(async move { buckets.raise_fence(fence, deadline).await.is_ok() });
+            }
+            raised = raising.join_all().await.into_iter().all(|done| done);
+        }
+        raised
+    }
+}
+
+fn with_status(record: &KeyRecord, status: Status) -> Result<Option<KeyRecord>, ConfigError> {
+    not_revoked(record)?;
+    let mut edited = record.clone();
+    edited.lifecycle.status = status;
+    Ok((edited != *record).then_some(edited))
+}
+
+fn not_revoked(record: &KeyRecord) -> Result<(), ConfigError> {
+    if record.lifecycle.status != Status::Revoked {
+        return Ok(());
+    }
+    Err(ConfigError::conflict("the key is revoked, and a revoked key never changes again; make another"))
+}
