@@ -14,6 +14,7 @@ use crate::{
     Gate,
     cache::CachedKey,
     gate::GateShared,
+    kinds::{kind_in_use, label_of, may_be_of},
     lookups::{Reading, Wanted},
     ports::{Decision, Outcome, SubjectKind},
     preauth::TooManyFailures,
@@ -192,8 +193,8 @@ impl GateShared {
         let (api_key, now_ms) = (asked.api_key, self.clock.unix_ms());
         let cached = self.cache.get(&api_key.key_id).filter(|entry| known.allows(entry));
         let shown = Shown { asked, is_signed: tag == TagCheck::Good, tag_digest };
-        if let Some(entry) = cached.as_ref().filter(|entry| entry.is_verified(&self.digest(&shown), now_ms)) {
-            return Ok(self.judge(entry.clone(), true, (AuthOutcome::Cached, now_ms)));
+        if let Some(entry) = cached.as_ref().filter(|entry| entry.is_verified(&self.digest(&shown), entry.time.now_ms(now_ms))) {
+            return Ok(self.judge(entry.clone(), true, (AuthOutcome::Cached, now_ms), api_key.secret.kind()));
         }
         if let Err(too_many) = self.admit_unverified(&shown, known, now_ms) {
             return Ok(Look::NotNow(too_many));
@@ -206,20 +207,29 @@ impl GateShared {
                 Reading::NotNow(too_many) => return Ok(Look::NotNow(too_many)),
             },
         };
-        let wrong = known.refutes(&entry) || is_of_another_kind(entry.found.key.kind, api_key.secret.kind());
+        let (key, kind, now_ms) = (&entry.found.key, api_key.secret.kind(), entry.time.now_ms(now_ms));
+        if self.options.kinds.is_over(kind_in_use(key, kind), now_ms) {
+            return Ok(Look::Bad { why: Unauthenticated::KindEnded, cached: None });
+        }
+        let wrong = known.refutes(&entry) || !may_be_of(key, kind, now_ms);
         let check = if wrong { Check::Wrong } else { self.verify(&entry, &shown, now_ms).await? };
         Ok(match check {
-            Check::Right(proven) => self.judge(entry, from_cache, (proven, now_ms)),
+            Check::Right(proven) => self.judge(entry, from_cache, (proven, now_ms), kind),
             Check::Wrong => Look::Bad { why: Unauthenticated::BadSecret, cached: from_cache.then_some(entry) },
             Check::NotNow(too_many) => Look::NotNow(too_many),
         })
     }
 
     /// Whether the key of a right secret may be used now.
-    fn judge(&self, entry: Arc<CachedKey>, cached: bool, (proven, now_ms): (Proven, u64)) -> Look {
+    fn judge(&self, entry: Arc<CachedKey>, cached: bool, (proven, now_ms): (Proven, u64), shown: SecretKind) -> Look {
+        let (now_ms, kind) = (entry.time.now_ms(now_ms), kind_in_use(&entry.found.key, shown));
         let why = match entry.found.key.lifecycle.usable(now_ms) {
+            // The settings say so, so no fence need be asked.
+            Ok(()) if self.options.kinds.is_over(kind, now_ms) => return Look::Bad { why: Unauthenticated::KindEnded, cached: None },
             Ok(()) => {
                 self.metrics.auth(proven);
+                self.metrics.key_use(label_of(kind));
+                self.usage.note(&entry.time, &entry.found.key.key_id, now_ms);
                 return Look::Good { entry, cached };
             }
             // Nothing takes a revocation back.
@@ -381,7 +391,7 @@ impl GateShared {
             Unauthenticated::Tombstone => AuthOutcome::Tombstone,
             Unauthenticated::BadSecret => AuthOutcome::BadSecret,
             Unauthenticated::Revoked | Unauthenticated::Suspended => AuthOutcome::Revoked,
-            Unauthenticated::Expired => AuthOutcome::Expired,
+            Unauthenticated::Expired | Unauthenticated::KindEnded => AuthOutcome::Expired,
         });
         Standing::Refused(Denial::Unauthenticated(why))
     }
@@ -390,12 +400,6 @@ impl GateShared {
         self.metrics.auth(AuthOutcome::Unavailable);
         GateError::Unavailable { reason, retry_after_s: 1 }
     }
-}
-
-/// A guess in another form than the key's own secret, which would have to be hashed to be refused.
-/// Imported secrets have any form.
-fn is_of_another_kind(key: SecretKind, shown: SecretKind) -> bool {
-    key != SecretKind::Imported && key != shown
 }
 
 /// The subjects of a key's decisions.

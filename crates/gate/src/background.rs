@@ -59,13 +59,20 @@ impl GateShared {
                 self.raise_pending().await;
             }
         };
+        let mut using = every(self.usage.interval());
+        let uses = async {
+            loop {
+                using.tick().await;
+                self.write_uses().await;
+            }
+        };
         let nodes = async {
             loop {
                 beating.tick().await;
                 self.keep_registered().await;
             }
         };
-        tokio::join!(link, current, fences, nodes, self.keep_probing(), self.keep_in_touch(), self.keep_filter());
+        tokio::join!(link, current, fences, nodes, self.keep_probing(), self.keep_in_touch(), self.keep_filter(), uses);
     }
 
     async fn keep_link(&self) {

@@ -15,7 +15,7 @@ use std::{
 use tokio::time::Instant;
 use tollgate_keys::{KeyId, OwnerName, ProcessKey, SecretDigest, Slot};
 
-use crate::{ports::Change, ports::FoundKey, receipts::Found, request::SharedKey};
+use crate::{ports::Change, ports::FoundKey, receipts::Found, request::SharedKey, usage::HeldTime};
 
 /// Changes that are remembered to refuse entries read before them.
 const RECENT_CHANGES_MAX: usize = 4096;
@@ -48,6 +48,7 @@ pub(crate) struct CachedKey {
     /// Its rules have changed: good for nothing but its proofs.
     outdated: AtomicBool,
     pub(crate) proofs: Arc<Proofs>,
+    pub(crate) time: HeldTime,
 }
 
 /// What has been verified of a key's secrets. All entries with the same hashes share it, so that
@@ -86,7 +87,7 @@ struct RecentChanges {
 impl CachedKey {
     fn new(found: FoundKey, read_at: Instant, known: &[&CachedKey]) -> Self {
         let proofs = proofs_of(&found, known);
-        Self { found, read_at, outdated: AtomicBool::new(false), proofs }
+        Self { found, read_at, outdated: AtomicBool::new(false), proofs, time: HeldTime::default() }
     }
 
     /// Whether its rules have changed, as far as this node has been told.
@@ -174,6 +175,10 @@ fn proofs_of(found: &FoundKey, known: &[&CachedKey]) -> Arc<Proofs> {
         }
         if old.previous == new.previous {
             carry(&known.proofs.previous, &proofs.previous);
+        }
+        // A rotation: what was the newest secret is the one before.
+        if new.previous.as_ref().is_some_and(|previous| previous.hash == old.current) {
+            carry(&known.proofs.current, &proofs.previous);
         }
     }
     Arc::new(proofs)

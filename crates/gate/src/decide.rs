@@ -83,12 +83,12 @@ impl GateShared {
         let mode = self.outage_mode(request.plane, None);
         Ok(match self.ask(decision, mode, is_current).await? {
             Told::Decided { allowed, standings, source } => {
-                let passed = Passed { identity: identity_of(&verified.entry), standings };
+                let passed = self.passed(verified, standings);
                 Attempt::Verdict(self.decided(allowed, passed, source, request.peek))
             }
             // Never charged a second time: either the rules are the same, or nobody can say.
             Told::Doubtful { standings, source } if self.has_same_rules(verified).await? => {
-                let passed = Passed { identity: identity_of(&verified.entry), standings };
+                let passed = self.passed(verified, standings);
                 Attempt::Verdict(self.decided(true, passed, source, request.peek))
             }
             Told::Doubtful { .. } => Attempt::ChargedByOldRules,
@@ -210,7 +210,7 @@ impl GateShared {
     pub(crate) fn decided_named(&self, identity: &Identity, told: Told, peek: bool) -> Result<Verdict, GateError> {
         match told {
             Told::Decided { allowed, standings, source } => {
-                Ok(self.decided(allowed, Passed { identity: identity.clone(), standings }, source, peek))
+                Ok(self.decided(allowed, Passed { identity: identity.clone(), standings, deprecated: None }, source, peek))
             }
             // A named thing has neither a generation nor a revocation.
             Told::Stale | Told::Revoked | Told::Doubtful { .. } => {

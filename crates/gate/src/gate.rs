@@ -20,6 +20,7 @@ use crate::{
     filter::{FilterOptions, KeyFilter},
     follower::{FollowOptions, Follower},
     hashing::{HashingOptions, HashingPool},
+    kinds::KindLives,
     link::Link,
     lookups::{LookupOptions, Lookups},
     outage::{LocalBuckets, OutageOptions},
@@ -29,6 +30,7 @@ use crate::{
     registry::Registry,
     signing::{MasterKey, Signing},
     tag::Tagger,
+    usage::{Usage, UsageOptions},
 };
 
 /// Every bound and choice of the gate.
@@ -54,6 +56,10 @@ pub struct GateOptions {
     pub preauth: PreauthOptions,
     /// Following the change log.
     pub follow: FollowOptions,
+    /// When keys were last used.
+    pub usage: UsageOptions,
+    /// How long each kind of key is still good.
+    pub kinds: KindLives,
     /// Where decisions come from, for the metric: another process, or this one's memory.
     pub source: DecisionSource,
 }
@@ -114,6 +120,7 @@ pub(crate) struct GateShared {
     pub(crate) preauth: Preauth,
     pub(crate) receipts: Option<Receipts>,
     pub(crate) signing: Signing,
+    pub(crate) usage: Usage,
     pub(crate) follower: Follower,
     pub(crate) link: Link,
     pub(crate) line: Line,
@@ -140,6 +147,7 @@ impl Gate {
             hashing: HashingPool::new(options.hashing, metrics.clone()),
             preauth: Preauth::new(options.preauth, tokio::time::Instant::now()),
             signing: Signing::new(master_key),
+            usage: Usage::new(options.usage),
             follower: Follower::new(options.follow),
             link: Link::default(),
             line: Line::new(bus)?,

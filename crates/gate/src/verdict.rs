@@ -3,7 +3,7 @@
 use tollgate_keys::{KeyId, OwnerName, Scope, Scopes};
 use tollgate_limits::RateLimit;
 
-use crate::ports::SubjectStanding;
+use crate::{kinds::Deprecated, ports::SubjectStanding};
 
 /// Who a verified caller is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Passed {
     /// One standing per limit, the key's first; empty where nothing is limited, or where an
     /// outage decided without buckets.
     pub standings: Vec<SubjectStanding>,
+    /// What to warn the caller of: his key is of a kind on its way out.
+    pub deprecated: Option<Deprecated>,
 }
 
 /// Why not.
@@ -96,6 +98,8 @@ pub enum Unauthenticated {
     Suspended,
     /// Past its end.
     Expired,
+    /// Of a kind that is refused by now.
+    KindEnded,
 }
 
 /// The machinery failed: nobody can say.

@@ -24,6 +24,7 @@ mod respond;
 mod routes;
 mod server;
 mod surface;
+mod warning;
 
 pub use metrics_page::metrics_surface;
 pub use options::{HttpOptions, ServerOptions};

@@ -9,7 +9,7 @@ use tollgate_gate::{
 use tollgate_keys::Scope;
 use tollgate_settings::RateLimitHeaders;
 
-use crate::{accept, front::Front, problem::Failure, ratelimit_headers};
+use crate::{accept, front::Front, problem::Failure, ratelimit_headers, warning};
 
 /// Proof that the gate let this call pass: its scope is held and its token charged. Only
 /// [`enter`] makes one, and whatever acts for a caller asks for one.
@@ -46,5 +46,6 @@ impl Permit {
     /// Adds how the caller's limits stand.
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         ratelimit_headers::write(self.headers, &self.passed.standings, headers);
+        warning::write(&self.passed, headers);
     }
 }

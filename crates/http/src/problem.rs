@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode, header};
 use tollgate_api::PROBLEM_JSON;
 use tollgate_gate::verdict::Passed;
 
-use crate::{log_budget::LogBudget, origin::Origin, ratelimit_headers};
+use crate::{log_budget::LogBudget, origin::Origin, ratelimit_headers, warning};
 
 mod body;
 mod failure;
@@ -126,6 +126,7 @@ impl Failure {
             Self::Limited { passed, headers: mode, .. } => {
                 headers.insert(header::RETRY_AFTER, ratelimit_headers::retry_after_s(&passed.standings).into());
                 ratelimit_headers::write(*mode, &passed.standings, headers);
+                warning::write(passed, headers);
             }
             Self::Unavailable { retry_after_s, .. } | Self::AbnormalUsage { retry_after_s, .. } => {
                 headers.insert(header::RETRY_AFTER, (*retry_after_s).max(1).into());

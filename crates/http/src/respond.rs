@@ -15,6 +15,7 @@ use crate::{
     permit::Permit,
     problem::Failure,
     ratelimit_headers::{self, policy_name, tightness},
+    warning,
 };
 
 const KEY_ID: HeaderName = HeaderName::from_static("x-tollgate-key-id");
@@ -33,21 +34,25 @@ pub(crate) fn authorize(front: &Front, verdict: Verdict, limited_as: LimitedAs) 
     headers.insert(OWNER, owner.as_ref().map_or(HeaderValue::from_static(""), |owner| visible(owner.as_str())));
     headers.insert(SCOPES, if scopes.is_empty() { HeaderValue::from_static("") } else { visible(&scopes.to_string()) });
     ratelimit_headers::write(mode, &passed.standings, headers);
+    warning::write(&passed, headers);
     Ok(response)
 }
 
 /// `/v1/check`: the verdict as data. Only a cost that can never pass is a problem, and a caller
 /// whose key was not even looked at.
 pub(crate) fn check(front: &Front, verdict: Verdict) -> Result<Response, Failure> {
-    let (answer, standings) = match verdict {
-        Verdict::Allowed(passed) => (told(VerdictName::Allowed, "allowed", &passed), passed.standings),
-        Verdict::Limited(passed) => (told(VerdictName::Limited, "limited", &passed), passed.standings),
-        Verdict::Denied(Denial::Unauthenticated(_)) => (denied("unauthenticated", None), Vec::new()),
-        Verdict::Denied(Denial::ScopeMissing { identity, scope: _ }) => (denied("scope_missing", Some(&identity)), Vec::new()),
+    let (answer, passed) = match verdict {
+        Verdict::Allowed(passed) => (told(VerdictName::Allowed, "allowed", &passed), Some(passed)),
+        Verdict::Limited(passed) => (told(VerdictName::Limited, "limited", &passed), Some(passed)),
+        Verdict::Denied(Denial::Unauthenticated(_)) => (denied("unauthenticated", None), None),
+        Verdict::Denied(Denial::ScopeMissing { identity, scope: _ }) => (denied("scope_missing", Some(&identity)), None),
         Verdict::Denied(denial @ (Denial::CostExceedsBurst { .. } | Denial::AbnormalUsage { .. })) => return Err(denial.into()),
     };
     let mut response = json(StatusCode::OK, &answer)?;
-    ratelimit_headers::write(front.options.ratelimit_headers, &standings, response.headers_mut());
+    if let Some(passed) = passed {
+        ratelimit_headers::write(front.options.ratelimit_headers, &passed.standings, response.headers_mut());
+        warning::write(&passed, response.headers_mut());
+    }
     Ok(response)
 }
 

@@ -18,13 +18,13 @@ mod values;
 pub use error::{Problem, SettingsError};
 pub use load::LoadFrom;
 pub use sections::{
-    Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, DefaultRateLimit, FailureBudget, ForwardAuthSettings,
+    Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, DefaultRateLimit, DeprecatedKinds, FailureBudget, ForwardAuthSettings,
     HttpSettings, KeysSettings, LogFormat, LogSettings, LookupBudget, LookupSettings, OutageMode, OutageSettings, PostgresSettings,
     PreauthSettings, RedisSettings, ShutdownSettings, TlsSettings,
 };
 pub use settings::{Mode, RateLimitHeaders, Settings};
 pub use show::Shown;
-pub use values::{ByteSize, ByteSizeError, Network, NetworkError, SecretUrl, TimeSpan, TimeSpanError};
+pub use values::{ByteSize, ByteSizeError, KindEnd, KindEndError, Network, NetworkError, SecretUrl, TimeSpan, TimeSpanError};
 
 /// The commented default file: the reference page, for printing.
 pub const DEFAULT_FILE: &str = include_str!("../../../deploy/tollgate.default.toml");

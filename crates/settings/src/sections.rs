@@ -22,7 +22,7 @@ pub use cache::CacheSettings;
 pub use change_log::ChangeLogSettings;
 pub use forward_auth::ForwardAuthSettings;
 pub use http::HttpSettings;
-pub use keys::{DefaultRateLimit, KeysSettings};
+pub use keys::{DefaultRateLimit, DeprecatedKinds, KeysSettings};
 pub use log::{LogFormat, LogSettings};
 pub use lookup::{LookupBudget, LookupSettings};
 pub use outage::{OutageMode, OutageSettings};

@@ -2,6 +2,7 @@
 
 mod byte_size;
 mod endpoint;
+mod kind_end;
 mod network;
 mod range;
 mod secret_url;
@@ -10,6 +11,7 @@ mod unset;
 
 pub use byte_size::{ByteSize, ByteSizeError};
 pub(crate) use endpoint::{Endpoint, postgres_endpoint, redis_endpoint};
+pub use kind_end::{KindEnd, KindEndError};
 pub use network::{Network, NetworkError};
 pub(crate) use range::{Bound, size, time, whole};
 pub use secret_url::SecretUrl;

@@ -1,6 +1,6 @@
 //! Every metric there is.
 
-use crate::labels::{AuthOutcome, Component, Label, LabelSet, LookupOutcome, PoolState, RedisErrorKind, Source, Verdict};
+use crate::labels::{AuthOutcome, Component, KindLabel, Label, LabelSet, LookupOutcome, PoolState, RedisErrorKind, Source, Verdict};
 use metrics::Unit;
 
 /// One metric: the only place where its name, help and labels stand.
@@ -41,6 +41,7 @@ pub(crate) const THROTTLED: Metric = counter("api_rate_limit_throttled_total", "
 pub(crate) const DECISIONS: Metric =
     counter("tollgate_decisions_total", "Decisions by verdict and by what decided.", &[Verdict::SET, Source::SET]);
 pub(crate) const AUTH: Metric = counter("api_auth_total", "Credentials presented, by how they fared.", &[AuthOutcome::SET]);
+pub(crate) const KEY_USES: Metric = counter("tollgate_key_uses_total", "Good secrets presented, by how they are made.", &[KindLabel::SET]);
 pub(crate) const DECISION_DURATION: Metric =
     seconds("tollgate_decision_duration_seconds", FAST_SECONDS, "Time from a verified caller to his verdict.");
 pub(crate) const REDIS_BATCH_SIZE: Metric =
@@ -98,6 +99,7 @@ pub const CATALOGUE: &[Metric] = &[
     THROTTLED,
     DECISIONS,
     AUTH,
+    KEY_USES,
     DECISION_DURATION,
     REDIS_BATCH_SIZE,
     REDIS_CALL_DURATION,

@@ -95,12 +95,24 @@ label! {
         Tombstone = "tombstone",
         /// Revoked or suspended.
         Revoked = "revoked",
-        /// Expired.
+        /// Expired, or of a kind that is refused by now.
         Expired = "expired",
         /// Too many failures from this place.
         PreauthLimited = "preauth_limited",
         /// It could not be known.
         Unavailable = "unavailable",
+    }
+}
+
+label! {
+    /// How the secret of a key in use is made.
+    KindLabel, "kind" {
+        /// Here, with a tag.
+        Signed = "signed",
+        /// Here, without one.
+        Unsigned = "unsigned",
+        /// Elsewhere.
+        Imported = "imported",
     }
 }
 

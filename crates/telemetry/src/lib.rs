@@ -16,7 +16,9 @@ mod recorder;
 mod scrub;
 
 pub use catalogue::{CATALOGUE, Kind, Metric};
-pub use labels::{AuthOutcome, Component, HealthState, LabelSet, LookupOutcome, OutageState, PoolState, RedisErrorKind, Source, Verdict};
+pub use labels::{
+    AuthOutcome, Component, HealthState, KindLabel, LabelSet, LookupOutcome, OutageState, PoolState, RedisErrorKind, Source, Verdict,
+};
 pub use logs::{LogError, LogFormat, check_filter, init_logs};
 pub use metrics::Metrics;
 pub use panics::install_panic_hook;

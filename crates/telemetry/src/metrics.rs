@@ -4,7 +4,7 @@ mod family;
 
 use crate::{
     catalogue::{self, Metric},
-    labels::{AuthOutcome, Component, HealthState, LookupOutcome, OutageState, PoolState, RedisErrorKind, Source, Verdict},
+    labels::{AuthOutcome, Component, HealthState, KindLabel, LookupOutcome, OutageState, PoolState, RedisErrorKind, Source, Verdict},
 };
 use ::metrics::{Counter, Gauge, Histogram, Recorder};
 use family::{Family, Family2, single};
@@ -18,6 +18,7 @@ struct Handles {
     throttled: Counter,
     decisions: Family2<Counter, Verdict, Source>,
     auth: Family<Counter, AuthOutcome>,
+    key_uses: Family<Counter, KindLabel>,
     decision_duration: Histogram,
     redis_batch_size: Histogram,
     redis_call_duration: Histogram,
@@ -52,6 +53,7 @@ impl Metrics {
             throttled: single(recorder, &catalogue::THROTTLED),
             decisions: Family2::new(recorder, &catalogue::DECISIONS),
             auth: Family::new(recorder, &catalogue::AUTH),
+            key_uses: Family::new(recorder, &catalogue::KEY_USES),
             decision_duration: histogram(&catalogue::DECISION_DURATION),
             redis_batch_size: histogram(&catalogue::REDIS_BATCH_SIZE),
             redis_call_duration: histogram(&catalogue::REDIS_CALL_DURATION),
@@ -91,6 +93,11 @@ impl Metrics {
     /// A credential fared so.
     pub fn auth(&self, outcome: AuthOutcome) {
         self.0.auth.with(outcome, |counter| counter.increment(1));
+    }
+
+    /// A good secret of this kind was presented.
+    pub fn key_use(&self, kind: KindLabel) {
+        self.0.key_uses.with(kind, |counter| counter.increment(1));
     }
 
     /// A call to Redis with so many decisions took so long.

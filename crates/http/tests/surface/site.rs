@@ -18,8 +18,8 @@ use serde_json::{Map, Value, json};
 use tollgate_api::{Problem, RateLimitFields, RateLimitSpec};
 use tollgate_embedded::{KeyFile, KeyFileRetention, MemoryBuckets, MemoryBucketsBounds, MicrosClock};
 use tollgate_gate::{
-    CacheOptions, DecisionSource, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, OutageMode, OutageOptions, PreauthOptions,
-    SystemClock,
+    CacheOptions, DecisionSource, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, KindLives, OutageMode, OutageOptions,
+    PreauthOptions, SystemClock, UsageOptions,
     config::{ConfigService, KeyRules},
     mint_key,
     ports::{Alone, ChangeContext, CreateGuard, KeyStore},
@@ -256,6 +256,8 @@ fn gate_options() -> GateOptions {
         hashing: HashingOptions { params: cheap(), threads: 2, queue_max: 1000, wait_max: Duration::from_secs(5) },
         preauth: PreauthOptions::default(),
         follow: FollowOptions { poll_interval: Duration::from_millis(500), page_size: 500, fence_timeout: PATIENCE },
+        usage: UsageOptions { interval: Duration::from_secs(20), pending_max: 10_000 },
+        kinds: KindLives::default(),
         source: DecisionSource::Local,
     }
 }

@@ -6,11 +6,11 @@ use http::HeaderName;
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tollgate_gate::{
     BudgetOptions, CacheOptions, DecisionSource, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts, HashingOptions,
-    LookupOptions, MissOptions, PreauthOptions, Receipts, SystemClock,
+    KindLife, KindLives, LookupOptions, MissOptions, PreauthOptions, Receipts, SystemClock, UsageOptions,
     ports::{Alone, BucketStore, Bus, NodeRegistry},
 };
 use tollgate_http::{HttpOptions, Phase, Served, metrics_surface, surface};
-use tollgate_settings::{Mode, Settings};
+use tollgate_settings::{DeprecatedKinds, KindEnd, Mode, Settings};
 use tollgate_telemetry::Recorder;
 
 use super::listeners::Listeners;
@@ -25,6 +25,8 @@ const UPKEEP_PAUSE: Duration = Duration::from_secs(5);
 const GREET_WITHIN: Duration = Duration::from_secs(5);
 /// How long a fence may take; a change that cannot be fenced stands all the same and says so.
 const FENCE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the last uses of keys may take to be written when the node ends.
+const USES_WITHIN: Duration = Duration::from_secs(2);
 /// Look-ups in a key file at a time.
 const FILE_LOOKUPS_MAX: usize = 64;
 
@@ -95,6 +97,8 @@ impl Node {
         self.requests_phase.send_replace(Phase::Stop);
         // The listener itself says how many connections it had to cut off.
         (&mut self.requests).await.ok();
+        // What they used is known until then; a store that does not answer is not waited for.
+        tokio::time::timeout(USES_WITHIN, self.gate.write_uses()).await.ok();
         // A scraper that holds its connection open holds nobody up.
         self.metrics_phase.send_replace(Phase::Stop);
         self.loops.abort();
@@ -127,6 +131,8 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         },
         preauth: preauth(settings),
         follow: FollowOptions { poll_interval: log.poll_interval.get(), page_size: log.page, fence_timeout: FENCE_TIMEOUT },
+        usage: UsageOptions { interval: settings.keys.last_used_interval.get(), pending_max: settings.keys.last_used_pending_max },
+        kinds: kinds(settings),
         source,
     };
     let (buckets, nodes, receipts) = buckets(settings, recorder)?;
@@ -176,6 +182,16 @@ fn preauth(settings: &Settings) -> PreauthOptions {
         key_id: budget(preauth.key_id),
         entries_max: preauth.entries_max,
     }
+}
+
+fn kinds(settings: &Settings) -> KindLives {
+    let life = |end| match end {
+        KindEnd::Never => KindLife::Current,
+        KindEnd::Open => KindLife::Deprecated,
+        KindEnd::At(end_ms) => KindLife::Until(end_ms),
+    };
+    let DeprecatedKinds { signed, unsigned, imported } = settings.keys.deprecated;
+    KindLives { signed: life(signed), unsigned: life(unsigned), imported: life(imported) }
 }
 
 type Buckets = (Arc<dyn BucketStore>, Arc<dyn NodeRegistry>, Option<Receipts>);

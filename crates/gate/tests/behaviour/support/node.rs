@@ -10,8 +10,8 @@ use std::{
 use serde_json::Map;
 use tollgate_api::{RateLimitFields, RateLimitSpec};
 use tollgate_gate::{
-    CacheOptions, DecisionSource, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, LookupOptions,
-    OutageOptions, PreauthOptions, Receipts,
+    CacheOptions, DecisionSource, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, KindLives,
+    LookupOptions, OutageOptions, PreauthOptions, Receipts, UsageOptions,
     config::{ConfigService, KeyRules},
     control::Operator,
     mint_key,
@@ -41,6 +41,8 @@ pub(crate) fn options() -> GateOptions {
         hashing: HashingOptions { params: hash_params(), threads: 2, queue_max: 100, wait_max: Duration::from_secs(5) },
         preauth: preauth(1_000_000),
         follow: FollowOptions { poll_interval: Duration::from_secs(2), page_size: 3, fence_timeout: Duration::from_millis(100) },
+        usage: UsageOptions { interval: Duration::from_secs(20), pending_max: 10_000 },
+        kinds: KindLives::default(),
         source: DecisionSource::Redis,
     }
 }

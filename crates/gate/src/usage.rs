@@ -1,0 +1,189 @@
+//! When keys were last used: noted in memory, written to the key store now and then, off the way
+//! of any request.
+//!
+//! A held key is noted once in [`NOTE_PAUSE_MS`] and written within [`UsageOptions::interval`], so
+//! what the store says is right within a minute. Memory is bounded: a key beyond the bound is noted
+//! at its next use.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tollgate_keys::KeyId;
+
+use crate::{Gate, gate::GateShared};
+
+/// A key in use is noted this often, in milliseconds.
+const NOTE_PAUSE_MS: u64 = 15_000;
+/// Keys of one write.
+const WRITTEN_AT_ONCE: usize = 500;
+
+/// How last uses are written.
+#[derive(Debug, Clone, Copy)]
+pub struct UsageOptions {
+    /// Time between two writes.
+    pub interval: Duration,
+    /// Keys whose use waits to be written, at most.
+    pub pending_max: usize,
+}
+
+/// Uses that wait to be written.
+#[derive(Debug)]
+pub(crate) struct Usage {
+    options: UsageOptions,
+    pending: Mutex<HashMap<KeyId, u64>>,
+}
+
+/// Time as one held key has seen it go by.
+#[derive(Debug, Default)]
+pub(crate) struct HeldTime {
+    /// The first time of day that it was looked at, and that instant.
+    first: OnceLock<(Instant, u64)>,
+    noted_ms: AtomicU64,
+}
+
+impl HeldTime {
+    /// The time of day in milliseconds since 1970, which for a key that is held never falls behind
+    /// the time that has passed: a wall clock that steps back brings no ended secret to life.
+    pub(crate) fn now_ms(&self, wall_ms: u64) -> u64 {
+        let (first, first_ms) = *self.first.get_or_init(|| (Instant::now(), wall_ms));
+        let passed_ms = u64::try_from(first.elapsed().as_millis()).unwrap_or(u64::MAX);
+        wall_ms.max(first_ms.saturating_add(passed_ms))
+    }
+
+    /// Whether a use at `now_ms` is to be noted: not long after the one before it is not.
+    fn is_due(&self, now_ms: u64) -> bool {
+        let noted_ms = self.noted_ms.load(Ordering::Relaxed);
+        let due = noted_ms == 0 || now_ms >= noted_ms.saturating_add(NOTE_PAUSE_MS);
+        // Two at once note it twice, which is as good.
+        if due {
+            self.noted_ms.store(now_ms, Ordering::Relaxed);
+        }
+        due
+    }
+}
+
+impl Usage {
+    pub(crate) fn new(options: UsageOptions) -> Self {
+        Self { options, pending: Mutex::default() }
+    }
+
+    pub(crate) fn interval(&self) -> Duration {
+        self.options.interval
+    }
+
+    /// Notes that a key was used, unless that was done a moment ago. Cheap.
+    pub(crate) fn note(&self, held: &HeldTime, key_id: &KeyId, now_ms: u64) {
+        if held.is_due(now_ms) {
+            self.keep(key_id, now_ms);
+        }
+    }
+
+    fn keep(&self, key_id: &KeyId, at_ms: u64) {
+        let mut pending = self.pending();
+        let has_room = pending.len() < self.options.pending_max;
+        match pending.get_mut(key_id) {
+            Some(known) => *known = at_ms.max(*known),
+            None if has_room => {
+                pending.insert(key_id.clone(), at_ms);
+            }
+            None => {}
+        }
+    }
+
+    /// The next uses to write, which are no longer kept here.
+    fn take(&self, kept_max: usize) -> Vec<(KeyId, u64)> {
+        let mut pending = self.pending();
+        let ids: Vec<KeyId> = pending.keys().take(kept_max).cloned().collect();
+        ids.into_iter().filter_map(|key_id| pending.remove_entry(&key_id)).collect()
+    }
+
+    fn pending(&self) -> MutexGuard<'_, HashMap<KeyId, u64>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl GateShared {
+    /// Writes what has been noted. What cannot be written now waits for the next time.
+    pub(crate) async fn write_uses(&self) {
+        let rounds = self.usage.pending().len().div_ceil(WRITTEN_AT_ONCE);
+        for _ in 0..rounds {
+            let uses = self.usage.take(WRITTEN_AT_ONCE);
+            let again = match self.keys.record_uses(uses.clone()).await {
+                Ok(busy) => uses.into_iter().filter(|(key_id, _)| busy.contains(key_id)).collect(),
+                Err(error) => {
+                    tracing::debug!(%error, "last uses of keys cannot be written yet");
+                    uses
+                }
+            };
+            let is_all = again.len() == WRITTEN_AT_ONCE;
+            for (key_id, at_ms) in again {
+                self.usage.keep(&key_id, at_ms);
+            }
+            if is_all {
+                return;
+            }
+        }
+    }
+}
+
+impl Gate {
+    /// Writes last uses of keys now, before the node ends.
+    pub async fn write_uses(&self) {
+        self.shared.write_uses().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(pending_max: usize) -> Usage {
+        Usage::new(UsageOptions { interval: Duration::from_secs(20), pending_max })
+    }
+
+    fn key_id(count: u64) -> KeyId {
+        KeyId::from_parts(count, [0; 10])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_steps_back_does_not_take_a_held_key_back() {
+        let held = HeldTime::default();
+        assert_eq!(held.now_ms(1000), 1000);
+        tokio::time::advance(Duration::from_millis(500)).await;
+        assert_eq!(held.now_ms(200), 1500, "time that has passed counts");
+        assert_eq!(held.now_ms(9000), 9000, "and so does a clock that was set right");
+        assert_eq!(HeldTime::default().now_ms(200), 200, "another reading of the key starts anew");
+    }
+
+    #[test]
+    fn a_key_in_use_is_noted_now_and_then() {
+        let (usage, held) = (usage(10), HeldTime::default());
+        for now_ms in (1000..61_000).step_by(100) {
+            usage.note(&held, &key_id(1), now_ms);
+            let noted = usage.pending().get(&key_id(1)).copied().expect("noted");
+            assert!(now_ms - noted < NOTE_PAUSE_MS, "{now_ms} {noted}");
+        }
+        assert_eq!(usage.take(10), [(key_id(1), 46_000)]);
+        assert!(usage.take(10).is_empty());
+    }
+
+    #[test]
+    fn no_more_wait_than_may() {
+        let usage = usage(3);
+        for count in 0..100 {
+            usage.note(&HeldTime::default(), &key_id(count), 5);
+        }
+        assert_eq!(usage.pending().len(), 3);
+        usage.note(&HeldTime::default(), &key_id(0), 7);
+        assert_eq!(usage.pending().get(&key_id(0)), Some(&7), "one that waits already is kept up");
+        usage.keep(&key_id(0), 6);
+        assert_eq!(usage.pending().get(&key_id(0)), Some(&7), "never an older one");
+    }
+}
