@@ -44,9 +44,15 @@ async fn no_right_of_a_tenant_reaches_anothers_objects() {
             assert_eq!(gate.patch_key(&tenant, id, None, body(json!({ "name": "mine" }))).await, Err(ControlError::NotFound), "{right}");
             assert_eq!(gate.patch_key(&tenant, id, Some(7), body(json!({}))).await, Err(ControlError::NotFound), "not even its generation");
             assert_eq!(gate.revoke_key(&tenant, id, body(json!({}))).await, Err(ControlError::NotFound), "{right}");
+            assert_eq!(gate.rotate_key(&tenant, id, body(json!({}))).await, Err(ControlError::NotFound), "{right}");
+            assert_eq!(gate.suspend_key(&tenant, id).await, Err(ControlError::NotFound), "{right}");
+            assert_eq!(gate.resume_key(&tenant, id).await, Err(ControlError::NotFound), "{right}");
+            assert_eq!(gate.reset_key(&tenant, id).await, Err(ControlError::NotFound), "{right}");
             assert_eq!(world.keys.record(&foreign.key_id), before);
         }
         assert_eq!(gate.owner(&tenant, "b").await, Err(ControlError::NotFound), "{right}");
+        assert_eq!(gate.revoke_keys_of(&tenant, "b", body(json!({}))).await, Err(ControlError::NotFound), "{right}");
+        assert_eq!(world.node.hashes(), 0, "no secret is made for what is not his");
         let listed = |owner: Option<&str>| gate.list_keys(&tenant, ListKeys { owner: owner.map(str::to_owned), ..ListKeys::default() });
         let ids: Vec<_> = listed(None).await.expect("his own").keys.into_iter().map(|key| key.key_id).collect();
         assert_eq!(ids, [own.key_id.to_string()], "{right}");

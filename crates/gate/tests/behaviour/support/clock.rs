@@ -23,6 +23,10 @@ impl TestClock {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
 
+    pub(crate) fn set_back_ms(&self, ms: u64) {
+        self.0.fetch_sub(ms, Ordering::SeqCst);
+    }
+
     pub(crate) fn micros(&self) -> MicrosClock {
         let this = self.clone();
         MicrosClock::new(move || this.unix_ms() * 1000)
