@@ -296,7 +296,11 @@ impl GateShared {
             | Unauthenticated::Revoked => {
                 self.preauth.charge(client, Some(api_key), Instant::now());
             }
-            Unauthenticated::Missing | Unauthenticated::Malformed | Unauthenticated::Suspended | Unauthenticated::Expired => {}
+            Unauthenticated::Missing
+            | Unauthenticated::Malformed
+            | Unauthenticated::Suspended
+            | Unauthenticated::Expired
+            | Unauthenticated::KindEnded => {}
         }
     }
 
