@@ -10,7 +10,11 @@ use tollgate_api::{CreateKeyBody, LimitBody, Patch, PatchKeyBody, PutOwnerBody, 
 use tollgate_keys::{Namespace, OwnerName, Scope, Scopes};
 use tollgate_limits::{Cost, RateLimits};
 
-use crate::{NamedDecision, verdict::Identity};
+use crate::{
+    NamedDecision,
+    record::{KEY_LIMIT_NAME, KeyRecord, limits_to_spec},
+    verdict::Identity,
+};
 use limits::{limits_of_key, limits_of_owner, limits_of_thing};
 
 /// The most bytes of JSON that a key's metadata may take.
@@ -207,6 +211,20 @@ impl ConfigService {
     pub fn revocation_reason(&self, body: RevokeKeyBody) -> Result<Option<String>, ConfigError> {
         let Some(reason) = body.reason else { return Ok(None) };
         printable("/reason", &reason, REASON_CHARS_MAX).map(|()| Some(reason))
+    }
+
+    /// The limit of keys that are made without one.
+    pub(crate) fn default_limits(&self) -> &RateLimits {
+        &self.default_limits
+    }
+
+    /// Checks what the fields of a key that is brought along do not say one by one.
+    pub(crate) fn brought_key(record: KeyRecord) -> Result<KeyRecord, ConfigError> {
+        may_be_held(record.owner.as_ref(), &record.scopes)?;
+        if let Some(spec) = limits_to_spec(&record.limits, KEY_LIMIT_NAME) {
+            limits_of_key(&spec).map_err(|error| error.under("/rate_limit"))?;
+        }
+        Ok(record)
     }
 
     /// Checks a decision on a named thing.

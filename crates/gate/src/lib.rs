@@ -13,6 +13,7 @@ pub mod control;
 pub mod ports;
 pub mod record;
 pub mod request;
+pub mod transfer;
 pub mod verdict;
 
 mod authenticate;

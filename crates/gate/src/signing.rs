@@ -87,6 +87,13 @@ fn open(master: Option<&MasterKey>, stored: &StoredSigningKey) -> Result<Signing
     Ok(if stored.origin.is_empty() { key } else { key.foreign() })
 }
 
+/// A signing key that was brought from another store, sealed by this one's master key. It must open
+/// under the same, or have been stored in the clear.
+pub(crate) fn resealed(master: Option<&MasterKey>, stored: &StoredSigningKey) -> Result<StoredSigningKey, SigningError> {
+    let sealed = seal(master, &open(master, stored)?, stored.added_at_ms)?;
+    Ok(StoredSigningKey { origin: stored.origin.clone(), retired_at_ms: stored.retired_at_ms, ..sealed })
+}
+
 fn bound_to(ring: char) -> String {
     format!("tollgate signing key {ring}")
 }

@@ -3,7 +3,9 @@
 mod keys;
 mod values;
 
-pub(crate) use keys::{CreateKey, KeyIdArg, KeysCommand, KindArg, ListKeys, OwnersCommand, RevokeKey, RotateKey, UpdateKey};
+pub(crate) use keys::{
+    CreateKey, ExportKeys, ImportKeys, KeyIdArg, KeysCommand, KindArg, ListKeys, OwnersCommand, RevokeKey, RotateKey, UpdateKey,
+};
 
 use std::path::PathBuf;
 

@@ -11,6 +11,7 @@ mod log;
 mod migrate;
 mod owners;
 mod signing_keys;
+mod transfer;
 
 use std::future::Future;
 
@@ -20,7 +21,7 @@ use tollgate_telemetry::LogFormat;
 
 use crate::{
     api_key_input,
-    cli::{Cli, Command, Global, ServeArgs, SettingsArgs},
+    cli::{Cli, Command, Global, KeysCommand, ServeArgs, SettingsArgs},
     exit::{Exit, Failure},
     output::Output,
     serve,
@@ -46,6 +47,8 @@ async fn one(global: &Global, command: Command, output: Output) -> Result<Exit, 
         Command::Bootstrap(args) => bootstrap::run(&args, output).await,
         Command::SigningKeys(command) => signing_keys::run(&command, output).await,
         Command::Log(command) => log::run(&command, output).await,
+        Command::Keys(KeysCommand::Import(args)) => transfer::import(&args, output).await,
+        Command::Keys(KeysCommand::Export(args)) => transfer::export(&args, output).await,
         Command::Keys(command) => keys::run(&client(global, output)?, command, output).await,
         Command::Owners(command) => owners::run(&client(global, output)?, command, output).await,
         Command::Check(args) => check::run(global, &args, output).await,

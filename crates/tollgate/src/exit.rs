@@ -7,6 +7,7 @@ use tollgate_gate::{
     MintError, SigningError,
     config::{ConfigError, ConfigErrorKind},
     ports::KeyStoreError,
+    transfer::{ImportError, ImportErrorKind},
 };
 
 /// The exit statuses: a contract with scripts.
@@ -156,6 +157,19 @@ impl From<SigningError> for Failure {
             SigningError::Unmade(_) => Self::other(what, "try again"),
             SigningError::Full => Self::new(Exit::Refused, what, "no more signing keys can be made in this store"),
         }
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        let line = error.line;
+        let failure: Self = match error.kind {
+            ImportErrorKind::Refused(refused) => refused.into(),
+            ImportErrorKind::Store(error) => error.into(),
+            ImportErrorKind::Signing(error) => error.into(),
+        };
+        let remedy = format!("{}; then bring in the whole again: what is there stays as it is", failure.remedy);
+        Self { what: format!("line {line}: {}", failure.what), remedy, ..failure }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The contract of [`KeyStore`].
 
+mod bulk;
 mod changing;
 mod creating;
 mod draft;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use tollgate_gate::ports::KeyStore;
 
+pub use bulk::*;
 pub use changing::*;
 pub use creating::*;
 pub use key_ids::*;
@@ -34,6 +36,7 @@ pub async fn all(store: &Arc<dyn KeyStore>) {
     owners(&**store).await;
     all_ids_but_the_revoked_are_streamed(&**store).await;
     a_stream_says_what_came_before_it(&**store).await;
+    bulk(&**store).await;
     changes_are_read_in_pages(&**store).await;
     the_log_keeps_its_identity(&**store).await;
     a_reset_starts_the_log_anew(&**store).await;
@@ -54,6 +57,14 @@ async fn changing(store: &Arc<dyn KeyStore>) {
     a_refused_change_changes_nothing(&**store).await;
     a_tenant_changes_his_own_keys_only(&**store).await;
     parallel_changes_follow_each_other(store).await;
+}
+
+async fn bulk(store: &dyn KeyStore) {
+    all_keys_of_an_owner_are_revoked_in_pages(store).await;
+    what_is_brought_along_is_there_as_it_was(store).await;
+    what_is_there_is_not_brought_along_again(store).await;
+    owners_with_rules_are_listed(store).await;
+    last_uses_only_rise_and_are_no_change(store).await;
 }
 
 async fn listing(store: &dyn KeyStore) {

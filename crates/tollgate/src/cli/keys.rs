@@ -1,11 +1,14 @@
 //! The command line of keys and owners.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use tollgate_api::{KeyStatus, Patch, RateLimitFields, RateLimitSpec};
 
-use super::values::{key_id, life, owner, whole_seconds};
+use super::{
+    SettingsArgs,
+    values::{key_id, life, owner, whole_seconds},
+};
 
 /// `tollgate keys …`.
 #[derive(Debug, Subcommand)]
@@ -32,6 +35,30 @@ pub(crate) enum KeysCommand {
     Reset(KeyIdArg),
     /// Revoke a key, for ever
     Revoke(RevokeKey),
+    /// Bring keys into the store, straight, from lines of JSON; what is there stays as it is
+    Import(ImportKeys),
+    /// Write all keys of the store, straight, as lines of JSON: hashes and signing keys, no secrets
+    Export(ExportKeys),
+}
+
+/// `tollgate keys import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportKeys {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// The file to read; `-` is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(crate) file: PathBuf,
+}
+
+/// `tollgate keys export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportKeys {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Write to this new file (mode 0600) instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
 }
 
 /// `tollgate owners …`.
