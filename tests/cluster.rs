@@ -7,3 +7,4 @@ mod exact;
 mod fresh;
 mod intervals;
 mod limit_changes;
+mod rotation;

@@ -20,7 +20,10 @@ async fn expect_out_of_reach(api: &Api, key: &NewKey) {
     assert_eq!(call.send().await.status, 404);
     let call = api.patch(&path, &json!({"name": "mine"})).header("if-match", "\"1\"");
     assert_eq!(call.send().await.status, 404, "not even the generation is told");
-    assert_eq!(api.post(&format!("{path}/revoke"), &json!({})).send().await.refusal(), (404, "not-found".into()));
+    for call in ["revoke", "rotate", "suspend", "resume", "reset"] {
+        let answer = api.post(&format!("{path}/{call}"), &json!({})).send().await;
+        assert_eq!(answer.refusal(), (404, "not-found".into()), "{call}");
+    }
 }
 
 #[tokio::test]
@@ -51,6 +54,7 @@ async fn a_tenant_reaches_nothing_of_another_tenant_or_of_the_operators() {
 async fn expect_owners_closed(api: &Api) {
     assert_eq!(api.get("/v1/owners/b").send().await.refusal(), (404, "not-found".into()));
     api.get("/v1/owners/a").send().await.expect(200);
+    assert_eq!(api.post("/v1/owners/b/revoke-keys", &json!({})).send().await.refusal(), (404, "not-found".into()));
     for owner in ["a", "b", "new"] {
         let answer = api.put(&format!("/v1/owners/{owner}"), &json!({"rate_limit": null})).send().await;
         assert_eq!(answer.refusal(), (403, "scope-missing".into()), "{owner}");
@@ -107,6 +111,11 @@ async fn each_call_demands_its_scope() {
             ("keys:write", 201, api.post("/v1/keys", &json!({"name": "n"}))),
             ("keys:write", 200, api.patch(&key.path(), &json!({}))),
             ("keys:write", 404, api.post("/v1/keys/none/revoke", &json!({}))),
+            ("keys:write", 404, api.post("/v1/keys/none/rotate", &json!({}))),
+            ("keys:write", 404, api.post("/v1/keys/none/suspend", &json!({}))),
+            ("keys:write", 404, api.post("/v1/keys/none/resume", &json!({}))),
+            ("keys:write", 404, api.post("/v1/keys/none/reset", &json!({}))),
+            ("keys:write", 404, api.post("/v1/owners/none/revoke-keys", &json!({}))),
             ("owners:write", 200, api.put("/v1/owners/acme", &json!({"rate_limit": null}))),
             ("limit:write", 200, api.post("/v1/limit", &limit)),
             ("health:read", 200, api.get("/health/full")),

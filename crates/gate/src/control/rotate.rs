@@ -3,7 +3,7 @@
 //! Key id, limits and everything else stay, so a rotation gives nobody a second budget.
 
 use tollgate_api::{CreatedKey, KeyKindName, RotateKeyBody};
-use tollgate_keys::{ApiKey, RandomPart, Secret, SecretHash, SecretKind, SigningRing, Status};
+use tollgate_keys::{ApiKey, RandomPart, Secret, SecretHash, SecretKind, SigningRing, Slot, Status};
 
 use super::{ControlError, Operator, fence_of_key, known_id};
 use crate::{Gate, config::ConfigError, mint::MintError, ports::ChangeKind, record::KeyRecord, view::key_view};
@@ -39,9 +39,10 @@ impl Gate {
         let (random, hash) = shared.hashing.hash(random).await?;
         let edit = Box::new(move |record: &KeyRecord| rotated(record, hash, rotation).map(Some));
         let record = shared.keys.change(key_id, tenant, ChangeKind::Rotated, edit, context).await?.record;
-        let propagated = shared.raise(fence_of_key(&record)).await;
+        let propagated = shared.raise_as(ChangeKind::Rotated, fence_of_key(&record)).await;
         shared.cache.forget(&record.key_id);
         let api_key = ApiKey { key_id: record.key_id.clone(), secret: secret_of(&record, &ring, &random)? };
+        shared.leave_receipt(&record, Slot::Current, &api_key.secret).await;
         let key = key_view(&record, shared.clock.unix_ms(), Some(propagated));
         Ok(CreatedKey { api_key: Some(api_key.expose().to_string()), key })
     }

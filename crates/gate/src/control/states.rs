@@ -87,10 +87,10 @@ impl GateShared {
             let revoked = self.keys.revoke_keys(next, context).await?;
             told.revoked += u64::try_from(revoked.len()).unwrap_or(u64::MAX);
             told.propagated &= self.fence_all(&revoked, told.propagated).await;
-            after = match revoked.last() {
-                Some(last) => Some(last.key_id.clone()),
-                None => return Ok(told.revoked > before),
-            };
+            let Some(last) = revoked.last() else { return Ok(told.revoked > before) };
+            // The last of them sends the others to the log for all.
+            self.announce_key(ChangeKind::Revoked, last).await;
+            after = Some(last.key_id.clone());
         }
     }
 

@@ -140,7 +140,7 @@ async fn both_secrets_of_a_rotated_key_have_a_receipt() {
     let hash = hash_secret(&options().hashing.params, &new.secret).expect("hashed");
     fleet.world.keys.edit(&old.key_id, ChangeKind::Rotated, |record| {
         let before = std::mem::replace(&mut record.secrets.current, hash);
-        record.secrets.previous = Some(PreviousHash { hash: before, valid_until_ms: u64::MAX });
+        record.secrets.previous = Some(PreviousHash { hash: before, kind: record.kind, valid_until_ms: u64::MAX });
     });
     node.turn().await;
     node.check(&new).await.allowed();

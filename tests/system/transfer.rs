@@ -1,0 +1,181 @@
+//! Keys on the move, by the command line: out of an embedded node, into a cluster, and back again.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tollgate_testkit::{Fleet, Node, NodeBuilder, Scratch, eventually};
+
+use crate::support::{Api, Cluster, NewKey};
+
+/// Keys of the big import, unless `TOLLGATE_TEST_IMPORT_KEYS` says otherwise.
+const KEYS: usize = 10_000;
+
+const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$";
+
+fn keys_of_the_big_import() -> usize {
+    std::env::var("TOLLGATE_TEST_IMPORT_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(KEYS)
+}
+
+/// Runs a command that must end with `status`; gives what it printed.
+async fn run(builder: &NodeBuilder, arguments: &[&str], status: i32) -> (String, String) {
+    let output = tokio::process::Command::from(builder.command(arguments).unwrap()).output().await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", text(&output.stderr));
+    (text(&output.stdout), text(&output.stderr))
+}
+
+async fn import(builder: &NodeBuilder, file: &Path) -> Value {
+    let (report, _) = run(builder, &["--output", "json", "keys", "import", file.to_str().unwrap()], 0).await;
+    serde_json::from_str(&report).unwrap()
+}
+
+fn write(folder: &Scratch, lines: &[Value]) -> PathBuf {
+    let file = folder.path().join("keys.jsonl");
+    std::fs::write(&file, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn a_round_trip_from_embedded_to_a_cluster_keeps_every_key_usable() {
+    let (folder, data) = (Scratch::new("export").unwrap(), Scratch::new("data").unwrap());
+    let embedded = Node::embedded(data.path());
+    let admin_key = embedded.run(&["bootstrap"]).await.unwrap();
+    let node = embedded.clone().start().await.unwrap();
+    let admin = Api::of(&node).with(&admin_key);
+    let signed = NewKey::make(&admin, json!({"owner": "acme", "scopes": ["a"], "rate_limit": {"burst": 50, "per_seconds": 60}})).await;
+    let unsigned = NewKey::make(&admin, json!({"kind": "unsigned", "rate_limit": null, "metadata": {"a": [1, "b"]}})).await;
+    let (rotated, revoked) = (NewKey::make(&admin, json!({})).await, NewKey::make(&admin, json!({})).await);
+    let suspended = NewKey::make(&admin, json!({})).await;
+    let new = admin.post(&format!("{}/rotate", rotated.path()), &json!({"grace_seconds": 3600})).send().await.expect(200).json();
+    revoked.revoke(&admin).await;
+    admin.post(&format!("{}/suspend", suspended.path()), &json!({})).send().await.expect(200);
+    admin.put("/v1/owners/acme", &json!({"rate_limit": {"burst": 70, "per_seconds": 60}})).send().await.expect(200);
+    run(&embedded, &["keys", "export"], 8).await;
+    node.stop().await.unwrap();
+    let file = folder.path().join("export.jsonl");
+    let (_, told) = run(&embedded, &["keys", "export", "--to", file.to_str().unwrap()], 0).await;
+    assert!(told.contains("6 keys, 1 owners with limits and 1 signing keys"), "{told}");
+    run(&embedded, &["keys", "export", "--to", file.to_str().unwrap()], 2).await;
+    let exported = std::fs::read_to_string(&file).unwrap();
+    for key in [&signed, &unsigned, &rotated] {
+        assert!(!exported.contains(key.api_key.split(':').next_back().unwrap()), "a secret was exported");
+    }
+    // The cluster has a ring of its own already, with a key under the same character.
+    let cluster = Cluster::start(2).await;
+    let report = import(&cluster.fleet.builder, &file).await;
+    assert_eq!((&report["keys_made"], &report["owners_made"], &report["signing_keys_made"]), (&json!(6), &json!(1), &json!(1)));
+    let usable = [&admin_key, &signed.api_key, &unsigned.api_key, &rotated.api_key, &new["api_key"].as_str().unwrap().to_owned()];
+    for key in usable {
+        for api in cluster.each(key) {
+            // Nodes learn of the ring with the next poll.
+            let good = eventually("an imported key is good", Duration::from_secs(60), async || {
+                let answer = api.authorize("").await;
+                anyhow::ensure!(answer.status == 200, "{}", answer.text());
+                Ok(())
+            });
+            good.await.unwrap();
+        }
+    }
+    for key in [&revoked, &suspended] {
+        for api in cluster.each(&key.api_key) {
+            api.authorize("").await.expect(401);
+        }
+    }
+    for key in [&signed, &unsigned, &rotated, &revoked, &suspended] {
+        let there = cluster.admin().get(&key.path()).send().await.expect(200).json();
+        for field in ["name", "owner", "kind", "scopes", "rate_limit", "created_at", "metadata"] {
+            assert_eq!(there[field], key.record[field], "{field}");
+        }
+    }
+    let owner = cluster.admin().get("/v1/owners/acme").send().await.expect(200).json();
+    assert_eq!(owner["rate_limit"], json!({"burst": 70, "per_seconds": 60}));
+    // New keys are signed by the cluster's own ring, and a second time makes nothing.
+    NewKey::make(&cluster.admin(), json!({})).await;
+    signed.revoke(&cluster.admin()).await;
+    let again = import(&cluster.fleet.builder, &file).await;
+    assert_eq!((&again["keys_made"], &again["keys_kept"], &again["keys_differing"]), (&json!(0), &json!(6), &json!(0)));
+    assert_eq!((&again["owners_made"], &again["signing_keys_made"]), (&json!(0), &json!(0)));
+    cluster.node(0).with(&signed.api_key).authorize("").await.expect(401);
+}
+
+#[tokio::test]
+async fn a_hash_from_elsewhere_is_a_key_under_its_own_id() {
+    let (cluster, folder) = (Cluster::start(1).await, Scratch::new("import").unwrap());
+    // Argon2id of "open-sesame" by another maker, at the least cost there is.
+    let hash = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$";
+    let made = cluster.fleet.builder.run(&["keys", "import", "/dev/null"]).await.unwrap();
+    assert!(made.contains("0 made"), "{made}");
+    let bad = write(&folder, &[json!({"hash": hash})]);
+    let (_, told) = run(&cluster.fleet.builder, &["keys", "import", bad.to_str().unwrap()], 6).await;
+    assert!(told.contains("line 1") && told.contains("/hash") && !told.contains(hash), "{told}");
+    let digest = |last: &str| format!("{HASH}AAECAwQFBgcICQoLDA0O{last}");
+    let lines = [json!({"hash": digest("Dw"), "key_id": "customer-7", "name": "billing", "owner": "acme"}), json!({"hash": digest("EA")})];
+    let file = write(&folder, &lines);
+    let report = import(&cluster.fleet.builder, &file).await;
+    assert_eq!(report["keys_made"], 2);
+    let id = report["ids"][0][1].as_str().unwrap().to_owned();
+    assert!(id.starts_with("imported-") && report["ids"][0][0] == 2, "{report}");
+    for (key_id, owner) in [("customer-7", json!("acme")), (id.as_str(), Value::Null)] {
+        let shown = cluster.admin().get(&format!("/v1/keys/{key_id}")).send().await.expect(200).json();
+        assert_eq!((&shown["owner"], &shown["kind"], &shown["status"]), (&owner, &json!("imported"), &json!("active")));
+    }
+    assert_eq!(import(&cluster.fleet.builder, &file).await["keys_kept"], 2, "known again, with and without an id");
+    let moved = write(&folder, &[json!({"hash": digest("Dw"), "key_id": "customer-7", "owner": "other"})]);
+    assert_eq!(import(&cluster.fleet.builder, &moved).await["keys_differing"], 1);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_reached_is_status_8() {
+    let builder = Node::cluster("redis://127.0.0.1:1", "postgres://nobody@127.0.0.1:1/none");
+    for arguments in [["keys", "import", "/dev/null"].as_slice(), &["keys", "export"]] {
+        run(&builder, arguments, 8).await;
+    }
+}
+
+/// A key is revoked in an emergency while thousands are brought in: the revocation does not wait for
+/// them, and every one of them is there in the end, for nodes that were up all the time too.
+#[tokio::test]
+async fn an_emergency_revoke_does_not_wait_for_an_import_and_nothing_is_skipped() {
+    let (cluster, folder) =
+        (Cluster::of(Fleet::builder(2).env("TOLLGATE_CHANGE_LOG__POLL_INTERVAL", "100ms")).await, Scratch::new("import").unwrap());
+    let count = keys_of_the_big_import();
+    let line = |number: usize| json!({"hash": format!("{HASH}AAECAwQFBgcICQoLDA0ODw"), "key_id": format!("mass-{number:07}"), "name": "n"});
+    let file = write(&folder, &(0..count).map(line).collect::<Vec<_>>());
+    let leaked = cluster.key(json!({})).await;
+    for api in cluster.each(&leaked.api_key) {
+        api.authorize("").await.expect(200);
+    }
+    let database = cluster.fleet.database.as_ref().expect("a database of its own");
+    let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
+    let brought =
+        async || sqlx::query_scalar::<_, i64>("select count(*) from keys where key_id like 'mass-%'").fetch_one(&pool).await.unwrap();
+    let emergency = async {
+        let begun = eventually("the import has begun", Duration::from_secs(60), async || {
+            anyhow::ensure!(brought().await > 0, "not yet");
+            Ok(())
+        });
+        begun.await.unwrap();
+        leaked.revoke(&cluster.admin()).await;
+        let when = brought().await;
+        for api in cluster.each(&leaked.api_key) {
+            api.authorize("").await.expect(401);
+        }
+        when
+    };
+    let (report, when) = tokio::join!(import(&cluster.fleet.builder, &file), emergency);
+    assert_eq!(report["keys_made"], json!(count));
+    assert!(when < i64::try_from(count).unwrap(), "revoked in the middle, not at the end: {when}");
+    assert_eq!(brought().await, i64::try_from(count).unwrap());
+    let (positions, last): (i64, i64) =
+        sqlx::query_as("select count(*), (select position from change_head) from change_log").fetch_one(&pool).await.unwrap();
+    assert_eq!(positions, last, "no position without its row");
+    for node in 0..2 {
+        let shown = cluster.admin_of(node).get(&format!("/v1/keys/mass-{:07}", count - 1)).send().await.expect(200).json();
+        assert_eq!(shown["status"], "active");
+        // Its secret is nobody's; but nobody calls the id unknown for want of having read the log.
+        let made = NewKey::make(&cluster.admin_of(node), json!({})).await;
+        cluster.node(node + 1).with(&made.api_key).authorize("").await.expect(200);
+    }
+    assert_eq!(import(&cluster.fleet.builder, &file).await["keys_kept"], json!(count), "a second time makes nothing");
+}
