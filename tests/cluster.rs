@@ -8,3 +8,4 @@ mod fresh;
 mod intervals;
 mod limit_changes;
 mod rotation;
+mod wrong_keys;

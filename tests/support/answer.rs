@@ -49,7 +49,8 @@ impl Answer {
             assert!(!self.text().contains(secret), "a secret is repeated: {what}");
         }
         let waits = self.header("retry-after").parse::<u64>();
-        assert_eq!(waits.is_ok_and(|seconds| seconds >= 1), self.status == 503 || self.is_limited(), "retry-after: {what}");
+        let is_later = self.status == 503 || self.status == 429 || self.is_limited();
+        assert_eq!(waits.is_ok_and(|seconds| seconds >= 1), is_later, "retry-after: {what}");
         assert_eq!(self.headers.contains_key("www-authenticate"), self.status == 401, "{what}");
         if !self.is_limited() {
             assert!(!self.tells_limits(), "rate-limit headers: {what}");
@@ -66,9 +67,10 @@ impl Answer {
         assert_eq!(self.is_limited(), !problem.violated_policies.is_empty(), "{what}");
     }
 
-    /// Whether a limit refused, also where a gateway asked to be told so as 403.
+    /// Whether a limit of a key refused, also where a gateway asked to be told so as 403.
     pub(crate) fn is_limited(&self) -> bool {
-        self.status == 429 || (self.status == 403 && self.text().contains("#quota-exceeded"))
+        let is_told = |kind| self.text().contains(kind);
+        (self.status == 429 && !is_told("#abnormal-usage-detected")) || (self.status == 403 && is_told("#quota-exceeded"))
     }
 
     /// Whether any header tells how limits stand.
