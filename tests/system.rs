@@ -12,6 +12,7 @@ mod lifecycle;
 mod limited;
 mod named;
 mod rate_limits;
+mod ring;
 mod settings;
 mod shutdown;
 mod tenancy;
