@@ -27,6 +27,9 @@ pub struct CreateKeyBody {
     /// Anything that fits 4 KiB of JSON.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+    /// What decides on it while Redis cannot, an operator's privilege; the deployment's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage_mode: Option<OutageModeName>,
     /// `signed` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<KeyKindName>,
@@ -51,6 +54,9 @@ pub struct PatchKeyBody {
     /// New metadata, all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
+    /// What decides on it while Redis cannot, or `null` for the deployment's: an operator's privilege.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub outage_mode: Patch<OutageModeName>,
 }
 
 /// An instant, written as RFC 3339.
@@ -91,6 +97,18 @@ pub struct RevokedKeys {
     /// Whether every fence was raised at once. False means that nodes learn of the rest from the
     /// change log, within seconds.
     pub propagated: bool,
+}
+
+/// What decides while Redis cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutageModeName {
+    /// Each node, over its share of the limit.
+    Local,
+    /// Nobody: it passes.
+    Open,
+    /// Nobody: 503.
+    Closed,
 }
 
 /// How a key's secret is made.
@@ -158,6 +176,9 @@ pub struct Key {
     pub revoke_reason: Option<String>,
     /// Its metadata.
     pub metadata: Map<String, Value>,
+    /// What decides on it while Redis cannot, where that is not the deployment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage_mode: Option<OutageModeName>,
     /// After a change: whether the fence was raised at once. False means that nodes learn of the
     /// change from the log, within seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]

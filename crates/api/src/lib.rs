@@ -19,7 +19,8 @@ pub use decisions::{CheckAnswer, CheckBody, LimitBody, LimitStanding, VerdictNam
 pub use events::{BusEvent, ChangeEvent, HeartbeatEvent};
 pub use health::{Component, ComponentHealth, ComponentState, Readiness};
 pub use keys::{
-    CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, KeyStatus, PatchKeyBody, RevokeKeyBody, RevokedKeys, Rfc3339, RotateKeyBody,
+    CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, KeyStatus, OutageModeName, PatchKeyBody, RevokeKeyBody, RevokedKeys, Rfc3339,
+    RotateKeyBody,
 };
 pub use owners::{Owner, PutOwnerBody};
 pub use patch::Patch;

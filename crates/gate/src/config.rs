@@ -11,7 +11,7 @@ use tollgate_keys::{Namespace, OwnerName, Scope, Scopes};
 use tollgate_limits::{Cost, RateLimits};
 
 use crate::{
-    NamedDecision,
+    NamedDecision, OutageMode,
     record::{KEY_LIMIT_NAME, KeyRecord, limits_to_spec},
     verdict::Identity,
 };
@@ -90,6 +90,8 @@ pub struct KeyRules {
     pub expires_at_ms: Option<u64>,
     /// Metadata.
     pub metadata: Map<String, Value>,
+    /// What decides in an outage; `None` for the deployment's.
+    pub outage_mode: Option<OutageMode>,
 }
 
 /// What of a key is to change, checked; `None` stays.
@@ -105,6 +107,8 @@ pub struct KeyChanges {
     pub expires_at_ms: Option<Option<u64>>,
     /// Metadata.
     pub metadata: Option<Map<String, Value>>,
+    /// What decides in an outage; `Some(None)` for the deployment's.
+    pub outage_mode: Option<Option<OutageMode>>,
 }
 
 /// Validates rules of keys and owners.
@@ -170,6 +174,7 @@ impl ConfigService {
             limits,
             expires_at_ms: body.expires_at.map(|at| end(at, now_ms)).transpose()?,
             metadata: metadata(body.metadata)?,
+            outage_mode: body.outage_mode.map(|mode| may_set_outage_mode(creator).map(|()| mode.into())).transpose()?,
         })
     }
 
@@ -192,6 +197,11 @@ impl ConfigService {
             limits,
             expires_at_ms,
             metadata: body.metadata.map(metadata).transpose()?,
+            outage_mode: match body.outage_mode {
+                Patch::Keep => None,
+                Patch::Clear => may_set_outage_mode(editor).map(|()| Some(None))?,
+                Patch::Set(mode) => may_set_outage_mode(editor).map(|()| Some(Some(mode.into())))?,
+            },
         })
     }
 
@@ -280,6 +290,14 @@ fn may_make_unlimited(identity: &Identity) -> Result<(), ConfigError> {
         return Ok(());
     }
     Err(ConfigError::forbidden("/rate_limit", "an unlimited key needs the scope owners:write, which no key with an owner has"))
+}
+
+/// A key that is open in an outage is unlimited as long as it lasts.
+fn may_set_outage_mode(identity: &Identity) -> Result<(), ConfigError> {
+    if identity.may(&Scope::OWNERS_WRITE) {
+        return Ok(());
+    }
+    Err(ConfigError::forbidden("/outage_mode", "a mode of its own needs the scope owners:write, which no key with an owner has"))
 }
 
 fn name(text: &str) -> Result<String, ConfigError> {

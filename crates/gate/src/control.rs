@@ -254,7 +254,7 @@ fn apply(editor: &Identity, record: &KeyRecord, changes: KeyChanges) -> Result<O
         return Err(ConfigError::conflict("the key is revoked, and a revoked key never changes again; make another"));
     }
     let mut edited = record.clone();
-    let KeyChanges { name, scopes, limits, expires_at_ms, metadata } = changes;
+    let KeyChanges { name, scopes, limits, expires_at_ms, metadata, outage_mode } = changes;
     if let Some(scopes) = scopes {
         ConfigService::may_change_scopes(editor, record.owner.as_ref(), &record.scopes, &scopes)?;
         edited.scopes = scopes;
@@ -263,6 +263,7 @@ fn apply(editor: &Identity, record: &KeyRecord, changes: KeyChanges) -> Result<O
     edited.limits = limits.unwrap_or(edited.limits);
     edited.lifecycle.expires_at_ms = expires_at_ms.unwrap_or(edited.lifecycle.expires_at_ms);
     edited.metadata = metadata.unwrap_or(edited.metadata);
+    edited.outage_mode = outage_mode.unwrap_or(edited.outage_mode);
     Ok((edited != *record).then_some(edited))
 }
 

@@ -80,7 +80,7 @@ impl GateShared {
         let request = &verified.request;
         let decision = Decision { subjects: subjects_of(&verified.entry), cost: request.cost, peek: request.peek };
         let is_current = || self.is_current(&verified.entry, verified.epoch);
-        let mode = self.outage_mode(request.plane, None);
+        let mode = self.outage_mode(request.plane, verified.entry.found.key.outage_mode);
         Ok(match self.ask(decision, mode, is_current).await? {
             Told::Decided { allowed, standings, source } => {
                 let passed = self.passed(verified, standings);

@@ -80,7 +80,7 @@ pub(crate) async fn mint_hashed(
 }
 
 fn draft_of(rules: KeyRules, kind: SecretKind, hash: SecretHash, now_ms: u64) -> KeyRecord {
-    let KeyRules { name, owner, scopes, limits, expires_at_ms, metadata } = rules;
+    let KeyRules { name, owner, scopes, limits, expires_at_ms, metadata, outage_mode } = rules;
     KeyRecord {
         key_id: KeyId::from_parts(now_ms, [0; 10]),
         owner,
@@ -93,6 +93,7 @@ fn draft_of(rules: KeyRules, kind: SecretKind, hash: SecretHash, now_ms: u64) ->
         created_at_ms: now_ms,
         revoked: None,
         metadata,
+        outage_mode,
         generation: 0,
         last_used_at_ms: None,
     }

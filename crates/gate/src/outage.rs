@@ -9,6 +9,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tollgate_api::OutageModeName;
 use tollgate_limits::{NamedLimit, Share};
 use tollgate_telemetry::{OutageState, Source};
 
@@ -34,6 +35,26 @@ pub enum OutageMode {
     Closed,
     /// Each node holds its share of every limit in its own memory.
     Local,
+}
+
+impl From<OutageModeName> for OutageMode {
+    fn from(name: OutageModeName) -> Self {
+        match name {
+            OutageModeName::Open => Self::Open,
+            OutageModeName::Closed => Self::Closed,
+            OutageModeName::Local => Self::Local,
+        }
+    }
+}
+
+impl From<OutageMode> for OutageModeName {
+    fn from(mode: OutageMode) -> Self {
+        match mode {
+            OutageMode::Open => Self::Open,
+            OutageMode::Closed => Self::Closed,
+            OutageMode::Local => Self::Local,
+        }
+    }
 }
 
 /// How outages are met.

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 use tollgate_keys::{KeyId, Lifecycle, OwnerName, Scopes, SecretHashes, SecretKind};
 use tollgate_limits::RateLimits;
 
+use crate::OutageMode;
+
 /// A key. No secret is in it, only hashes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyRecord {
@@ -35,6 +37,8 @@ pub struct KeyRecord {
     pub revoked: Option<Revocation>,
     /// Anything that its owner wants to keep with it.
     pub metadata: Map<String, Value>,
+    /// What decides on it in an outage, where that is not the deployment's.
+    pub outage_mode: Option<OutageMode>,
     /// Position in the change log of its last change.
     pub generation: u64,
     /// When it was last used, within a minute or so, in milliseconds since 1970. Written beside the

@@ -29,6 +29,7 @@ pub(crate) fn key_view(record: &KeyRecord, now_ms: u64, propagated: Option<bool>
         revoked_at: record.revoked.as_ref().map(|revoked| instant(revoked.at_ms)),
         revoke_reason: record.revoked.as_ref().and_then(|revoked| revoked.reason.clone()),
         metadata: record.metadata.clone(),
+        outage_mode: record.outage_mode.map(Into::into),
         propagated,
     }
 }

@@ -8,7 +8,7 @@ use tollgate_limits::RateLimits;
 
 use crate::{
     PostgresError,
-    key_row::{kind_name, status_name},
+    key_row::{kind_name, outage_mode_name, status_name},
     rate_limit,
 };
 
@@ -51,6 +51,7 @@ fn shown(key: &KeyRecord) -> Result<Map<String, Value>, PostgresError> {
         ("rate_limit", rate_limit::to_json(&key.limits, KEY_LIMIT_NAME)?.into()),
         ("status", status_name(key.lifecycle.status).into()),
         ("expires_at_ms", key.lifecycle.expires_at_ms.into()),
+        ("outage_mode", key.outage_mode.map(outage_mode_name).into()),
         ("reason", key.revoked.as_ref().and_then(|revoked| revoked.reason.as_deref()).into()),
     ];
     Ok(fields.into_iter().map(|(field, value)| (field.to_owned(), value)).collect())

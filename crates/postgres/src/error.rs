@@ -111,6 +111,7 @@ fn refused(constraint: &str) -> ConfigError {
         "keys_name_length" => ("/name", "a name has 1 to 128 characters"),
         "keys_scopes_good" => ("/scopes", "at most 32 scopes, each [a-z0-9][a-z0-9._:-]{0,63}"),
         "keys_owned_scopes" => ("/scopes", "a key with an owner cannot have the scope owners:write"),
+        "keys_outage_mode_known" => ("/outage_mode", "an outage mode is local, open or closed"),
         "keys_metadata_form" => ("/metadata", "metadata is an object of at most 4096 bytes"),
         "keys_revoke_reason_form" => ("/reason", "a reason has at most 256 characters"),
         "keys_key_id_form" => ("/key_id", "not a key id"),

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use sqlx::types::Json;
 use tollgate_api::RateLimitSpec;
+use tollgate_gate::OutageMode;
 use tollgate_gate::record::{KEY_LIMIT_NAME, KeyRecord, OWNER_LIMIT_NAME, OwnerRules, Revocation};
 use tollgate_keys::{KeyId, Lifecycle, OwnerName, PreviousHash, Scopes, SecretHash, SecretHashes, SecretKind, Status};
 
@@ -13,7 +14,7 @@ macro_rules! key_columns {
     () => {
         "keys.key_id, keys.owner, keys.name, keys.kind, keys.secret_phc, keys.previous_phc, keys.previous_kind, keys.previous_until_ms, keys.scopes, \
          keys.rate_limit, keys.status, keys.expires_at_ms, keys.created_at_ms, keys.revoked_at_ms, keys.revoke_reason, keys.metadata, \
-         keys.generation, keys.last_used_at_ms"
+         keys.outage_mode, keys.generation, keys.last_used_at_ms"
     };
 }
 pub(crate) use key_columns;
@@ -37,6 +38,7 @@ pub(crate) struct KeyRow {
     revoked_at_ms: Option<i64>,
     revoke_reason: Option<String>,
     metadata: Json<Map<String, Value>>,
+    outage_mode: Option<String>,
     generation: i64,
     last_used_at_ms: Option<i64>,
 }
@@ -69,6 +71,7 @@ impl KeyRow {
             created_at_ms: u64::try_from(self.created_at_ms).map_err(|_| "created_at_ms")?,
             revoked: revocation(self.revoked_at_ms, self.revoke_reason)?,
             metadata: self.metadata.0,
+            outage_mode: self.outage_mode.map(|name| outage_mode_named(&name).ok_or("outage_mode")).transpose()?,
             generation: u64::try_from(self.generation).map_err(|_| "generation")?,
             last_used_at_ms: optional_ms(self.last_used_at_ms).map_err(|()| "last_used_at_ms")?,
         })
@@ -101,6 +104,19 @@ pub(crate) fn status_name(status: Status) -> &'static str {
         Status::Suspended => "suspended",
         Status::Revoked => "revoked",
     }
+}
+
+/// The outage mode as it is stored.
+pub(crate) fn outage_mode_name(mode: OutageMode) -> &'static str {
+    match mode {
+        OutageMode::Local => "local",
+        OutageMode::Open => "open",
+        OutageMode::Closed => "closed",
+    }
+}
+
+fn outage_mode_named(name: &str) -> Option<OutageMode> {
+    [OutageMode::Local, OutageMode::Open, OutageMode::Closed].into_iter().find(|mode| outage_mode_name(*mode) == name)
 }
 
 fn kind_named(name: &str) -> Option<SecretKind> {
@@ -144,6 +160,9 @@ mod tests {
         }
         for status in [Status::Active, Status::Suspended, Status::Revoked] {
             assert_eq!(status_named(status_name(status)), Some(status));
+        }
+        for mode in [OutageMode::Local, OutageMode::Open, OutageMode::Closed] {
+            assert_eq!(outage_mode_named(outage_mode_name(mode)), Some(mode));
         }
         assert_eq!(kind_named("Signed"), None);
         assert_eq!(status_named("expired"), None);

@@ -10,7 +10,7 @@ use tollgate_keys::{KeyId, OwnerName, Scope};
 
 use crate::{
     PostgresError, audit,
-    key_row::{KeyRow, key_columns, kind_name, owner_rules, status_name},
+    key_row::{KeyRow, key_columns, kind_name, outage_mode_name, owner_rules, status_name},
     log::{self, Entry, Retention, to_db},
     rate_limit,
 };
@@ -171,8 +171,8 @@ async fn lock(connection: &mut PgConnection, key_id: &KeyId, tenant: Option<&Own
 async fn insert(connection: &mut PgConnection, record: &KeyRecord) -> Result<(), PostgresError> {
     let query = sqlx::query(
         "insert into keys (name, secret_phc, previous_phc, previous_until_ms, scopes, rate_limit, status, expires_at_ms, \
-         revoked_at_ms, revoke_reason, metadata, generation, kind, previous_kind, key_id, owner, created_at_ms, last_used_at_ms) \
-         values ($1, $2, $3, $4, $5, $6::text::json, $7, $8, $9, $10, $11::text::json, $12, $13, $14, $15, $16, $17, $18)",
+         revoked_at_ms, revoke_reason, metadata, generation, kind, previous_kind, outage_mode, key_id, owner, created_at_ms, last_used_at_ms) \
+         values ($1, $2, $3, $4, $5, $6::text::json, $7, $8, $9, $10, $11::text::json, $12, $13, $14, $15, $16, $17, $18, $19)",
     );
     bind_rules(query, record)?
         .bind(record.key_id.as_str())
@@ -188,7 +188,7 @@ async fn update(connection: &mut PgConnection, record: &KeyRecord) -> Result<(),
     let query = sqlx::query(
         "update keys set name = $1, secret_phc = $2, previous_phc = $3, previous_until_ms = $4, scopes = $5, \
          rate_limit = $6::text::json, status = $7, expires_at_ms = $8, revoked_at_ms = $9, revoke_reason = $10, \
-         metadata = $11::text::json, generation = $12, kind = $13, previous_kind = $14 where key_id = $15",
+         metadata = $11::text::json, generation = $12, kind = $13, previous_kind = $14, outage_mode = $15 where key_id = $16",
     );
     bind_rules(query, record)?.bind(record.key_id.as_str()).execute(connection).await?;
     Ok(())
@@ -196,7 +196,7 @@ async fn update(connection: &mut PgConnection, record: &KeyRecord) -> Result<(),
 
 type Query<'q> = sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArguments>;
 
-/// Binds what a change may change, $1 to $14. JSON goes as text: a `jsonb` parameter would write
+/// Binds what a change may change, $1 to $15. JSON goes as text: a `jsonb` parameter would write
 /// it anew on its way into the column.
 fn bind_rules<'q>(query: Query<'q>, record: &'q KeyRecord) -> Result<Query<'q>, PostgresError> {
     let previous = record.secrets.previous.as_ref();
@@ -217,5 +217,6 @@ fn bind_rules<'q>(query: Query<'q>, record: &'q KeyRecord) -> Result<Query<'q>, 
         .bind(metadata)
         .bind(to_db(record.generation)?)
         .bind(kind_name(record.kind))
-        .bind(previous.map(|previous| kind_name(previous.kind))))
+        .bind(previous.map(|previous| kind_name(previous.kind)))
+        .bind(record.outage_mode.map(outage_mode_name)))
 }

@@ -31,6 +31,7 @@ async fn make(store: &KeyFile, now_ms: u64) -> KeyRecord {
         created_at_ms: 0,
         revoked: None,
         metadata: Map::new(),
+        outage_mode: None,
         generation: 0,
         last_used_at_ms: None,
     };

@@ -76,6 +76,29 @@ fn a_tenant_makes_keys_for_himself_alone_and_none_unlimited() {
 }
 
 #[test]
+fn a_mode_of_its_own_in_an_outage_is_an_operators_privilege() {
+    let (tenant, writer, operator) =
+        (identity(Some("acme"), &["admin"]), identity(None, &["keys:write"]), identity(None, &["keys:write", "owners:write"]));
+    for json in [r#"{"name":"a","outage_mode":"open"}"#, r#"{"name":"a","outage_mode":"closed"}"#] {
+        for caller in [&tenant, &writer] {
+            assert_eq!(refused(caller, json), (ConfigErrorKind::Forbidden, "/outage_mode".to_owned()), "{json}");
+        }
+    }
+    let made = |json| service().create_key(&operator, body(json), NOW_MS).expect("good rules").outage_mode;
+    assert_eq!(made(r#"{"name":"a","outage_mode":"open"}"#), Some(OutageMode::Open));
+    assert_eq!(made(r#"{"name":"a"}"#), None);
+    let patched = |editor: &Identity, json: &str| {
+        let body = serde_json::from_str(json).expect("a body");
+        service().patch_key(editor, body, NOW_MS).map(|changes| changes.outage_mode).map_err(|error| error.pointer)
+    };
+    assert_eq!(patched(&operator, r#"{"outage_mode":"local"}"#), Ok(Some(Some(OutageMode::Local))));
+    assert_eq!(patched(&operator, r#"{"outage_mode":null}"#), Ok(Some(None)));
+    assert_eq!(patched(&tenant, "{}"), Ok(None));
+    assert_eq!(patched(&tenant, r#"{"outage_mode":null}"#), Err("/outage_mode".to_owned()), "it may be closed for a reason");
+    assert!(serde_json::from_str::<CreateKeyBody>(r#"{"name":"a","outage_mode":"Open"}"#).is_err());
+}
+
+#[test]
 fn a_changed_scope_must_be_held_by_the_key_or_its_editor() {
     let parse = |list: &[&str]| Scopes::parse(list.iter().copied()).expect("scopes");
     let editor = identity(None, &["keys:write"]);

@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tollgate_api::{KeyKindName, RateLimitSpec};
+use tollgate_api::{KeyKindName, OutageModeName, RateLimitSpec};
 
 /// The name of a key's only limit.
 pub const KEY_LIMIT_NAME: &str = "key";
@@ -65,6 +65,9 @@ pub struct KeyLine {
     /// Its metadata.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+    /// What decides on it in an outage, where that is not the deployment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage_mode: Option<OutageModeName>,
     /// Position of its last change in the log that it was written from.
     pub generation: u64,
     /// When it was last used, in milliseconds since 1970.

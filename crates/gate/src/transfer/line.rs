@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use tollgate_api::{KeyKindName, Patch, RateLimitSpec};
+use tollgate_api::{KeyKindName, OutageModeName, Patch, RateLimitSpec};
 
 use crate::{
     config::{ConfigError, ConfigService},
@@ -40,6 +40,7 @@ struct BroughtKey {
     revoked: Option<RevocationLine>,
     #[serde(default)]
     metadata: Map<String, Value>,
+    outage_mode: Option<OutageModeName>,
     #[serde(default)]
     generation: u64,
     last_used_at_ms: Option<u64>,
@@ -144,6 +145,7 @@ fn record(key: BroughtKey, config: &ConfigService, now_ms: u64) -> Result<KeyRec
         created_at_ms: key.created_at_ms.unwrap_or(now_ms),
         revoked: key.revoked,
         metadata: key.metadata,
+        outage_mode: key.outage_mode,
         generation: key.generation,
         last_used_at_ms: key.last_used_at_ms,
     })

@@ -183,3 +183,28 @@ async fn a_key_changed_in_an_outage_goes_by_its_new_rules_here() {
     assert_eq!(revoked.propagated, Some(false));
     world.node.check(&key).await.unauthenticated();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_keys_own_mode_goes_before_the_deployments() {
+    let modes = [OutageMode::Open, OutageMode::Closed, OutageMode::Local];
+    for (deployment, own) in modes.into_iter().flat_map(|deployment| modes.map(|own| (deployment, own))) {
+        let world = world(deployment, 1).await;
+        let key = world.used_key(KeyRules { limits: limits(2, 60), outage_mode: Some(own), ..rules() }).await;
+        let plain = world.used_key(KeyRules { limits: limits(2, 60), ..rules() }).await;
+        world.buckets.go_down();
+        for (key, mode) in [(&key, own), (&plain, deployment)] {
+            let mut allowed = 0;
+            for _ in 0..5 {
+                allowed += u32::from(matches!(world.node.check(key).await, Ok(tollgate_gate::verdict::Verdict::Allowed(_))));
+            }
+            let expected = match mode {
+                OutageMode::Open => 5,
+                OutageMode::Closed => 0,
+                OutageMode::Local => 2,
+            };
+            assert_eq!(allowed, expected, "{deployment:?}, of its own {own:?}");
+        }
+        // Whatever the key's mode: an operator is decided locally.
+        assert!(world.node.ask(&key, Ask::control()).await.is_ok());
+    }
+}

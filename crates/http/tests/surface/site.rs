@@ -213,6 +213,7 @@ async fn admin_key(keys: &dyn KeyStore) -> String {
         limits: RateLimits::unlimited(),
         expires_at_ms: None,
         metadata: Map::new(),
+        outage_mode: None,
     };
     let context = ChangeContext { actor: "test".into(), request_id: "test".into(), action: "keys.create", now_ms: 1_700_000_000_000 };
     let minted = mint_key(keys, None, cheap(), (rules, CreateGuard::None), context).await;

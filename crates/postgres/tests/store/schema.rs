@@ -42,8 +42,10 @@ async fn up_down_and_up_again_is_the_same() {
     assert_eq!(migrate(database.url()).await.expect("nothing to do"), version);
     for target in (0..version).rev() {
         migrate_down(database.url(), target).await.expect("down");
-        let wanted = if target == 0 { SchemaState::Absent } else { SchemaState::Behind(target + 1) };
-        assert_eq!(schema_state(database.url()).await.expect("a state"), wanted);
+        let state = schema_state(database.url()).await.expect("a state");
+        // Versions may have gaps: the first that is missing lies somewhere above.
+        let is_behind = matches!(state, SchemaState::Behind(missing) if (target + 1..=version).contains(&missing));
+        assert!(if target == 0 { state == SchemaState::Absent } else { is_behind }, "at {target}: {state:?}");
     }
     let left = shape(&database).await;
     assert!(left.lines().all(|line| line.contains("_sqlx_migrations")), "{left}");

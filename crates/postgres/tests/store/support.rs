@@ -71,6 +71,7 @@ pub(crate) fn draft(owner_name: Option<&str>) -> KeyDraft {
         created_at_ms: 0,
         revoked: None,
         metadata: Map::new(),
+        outage_mode: None,
         generation: 0,
         last_used_at_ms: None,
     };

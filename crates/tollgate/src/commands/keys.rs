@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339 as Rfc3339Form};
 use tollgate_api::{
-    CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, KeyStatus, Patch, PatchKeyBody, RateLimitSpec, RevokeKeyBody, Rfc3339,
+    CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, KeyStatus, OutageModeName, Patch, PatchKeyBody, RateLimitSpec, RevokeKeyBody,
+    Rfc3339,
 };
 use tollgate_client::Client;
 
@@ -71,7 +72,7 @@ async fn update(client: &Client, args: UpdateKey, output: Output) -> Result<(), 
         None => Patch::Keep,
     };
     let scopes = (args.no_scopes || !args.scopes.is_empty()).then_some(args.scopes);
-    let body = PatchKeyBody { name: args.name, scopes, rate_limit: args.limit.patch(), expires_at, metadata: None };
+    let body = PatchKeyBody { name: args.name, scopes, rate_limit: args.limit.patch(), expires_at, ..PatchKeyBody::default() };
     let key = client.patch_key(&args.key_id, args.if_generation, &body).await?;
     warn_unless_propagated(key.propagated, output);
     output.result(&key, key_table)
@@ -142,6 +143,7 @@ fn key_rows(key: &Key) -> Vec<(&'static str, String)> {
     if !key.metadata.is_empty() {
         rows.push(("metadata", serde_json::Value::Object(key.metadata.clone()).to_string()));
     }
+    rows.extend(key.outage_mode.map(|mode| ("in an outage", outage_mode_text(mode).to_owned())));
     rows.push(("generation", key.generation.to_string()));
     rows
 }
@@ -156,6 +158,14 @@ fn status_text(status: KeyStatus) -> &'static str {
         KeyStatus::Suspended => "suspended",
         KeyStatus::Revoked => "revoked",
         KeyStatus::Expired => "expired",
+    }
+}
+
+fn outage_mode_text(mode: OutageModeName) -> &'static str {
+    match mode {
+        OutageModeName::Local => "local",
+        OutageModeName::Open => "open",
+        OutageModeName::Closed => "closed",
     }
 }
 
@@ -191,6 +201,7 @@ mod tests {
             revoked_at: None,
             revoke_reason: None,
             metadata: serde_json::Map::new(),
+            outage_mode: None,
             propagated: None,
         }
     }

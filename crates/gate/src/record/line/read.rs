@@ -37,6 +37,7 @@ impl TryFrom<KeyLine> for KeyRecord {
             created_at_ms: line.created_at_ms,
             revoked: line.revoked.map(revocation).transpose()?,
             metadata: metadata(line.metadata)?,
+            outage_mode: line.outage_mode.map(Into::into),
             generation: line.generation,
             last_used_at_ms: line.last_used_at_ms,
         })

@@ -28,6 +28,7 @@ impl From<&KeyRecord> for KeyLine {
             created_at_ms: record.created_at_ms,
             revoked: record.revoked.as_ref().map(|why| RevocationLine { at_ms: why.at_ms, reason: why.reason.clone() }),
             metadata: record.metadata.clone(),
+            outage_mode: record.outage_mode.map(Into::into),
             generation: record.generation,
             last_used_at_ms: record.last_used_at_ms,
         }

@@ -67,6 +67,7 @@ pub(crate) fn rules() -> KeyRules {
         limits: limits(1000, 60),
         expires_at_ms: None,
         metadata: Map::new(),
+        outage_mode: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tollgate_gate::{
+    OutageMode,
     config::{ConfigError, ConfigErrorKind},
     ports::{ChangeKind, Changed, KeyEdit, KeyStore, KeyStoreError},
     record::{KeyRecord, Revocation},
@@ -56,6 +57,7 @@ pub async fn everything_that_may_change_does(store: &dyn KeyStore) {
         lifecycle: Lifecycle { status: Status::Revoked, expires_at_ms: Some(NOW_MS + 2) },
         revoked: Some(Revocation { at_ms: NOW_MS, reason: Some("why".to_owned()) }),
         metadata: field("a", 1),
+        outage_mode: Some(OutageMode::Closed),
         ..key.clone()
     };
     for to in [full, key.clone()] {

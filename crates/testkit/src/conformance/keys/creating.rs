@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tollgate_gate::{
+    OutageMode,
     ports::{ChangeKind, CreateGuard, KeyDraft, KeyStore, KeyStoreError},
     record::{KeyRecord, Revocation},
 };
@@ -111,6 +112,7 @@ pub async fn everything_of_a_key_comes_back(store: &dyn KeyStore) {
         "text": "ä\n\t", "list": [1, -2, 2.5, null, true], "deep": {"er": {}}, "big": 9_007_199_254_740_993_u64,
     }))
     .expect("an object");
+    record.outage_mode = Some(OutageMode::Open);
     let sent = record.clone();
     let kept = made(store, draft).await;
     let KeyRecord { created_at_ms, generation, .. } = kept;

@@ -32,6 +32,7 @@ pub(super) fn draft(owner: Option<&OwnerName>) -> KeyDraft {
         created_at_ms: 0,
         revoked: None,
         metadata: Map::new(),
+        outage_mode: None,
         generation: 0,
         last_used_at_ms: None,
     };
