@@ -27,6 +27,7 @@ mod races;
 mod receipts;
 mod rewound;
 mod rules_hold;
+mod schedules;
 mod signing;
 mod stale;
 mod support;
