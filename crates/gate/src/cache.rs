@@ -3,14 +3,15 @@
 //! An entry is never the authority: every use of it asks the fence in Redis. It spares Postgres
 //! and Argon2, nothing else.
 
+mod sync;
+
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock, PoisonError},
     time::Duration,
 };
+
+use sync::{AtomicBool, Mutex, MutexGuard, Ordering, Step};
 
 use tokio::time::Instant;
 use tollgate_keys::{KeyId, OwnerName, ProcessKey, SecretDigest, Slot};
@@ -38,6 +39,7 @@ pub(crate) struct KeyCache {
     process_key: ProcessKey,
     entries: papaya::HashMap<KeyId, Arc<CachedKey>>,
     recent: Mutex<RecentChanges>,
+    step: Step,
 }
 
 /// One key as it was read.
@@ -192,18 +194,18 @@ fn carry(from: &OnceLock<SecretDigest>, to: &OnceLock<SecretDigest>) {
 
 impl KeyCache {
     pub(crate) fn new(options: CacheOptions, process_key: ProcessKey) -> Self {
-        Self { options, process_key, entries: papaya::HashMap::new(), recent: Mutex::default() }
+        Self { options, process_key, entries: papaya::HashMap::new(), recent: Mutex::default(), step: Step::default() }
     }
 
     /// The entry of a key, unless it is outdated or too old.
     pub(crate) fn get(&self, key_id: &KeyId) -> Option<Arc<CachedKey>> {
-        let entry = self.entries.pin().get(key_id)?.clone();
+        let entry = self.entries().pin().get(key_id)?.clone();
         (!entry.is_outdated() && entry.read_at.elapsed() < self.options.age_max).then_some(entry)
     }
 
     /// Whether this secret was verified for what is held of its key, out of date or not.
     pub(crate) fn was_verified(&self, key_id: &KeyId, shown: &SecretDigest, now_ms: u64) -> bool {
-        self.entries.pin().get(key_id).is_some_and(|entry| entry.is_verified(shown, now_ms))
+        self.entries().pin().get(key_id).is_some_and(|entry| entry.is_verified(shown, now_ms))
     }
 
     /// Whether the cache would still give these rules, from this reading or another.
@@ -226,13 +228,14 @@ impl KeyCache {
     /// its owner came in between, another read has begun later, or there is no room. What was
     /// verified for `known` or for the entry that is held stays verified where the hash is the same.
     pub(crate) fn insert(&self, found: FoundKey, mark: ReadMark, known: Option<&CachedKey>) -> Arc<CachedKey> {
-        let (recent, entries) = (self.recent(), self.entries.pin());
+        let (recent, entries) = (self.recent(), self.entries().pin());
         let held = entries.get(&found.key.key_id).map(Arc::as_ref);
         let earlier: Vec<&CachedKey> = known.into_iter().chain(held).collect();
         let entry = Arc::new(CachedKey::new(found, mark.started, &earlier));
         let is_newest = held.is_none_or(|held| held.is_outdated() || held.read_at <= mark.started);
         let has_room = held.is_some() || entries.len() < self.options.count_max;
         if recent.may_keep(&entry.found, mark) && is_newest && has_room {
+            self.step.take();
             entries.insert(entry.found.key.key_id.clone(), entry.clone());
         }
         entry
@@ -240,7 +243,7 @@ impl KeyCache {
 
     /// Uses what is known of a key's rules no more.
     pub(crate) fn forget(&self, key_id: &KeyId) {
-        if let Some(entry) = self.entries.pin().get(key_id) {
+        if let Some(entry) = self.entries().pin().get(key_id) {
             entry.outdate();
         }
     }
@@ -251,7 +254,7 @@ impl KeyCache {
         for change in changes {
             recent.push(change);
         }
-        let entries = self.entries.pin();
+        let entries = self.entries().pin();
         for change in changes {
             match &change.key_id {
                 Some(key_id) => entries.get(key_id).into_iter().filter(|entry| entry.misses(change)).for_each(|entry| entry.outdate()),
@@ -269,21 +272,26 @@ impl KeyCache {
     pub(crate) fn restart_at(&self, position: u64) {
         let mut recent = self.recent();
         *recent = RecentChanges { restarts: recent.restarts + 1, position, changes: VecDeque::new() };
-        self.entries.pin().clear();
+        self.entries().pin().clear();
     }
 
     /// Forgets what is too old; to be called now and then.
     pub(crate) fn sweep(&self) {
         let age_max = self.options.age_max;
-        self.entries.pin().retain(|_, entry| entry.read_at.elapsed() < age_max);
-        if self.entries.len() >= self.options.count_max {
+        self.entries().pin().retain(|_, entry| entry.read_at.elapsed() < age_max);
+        if self.entries().len() >= self.options.count_max {
             // Full of fresh keys: make room for others, whichever the map gives first.
-            let entries = self.entries.pin();
+            let entries = self.entries().pin();
             let some: Vec<KeyId> = entries.keys().take(self.options.count_max / 8 + 1).cloned().collect();
             for key_id in some {
                 entries.remove(&key_id);
             }
         }
+    }
+
+    fn entries(&self) -> &papaya::HashMap<KeyId, Arc<CachedKey>> {
+        self.step.take();
+        &self.entries
     }
 
     fn recent(&self) -> MutexGuard<'_, RecentChanges> {
@@ -312,3 +320,6 @@ impl RecentChanges {
         mark.restarts == self.restarts && complete && !since.into_iter().any(|(_, key_id, owner)| concerns(key_id, owner))
     }
 }
+
+#[cfg(test)]
+mod model;
