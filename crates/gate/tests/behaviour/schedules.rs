@@ -19,6 +19,8 @@ use crate::support::{Fate, RunningFleet, limits, mint, operator, rules};
 const FENCED: Duration = Duration::from_millis(400);
 /// One that was not fenced, or on a node that does not reach it: two seconds and the deadline of a decision.
 const UNFENCED: Duration = Duration::from_millis(2050);
+/// A node is back to exact so soon after the bucket store's return.
+const BACK: Duration = Duration::from_secs(1);
 const NODES: usize = 3;
 const LENGTH: Duration = Duration::from_secs(7);
 
@@ -110,6 +112,8 @@ struct Trial {
     revoked: Option<(Instant, bool)>,
     /// How many cuts of a node's bucket store overlap.
     cuts: [usize; NODES],
+    /// Since when each node has reached it again.
+    back_since: [Option<Instant>; NODES],
     bus_cuts: [usize; NODES],
     fate_seed: u64,
     admitted_late: Option<Duration>,
@@ -120,7 +124,17 @@ impl Trial {
         let fleet = RunningFleet::start(NODES).await;
         let generous = || KeyRules { limits: limits(1_000_000, 60), ..rules() };
         let (key, other) = (mint(&*fleet.keys, generous()).await, mint(&*fleet.keys, generous()).await);
-        Self { fleet, key, other, revoked: None, cuts: [0; NODES], bus_cuts: [0; NODES], fate_seed: seed, admitted_late: None }
+        Self {
+            fleet,
+            key,
+            other,
+            revoked: None,
+            cuts: [0; NODES],
+            back_since: [None; NODES],
+            bus_cuts: [0; NODES],
+            fate_seed: seed,
+            admitted_late: None,
+        }
     }
 
     async fn act(&mut self, act: Act) {
@@ -132,7 +146,12 @@ impl Trial {
             Act::Buckets(node, cut) => {
                 self.cuts[node] = if cut { self.cuts[node] + 1 } else { self.cuts[node] - 1 };
                 let buckets = &self.fleet.members[node].buckets;
-                if self.cuts[node] > 0 { buckets.go_down() } else { buckets.set_down(None) }
+                if self.cuts[node] > 0 {
+                    buckets.go_down()
+                } else {
+                    buckets.set_down(None)
+                }
+                self.back_since[node] = Some(Instant::now());
             }
             Act::Confuse(node) => {
                 let mut dice = Dice(self.fate_seed + node as u64);
@@ -167,7 +186,8 @@ impl Trial {
             let since = self.revoked.map(|(at, fenced)| (sent.duration_since(at), fenced));
             match (told, since) {
                 (Ok(Verdict::Allowed(_)), Some((late, fenced))) => {
-                    let bound = if fenced && self.cuts[node] == 0 { FENCED } else { UNFENCED };
+                    let is_back = self.back_since[node].is_none_or(|at| at.elapsed() > BACK);
+                    let bound = if fenced && self.cuts[node] == 0 && is_back { FENCED } else { UNFENCED };
                     self.admitted_late = self.admitted_late.max(Some(late));
                     if late > bound {
                         return Err(format!("node {node} admits {late:?} after the revocation, fenced: {fenced}"));

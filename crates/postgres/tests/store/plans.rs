@@ -142,4 +142,20 @@ async fn the_stream_of_ids_and_its_count_go_by_the_index_of_states() {
     assert_eq!(stream.next_page(1000).await.expect("a page").len(), 1000);
     let paged = plan_of(&fixture.database, SESSION, &format!("'active', '{ID}', 1000")).await;
     assert_indexed(&paged, "Index Only Scan using keys_by_status");
+async fn a_log_of_a_million_rows_is_read_and_cleared_by_its_indexes() {
+    let fixture = fixture().await;
+    let mut connection = fixture.database.connection().await.expect("a connection");
+    let sql = "insert into change_log (position, at_ms, kind, key_id, request_id) \
+         select n, n, 'updated', 'tk_' || lpad(n::text, 26, '0'), 'r' from generate_series(1, 1000000) as n; \
+         update change_head set position = 1000000, last_ms = 1000000; analyze";
+    connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("filled");
+    let store = store(&fixture.database);
+    assert_eq!(store.head().await.expect("a head").position, 1_000_000);
+    assert_eq!(store.changes(999_990, 500).await.expect("changes").len(), 10);
+    assert_indexed(&plan(&fixture.database, "999990, 500").await, "change_log_pkey");
+    let sql = "explain delete from change_log where position = any (array( \
+        select position from change_log where at_ms < 30000 order by at_ms limit 64)) returning position";
+    let lines: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.expect("a plan");
+    let plan = lines.join("\n");
+    assert!(plan.contains("change_log_by_time") && plan.contains("change_log_pkey") && !plan.contains("Seq Scan"), "{plan}");
 }
