@@ -147,9 +147,9 @@ impl Trial {
                 self.cuts[node] = if cut { self.cuts[node] + 1 } else { self.cuts[node] - 1 };
                 let buckets = &self.fleet.members[node].buckets;
                 if self.cuts[node] > 0 {
-                    buckets.go_down()
+                    buckets.go_down();
                 } else {
-                    buckets.set_down(None)
+                    buckets.set_down(None);
                 }
                 self.back_since[node] = Some(Instant::now());
             }

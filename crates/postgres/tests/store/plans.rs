@@ -142,6 +142,9 @@ async fn the_stream_of_ids_and_its_count_go_by_the_index_of_states() {
     assert_eq!(stream.next_page(1000).await.expect("a page").len(), 1000);
     let paged = plan_of(&fixture.database, SESSION, &format!("'active', '{ID}', 1000")).await;
     assert_indexed(&paged, "Index Only Scan using keys_by_status");
+}
+
+#[tokio::test]
 async fn a_log_of_a_million_rows_is_read_and_cleared_by_its_indexes() {
     let fixture = fixture().await;
     let mut connection = fixture.database.connection().await.expect("a connection");
