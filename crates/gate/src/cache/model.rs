@@ -45,6 +45,7 @@ fn find(store: &Store) -> FoundKey {
         revoked: None,
         metadata: Map::new(),
         generation: key,
+        last_used_at_ms: None,
     };
     FoundKey { key: record, owner: Some(OwnerRules { limits: RateLimits::unlimited(), generation: of_owner }) }
 }
