@@ -7,7 +7,5 @@ mod exact;
 mod fresh;
 mod intervals;
 mod limit_changes;
-mod revocations;
-mod rewound;
 mod rotation;
 mod wrong_keys;

@@ -46,6 +46,7 @@ fn find(store: &Store) -> FoundKey {
         metadata: Map::new(),
         generation: key,
         last_used_at_ms: None,
+        outage_mode: None,
     };
     FoundKey { key: record, owner: Some(OwnerRules { limits: RateLimits::unlimited(), generation: of_owner }) }
 }
