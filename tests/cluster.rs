@@ -7,5 +7,7 @@ mod exact;
 mod fresh;
 mod intervals;
 mod limit_changes;
+mod revocations;
+mod rewound;
 mod rotation;
 mod wrong_keys;

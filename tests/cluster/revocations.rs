@@ -1,0 +1,149 @@
+//! How soon a revocation stops a key that is in full use on three nodes, whatever befalls the
+//! messages and the writer.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::json;
+use sqlx::PgConnection;
+use tokio::{task::JoinSet, time::Instant};
+use tollgate_testkit::{Fault, Fleet, Proxy, TestRedis, eventually};
+
+use crate::support::{Api, Cluster, Load, NewKey, Shot, metric};
+
+/// What is promised of a fenced change where messages arrive, and where they do not.
+const HEARD: Duration = Duration::from_millis(100);
+const UNHEARD: Duration = Duration::from_millis(450);
+/// Five times what is promised of a change that was not fenced.
+const BY_THE_LOG: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
+
+const REVOKED: &str = "tollgate_revocation_propagation_seconds_count";
+
+/// How long after the answer to its revocation the key was last sent and admitted.
+async fn last_admitted(cluster: &Cluster, trial: usize) -> Duration {
+    let key = cluster.key(json!({"rate_limit": null})).await;
+    let each = cluster.each(&key.api_key);
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = Load::on(each.clone()).connections(6);
+    let revoke = async {
+        Load::on(each.clone()).connections(3).fire(12).await;
+        key.revoke(&cluster.admin_of(trial)).await;
+        let revoked = Instant::now();
+        Load::on(each.clone()).connections(3).fire(12).await;
+        stop.store(true, Ordering::Relaxed);
+        revoked
+    };
+    let (shots, revoked) = tokio::join!(load.fire_until_told(&stop), revoke);
+    assert!(shots.iter().any(Shot::is_admitted), "in use before");
+    assert!(shots.iter().all(|shot| [200, 401].contains(&shot.answer.status)));
+    let admitted = shots.iter().filter(|shot| shot.is_admitted());
+    admitted.map(|shot| shot.sent.saturating_duration_since(revoked)).max().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_hundred_revocations_under_load_two_may_be_late() {
+    let cluster = Cluster::start(3).await;
+    let mut late = Vec::new();
+    for trial in 0..200 {
+        late.push(last_admitted(&cluster, trial).await);
+    }
+    late.sort_unstable();
+    assert!(late.iter().filter(|late| **late > HEARD).count() <= 2, "{late:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_every_listening_connection_makes_no_revocation_late() {
+    let redis = TestRedis::start().await.unwrap();
+    let cluster = Cluster::of(Fleet::builder(3).redis(redis.url())).await;
+    let mut killer = JoinSet::new();
+    let mut witness = redis.connection().await.unwrap();
+    killer.spawn(async move {
+        loop {
+            redis::cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]).exec_async(&mut witness).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    for trial in 0..40 {
+        let late = last_admitted(&cluster, trial).await;
+        assert!(late <= UNHEARD, "trial {trial}: {late:?}");
+    }
+    assert!(killer.try_join_next().is_none(), "killed to the end");
+}
+
+async fn is_revoked(database: &mut PgConnection, key: &NewKey) -> anyhow::Result<()> {
+    let status: String = sqlx::query_scalar("select status from keys where key_id = $1").bind(&key.key_id).fetch_one(database).await?;
+    anyhow::ensure!(status == "revoked", "{status}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_killed_between_commit_and_fence_is_made_good() {
+    let redis = TestRedis::start().await.unwrap();
+    let cluster = Cluster::of(Fleet::builder(2).redis(redis.url())).await;
+    let mut database = cluster.fleet.database.as_ref().unwrap().connection().await.unwrap();
+    let proxy = Proxy::start(redis.address()).await.unwrap();
+    for round in 0..3 {
+        proxy.mend();
+        let key = cluster.key(json!({"rate_limit": null})).await;
+        let each = cluster.each(&key.api_key);
+        for api in &each {
+            api.authorize("").await.expect(200);
+        }
+        let builder = cluster.fleet.builder.clone().env("TOLLGATE_REDIS__URL", redis.url_through(proxy.addr()));
+        let writer = builder.start().await.unwrap();
+        let admin = Api::of(&writer).with(&cluster.fleet.admin_key);
+        // Its fence has no answer, and it does not live to give it up.
+        proxy.set(Fault::BlackHole);
+        let call = admin.post(&format!("{}/revoke", key.path()), &json!({}));
+        let mut writing = JoinSet::new();
+        writing.spawn(call.try_send());
+        let commits = async {
+            loop {
+                if is_revoked(&mut database, &key).await.is_ok() {
+                    return Instant::now();
+                }
+            }
+        };
+        let committed = tokio::time::timeout(SOON, commits).await.expect("committed");
+        writer.kill().unwrap();
+        let answer = writing.join_next().await.unwrap().unwrap();
+        assert!(answer.is_err(), "round {round}: it answered before it died");
+        for api in &each {
+            let refused = async || {
+                let status = api.authorize("").await.status;
+                anyhow::ensure!(status == 401, "{status}");
+                Ok(())
+            };
+            eventually("the revocation holds", BY_THE_LOG, refused).await.unwrap();
+        }
+        assert!(committed.elapsed() <= BY_THE_LOG, "round {round}: {:?}", committed.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stood_still_catches_up_with_what_it_missed() {
+    const MISSED: usize = 100;
+    let cluster = Cluster::start(2).await;
+    let key = cluster.key(json!({"rate_limit": null})).await;
+    cluster.node(1).with(&key.api_key).authorize("").await.expect(200);
+    let still = cluster.fleet.node(1).unwrap();
+    still.process().signal("STOP").unwrap();
+    for _ in 1..MISSED {
+        cluster.key(json!({})).await.revoke(&cluster.admin()).await;
+    }
+    key.revoke(&cluster.admin()).await;
+    still.process().signal("CONT").unwrap();
+    cluster.node(1).with(&key.api_key).authorize("").await.expect(401);
+    let counted = async || {
+        let count = metric(still, REVOKED).await;
+        anyhow::ensure!(count == MISSED as u64, "{count}");
+        Ok(())
+    };
+    eventually("all are read", SOON, counted).await.unwrap();
+}
