@@ -8,6 +8,7 @@ mod connections;
 mod fences;
 mod flush;
 mod kill;
+mod outage;
 mod postgres;
 mod restart;
 mod setup;
