@@ -120,6 +120,10 @@ async fn keys_made_and_resumed_while_the_filter_is_loaded_are_good() {
             async move { node.turn().await }
         });
         held.reached().await;
+        // The node's other loops come to rest: nobody but the load itself reads the log after this.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
         for key in &keys[..3] {
             set_status(&world, key, Status::Active);
         }
