@@ -10,6 +10,7 @@ mod flush;
 mod kill;
 mod outage;
 mod postgres;
+mod receipts;
 mod restart;
 mod setup;
 mod slot;

@@ -7,6 +7,7 @@ mod bootstrap;
 mod costs;
 mod credentials;
 mod embedded;
+mod failures;
 mod health;
 mod lifecycle;
 mod limited;

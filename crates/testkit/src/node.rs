@@ -17,6 +17,11 @@ const UP_WITHIN: Duration = Duration::from_mins(1);
 const QUICK: [(&str, &str); 3] =
     [("TOLLGATE_ARGON2__MEMORY_KIB", "64"), ("TOLLGATE_ARGON2__ITERATIONS", "1"), ("TOLLGATE_SHUTDOWN__DRAIN_DELAY", "0s")];
 
+/// All callers of a test have one address, and fail on purpose; a test of the limit on failures takes
+/// these back by [`NodeBuilder::without`].
+const PATIENT: [(&str, &str); 2] =
+    [("TOLLGATE_PREAUTH__ADDRESS__BURST", "1000000000"), ("TOLLGATE_PREAUTH__KEY_TEXT__BURST", "1000000000")];
+
 /// A busy machine must not turn exact decisions into an outage, nor the first use of a key into a
 /// refusal; a test of outages takes these back by [`NodeBuilder::without`].
 const EXACT: [(&str, &str); 4] = [
@@ -156,7 +161,7 @@ impl Drop for Node {
 
 impl NodeBuilder {
     fn quick() -> Self {
-        QUICK.into_iter().fold(Self { environment: BTreeMap::new() }, |builder, (name, value)| builder.env(name, value))
+        QUICK.into_iter().chain(PATIENT).fold(Self { environment: BTreeMap::new() }, |builder, (name, value)| builder.env(name, value))
     }
 
     /// Sets an environment variable; the last one of a name counts.
