@@ -18,6 +18,10 @@ pub enum Component {
     ChangeLogRewound,
     /// The filter of key ids in this node's memory.
     BloomFilter,
+    /// The hashing of secrets.
+    Argon2Pool,
+    /// Guard rail: a peer that is no trusted proxy says whose requests it passes on.
+    UntrustedForwarder,
 }
 
 /// How it is.

@@ -14,6 +14,7 @@ use crate::{
     Gate,
     cache::CachedKey,
     gate::GateShared,
+    hashing::HashingError,
     kinds::{kind_in_use, label_of, may_be_of},
     lookups::{Reading, Wanted},
     ports::{Decision, Outcome, SubjectKind},
@@ -360,7 +361,8 @@ impl GateShared {
         if shown.is_signed && entry.proofs.refutes(&digest) {
             return Ok((Check::Wrong, None));
         }
-        let slot = self.hashing.verify(&entry.found.key, api_key, now_ms).await.map_err(|error| self.unavailable(error.to_string()))?;
+        let hashed = self.hashing.verify(&entry.found.key, api_key, now_ms).await;
+        let slot = hashed.map_err(|error| self.unhashed(&error))?;
         let Some(slot) = slot else {
             if shown.is_signed {
                 entry.proofs.refute(digest);
@@ -398,6 +400,13 @@ impl GateShared {
             Unauthenticated::Expired | Unauthenticated::KindEnded => AuthOutcome::Expired,
         });
         Standing::Refused(Denial::Unauthenticated(why))
+    }
+
+    fn unhashed(&self, error: &HashingError) -> GateError {
+        if matches!(error, HashingError::QueueFull | HashingError::TooLate) {
+            self.marks.shed();
+        }
+        self.unavailable(error.to_string())
     }
 
     pub(crate) fn unavailable(&self, reason: String) -> GateError {

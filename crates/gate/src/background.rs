@@ -177,8 +177,13 @@ impl GateShared {
                 Component::Pubsub => Label::Pubsub,
                 Component::ChangeLogRewound => Label::ChangeLogRewound,
                 Component::BloomFilter => Label::BloomFilter,
+                Component::Argon2Pool => Label::Argon2Pool,
+                Component::UntrustedForwarder => Label::UntrustedForwarder,
             };
             self.metrics.health(label, state);
+        }
+        for (_, label, why) in self.marks.all() {
+            self.metrics.health(label, if why.is_some() { HealthState::Degraded } else { HealthState::Ok });
         }
     }
 
@@ -202,7 +207,8 @@ impl GateShared {
         stores.into_iter().chain(self.followed()).collect()
     }
 
-    /// What following the changes of others has to tell, and the filter that is made of them.
+    /// What following the changes of others has to tell, the filter that is made of them, and what was
+    /// noticed lately.
     fn followed(&self) -> impl Iterator<Item = ComponentHealth> {
         let degraded = |component, reason: Option<&str>| ComponentHealth {
             component,
@@ -212,7 +218,9 @@ impl GateShared {
         let pubsub = self.line.is_there().then(|| degraded(Component::Pubsub, self.line.trouble().map(OutOfTouch::reason)));
         // A guard rail is told of while it is on.
         let rewound = self.is_rewound().then(|| degraded(Component::ChangeLogRewound, Some(REWOUND)));
-        pubsub.into_iter().chain(rewound).chain([self.filter.health()])
+        let marks = self.marks.all().into_iter().filter(|(.., why)| why.is_some());
+        let marked = marks.map(move |(component, _, why)| degraded(component, why));
+        pubsub.into_iter().chain(rewound).chain([self.filter.health()]).chain(marked)
     }
 }
 

@@ -4,7 +4,10 @@
 //! Hashes of new secrets have a lane of their own, so that guesses never keep operators from
 //! making keys.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tollgate_keys::{HashError, HashParams, RandomPart, SecretHash, Slot, hash_random_part, verify_secret};
@@ -35,6 +38,8 @@ pub(crate) struct HashingPool {
     wait_max: Duration,
     checks: Lane,
     new_secrets: Lane,
+    /// Held while the depth of the queue is told, so that the last who tells it tells the newest.
+    telling: Arc<Mutex<()>>,
     metrics: Metrics,
 }
 
@@ -90,7 +95,7 @@ impl HashingPool {
     pub(crate) fn new(options: HashingOptions, metrics: Metrics) -> Self {
         let HashingOptions { params, threads, queue_max, wait_max } = options;
         let (checks, new_secrets) = (Lane::new(threads.max(1), queue_max), Lane::new(NEW_SECRETS_THREADS, queue_max));
-        Self { params, wait_max, checks, new_secrets, metrics }
+        Self { params, wait_max, checks, new_secrets, telling: Arc::default(), metrics }
     }
 
     /// Which of the key's secrets that are good at `now_ms` this is, if any.
@@ -121,12 +126,13 @@ impl HashingPool {
     ) -> Result<T, HashingError> {
         let turn = self.turn(lane).await;
         self.tell_queue();
-        let (turn, metrics) = (turn?, self.metrics.clone());
+        let (turn, pool) = (turn?, self.clone());
         let done = tokio::task::spawn_blocking(move || {
             let started = std::time::Instant::now();
             let result = work();
-            metrics.argon2_took(started.elapsed());
+            pool.metrics.argon2_took(started.elapsed());
             drop(turn);
+            pool.tell_queue();
             result
         });
         done.await.map_err(|_| HashingError::Stopped)?.map_err(HashingError::from)
@@ -144,6 +150,7 @@ impl HashingPool {
     }
 
     fn tell_queue(&self) {
+        let _telling = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
         self.metrics.argon2_queue_depth(self.checks.waiting() + self.new_secrets.waiting());
     }
 }

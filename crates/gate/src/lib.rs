@@ -30,6 +30,7 @@ mod hashing;
 mod kinds;
 mod link;
 mod lookups;
+mod marks;
 mod mint;
 mod miss_cache;
 mod named;

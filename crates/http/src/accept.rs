@@ -11,7 +11,7 @@ use tollgate_limits::Cost;
 
 use crate::{
     body,
-    client_address::{client_address, counted_as},
+    client_address::{client_address, counted_as, is_untrusted_forwarder},
     front::Front,
     origin::Origin,
     problem::Failure,
@@ -157,7 +157,11 @@ fn told<'a>(headers: &'a HeaderMap, name: Option<&HeaderName>) -> Result<Option<
 
 fn client_of(front: &Front, headers: &HeaderMap, origin: Option<&Origin>) -> std::net::IpAddr {
     let peer = origin.map_or(std::net::Ipv6Addr::UNSPECIFIED.into(), |origin| origin.peer);
-    counted_as(client_address(headers, peer, &front.options.trusted_proxies))
+    let trusted = &front.options.trusted_proxies;
+    if is_untrusted_forwarder(headers, peer, trusted) {
+        front.gate.note_untrusted_forwarder(peer);
+    }
+    counted_as(client_address(headers, peer, trusted))
 }
 
 /// The id of a request, for an audit row.

@@ -30,6 +30,12 @@ pub fn client_address(headers: &HeaderMap, peer: IpAddr, trusted: &[Network]) ->
     }
 }
 
+/// Whether a peer whose word is not taken says whose request it passes on.
+pub fn is_untrusted_forwarder(headers: &HeaderMap, peer: IpAddr, trusted: &[Network]) -> bool {
+    let speaks = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(header::FORWARDED);
+    speaks && !is_trusted(peer.to_canonical(), trusted)
+}
+
 /// What an address counts as where clients are told apart: an IPv6 client has a /64 to itself.
 pub fn counted_as(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -96,6 +102,17 @@ mod tests {
         assert_eq!(ask("192.0.2.1", &[("x-forwarded-for", "203.0.113.9")]), "192.0.2.1");
         assert_eq!(ask("192.0.2.1", &[("forwarded", "for=203.0.113.9")]), "192.0.2.1");
         assert_eq!(ask("::ffff:192.0.2.1", &[]), "192.0.2.1");
+    }
+
+    #[test]
+    fn only_a_peer_that_is_not_trusted_and_says_something_is_an_untrusted_forwarder() {
+        let is_one = |peer: &str, name: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.append(name, HeaderValue::from_static("203.0.113.9"));
+            is_untrusted_forwarder(&headers, peer.parse().expect("an address"), &["10.0.0.0/8".parse().expect("a network")])
+        };
+        assert!(is_one("192.0.2.1", "x-forwarded-for") && is_one("192.0.2.1", "forwarded") && is_one("::ffff:192.0.2.1", "forwarded"));
+        assert!(!is_one("192.0.2.1", "x-real-ip") && !is_one("10.0.0.1", "forwarded") && !is_one("::ffff:10.0.0.1", "x-forwarded-for"));
     }
 
     #[test]

@@ -181,6 +181,10 @@ label! {
         ChangeLogRewound = "change_log_rewound",
         /// The filter of key ids in this node's memory.
         BloomFilter = "bloom_filter",
+        /// The hashing of secrets.
+        Argon2Pool = "argon2_pool",
+        /// Guard rail: a peer that is no trusted proxy says whose requests it passes on.
+        UntrustedForwarder = "untrusted_forwarder",
     }
 }
 

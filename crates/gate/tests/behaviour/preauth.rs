@@ -221,3 +221,34 @@ async fn a_rotated_secret_with_a_good_tag_is_hashed_once() {
     assert_eq!(world.node.hashes(), hashes + 1);
     world.node.check(&new).await.allowed();
 }
+
+#[tokio::test(start_paused = true)]
+async fn operators_hear_of_peers_that_pretend_and_of_secrets_that_were_shed() {
+    let world = World::with(|options| (options.hashing.threads, options.hashing.queue_max, options.lookups_max) = (1, 0, 100)).await;
+    let told = || {
+        let components = world.node.gate.readiness().components;
+        components
+            .into_iter()
+            .map(|component| component.component)
+            .filter(|component| [tollgate_api::Component::UntrustedForwarder, tollgate_api::Component::Argon2Pool].contains(component))
+    };
+    let gauge = |name: &str| world.node.metric(&format!("tollgate_health_state{{component=\"{name}\"}}"));
+    assert_eq!(told().count(), 0);
+    world.node.gate.note_untrusted_forwarder([192, 0, 2, 1].into());
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (node, key) = (world.node.clone(), world.key(rules()).await);
+        crowd.spawn(async move { node.check(&key).await });
+    }
+    assert!(crowd.join_all().await.into_iter().any(|told| told.is_err()), "nothing was shed");
+    assert!(world.node.gate.readiness().ready, "a node that sheds is still of use");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    world.node.turn().await;
+    assert_eq!((told().count(), gauge("untrusted_forwarder"), gauge("argon2_pool")), (2, 1, 1));
+    tokio::time::advance(Duration::from_secs(10)).await;
+    world.node.turn().await;
+    assert_eq!((told().count(), gauge("untrusted_forwarder"), gauge("argon2_pool")), (1, 1, 0));
+    tokio::time::advance(Duration::from_mins(5)).await;
+    world.node.turn().await;
+    assert_eq!((told().count(), gauge("untrusted_forwarder"), gauge("argon2_pool")), (0, 0, 0));
+}

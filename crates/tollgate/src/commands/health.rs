@@ -53,6 +53,8 @@ fn component_text(component: Component) -> &'static str {
         Component::Postgres => "postgres",
         Component::Pubsub => "pubsub",
         Component::ChangeLogRewound => "change_log_rewound",
+        Component::Argon2Pool => "argon2_pool",
+        Component::UntrustedForwarder => "untrusted_forwarder",
         Component::KeyFile => "key file",
         Component::BloomFilter => "bloom filter",
     }
