@@ -11,7 +11,7 @@ use tollgate_gate::{
 };
 use tollgate_keys::{ApiKey, PreviousHash, RandomPart, Secret, Status};
 
-use crate::support::{Ask, Outcomes, World, limits, operator, rules};
+use crate::support::{Ask, Outcomes, World, keep_hashing_busy, let_others_go_on, limits, operator, rules, with_one_hashing_thread};
 
 /// The key store and the bucket store have been asked for nothing since.
 pub(crate) struct Untouched(usize, usize, u64);
@@ -210,30 +210,36 @@ async fn a_look_up_that_hangs_has_an_end_and_so_has_the_wait_for_it() {
     world.node.check(&other).await.allowed();
 }
 
-#[tokio::test(start_paused = true)]
-async fn hashing_has_a_queue_with_an_end() {
-    let world = World::with(|options| (options.hashing.threads, options.hashing.queue_max, options.lookups_max) = (1, 0, 100)).await;
-    let mut keys = Vec::new();
-    for _ in 0..20 {
-        keys.push(world.key(KeyRules { limits: limits(5, 60), ..rules() }).await);
-    }
-    let asked = keys.iter().map(|key| {
-        tokio::spawn({
-            let (node, key) = (world.node.clone(), key.clone());
-            async move { node.check(&key).await }
-        })
-    });
-    let mut refused = 0;
-    for one in asked.collect::<Vec<_>>() {
-        match one.await.expect("no panic") {
-            Err(error) => {
-                assert!(error.to_string().contains("hashed"), "{error}");
-                refused += 1;
-            }
-            allowed => drop(allowed.allowed()),
+#[test]
+fn hashing_has_a_queue_with_an_end() {
+    with_one_hashing_thread(async {
+        let world = World::with(|options| (options.hashing.threads, options.hashing.queue_max, options.lookups_max) = (1, 3, 100)).await;
+        let mut keys = Vec::new();
+        for _ in 0..20 {
+            keys.push(world.key(KeyRules { limits: limits(5, 60), ..rules() }).await);
         }
-    }
-    assert!((1..20).contains(&refused), "{refused} of 20 found no place");
+        let busy = keep_hashing_busy();
+        let asked = keys.iter().map(|key| {
+            tokio::spawn({
+                let (node, key) = (world.node.clone(), key.clone());
+                async move { node.check(&key).await }
+            })
+        });
+        let asked: Vec<_> = asked.collect();
+        let_others_go_on().await;
+        drop(busy);
+        let mut refused = 0;
+        for one in asked {
+            match one.await.expect("no panic") {
+                Err(error) => {
+                    assert!(error.to_string().contains("hashed"), "{error}");
+                    refused += 1;
+                }
+                allowed => drop(allowed.allowed()),
+            }
+        }
+        assert_eq!(refused, 16, "one has a thread, three have a place");
+    });
 }
 
 /// To refuse it by its hash would give everybody who knows a key id a way to keep the hashing busy.

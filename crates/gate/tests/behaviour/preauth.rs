@@ -12,7 +12,7 @@ use tollgate_keys::{ApiKey, RandomPart, Secret, Status, hash_secret};
 
 use crate::{
     credentials::{Untouched, other_unsigned, unsigned_key},
-    support::{Ask, Outcomes, World, limits, options, preauth, rules},
+    support::{Ask, Outcomes, World, keep_hashing_busy, let_others_go_on, limits, options, preauth, rules, with_one_hashing_thread},
 };
 
 const A_MINUTE: Duration = Duration::from_mins(1);
@@ -222,8 +222,12 @@ async fn a_rotated_secret_with_a_good_tag_is_hashed_once() {
     world.node.check(&new).await.allowed();
 }
 
-#[tokio::test(start_paused = true)]
-async fn operators_hear_of_peers_that_pretend_and_of_secrets_that_were_shed() {
+#[test]
+fn operators_hear_of_peers_that_pretend_and_of_secrets_that_were_shed() {
+    with_one_hashing_thread(hear_of_marks());
+}
+
+async fn hear_of_marks() {
     let world = World::with(|options| (options.hashing.threads, options.hashing.queue_max, options.lookups_max) = (1, 0, 100)).await;
     let told = || {
         let components = world.node.gate.readiness().components;
@@ -235,11 +239,17 @@ async fn operators_hear_of_peers_that_pretend_and_of_secrets_that_were_shed() {
     let gauge = |name: &str| world.node.metric(&format!("tollgate_health_state{{component=\"{name}\"}}"));
     assert_eq!(told().count(), 0);
     world.node.gate.note_untrusted_forwarder([192, 0, 2, 1].into());
-    let mut crowd = tokio::task::JoinSet::new();
-    for _ in 0..20 {
-        let (node, key) = (world.node.clone(), world.key(rules()).await);
+    let (mut keys, mut crowd) = (Vec::new(), tokio::task::JoinSet::new());
+    for _ in 0..3 {
+        keys.push(world.key(rules()).await);
+    }
+    let busy = keep_hashing_busy();
+    for key in keys {
+        let node = world.node.clone();
         crowd.spawn(async move { node.check(&key).await });
     }
+    let_others_go_on().await;
+    drop(busy);
     assert!(crowd.join_all().await.into_iter().any(|told| told.is_err()), "nothing was shed");
     assert!(world.node.gate.readiness().ready, "a node that sheds is still of use");
     tokio::time::advance(Duration::from_secs(2)).await;

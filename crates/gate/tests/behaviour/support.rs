@@ -23,6 +23,26 @@ use std::{
     time::Duration,
 };
 
+/// Runs a test where one thread does all that blocks, so that it can be kept busy.
+pub(crate) fn with_one_hashing_thread(test: impl Future<Output = ()>) {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(true).max_blocking_threads(1).build().expect("a runtime").block_on(test);
+}
+
+/// Keeps that thread busy until what comes back is dropped: no hash is done before.
+pub(crate) fn keep_hashing_busy() -> std::sync::mpsc::Sender<()> {
+    let (busy, until) = std::sync::mpsc::channel();
+    drop(tokio::task::spawn_blocking(move || until.recv().ok()));
+    busy
+}
+
+/// Lets all that is spawned go on until it waits.
+pub(crate) async fn let_others_go_on() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// What must happen: time is paused, so a minute of it has passed as soon as nothing else can.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_mins(1), what).await.expect("nothing more can happen")
