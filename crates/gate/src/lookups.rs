@@ -190,9 +190,10 @@ impl GateShared {
         }
         let passage = match membership {
             Membership::Stranger => return Err(Unauthenticated::Stranger),
-            Membership::Ahead => return Err(Unauthenticated::Unknown),
             Membership::Known => Passage::Free,
-            Membership::Newer | Membership::Undated if is_signed => Passage::Free,
+            // A good tag says that it was made here, whatever this node's clock says of its instant.
+            Membership::Newer | Membership::Undated | Membership::Ahead if is_signed => Passage::Free,
+            Membership::Ahead => return Err(Unauthenticated::Unknown),
             Membership::Newer | Membership::Undated | Membership::NoFilter | Membership::Tombstone => Passage::Budgeted,
         };
         // Nobody can have tried a key with a good tag before it was made.

@@ -44,7 +44,7 @@ impl Default for PreauthOptions {
     /// The defaults of the settings.
     fn default() -> Self {
         let a_minute = |burst: u32| FailureBudget { burst: NonZeroU32::MIN.saturating_add(burst - 1), period: Duration::from_mins(1) };
-        Self { address: a_minute(100), key_text: a_minute(10), key_id: a_minute(20), entries_max: 65_536 }
+        Self { address: a_minute(1000), key_text: a_minute(100), key_id: a_minute(20), entries_max: 65_536 }
     }
 }
 

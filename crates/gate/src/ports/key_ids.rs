@@ -17,8 +17,9 @@ pub enum StreamTurn {
 
 /// A stream of ids, each key's once or, if it changes meanwhile, perhaps twice or not at all.
 ///
-/// Whoever reads it to its end, and then the change log to its head, knows every key that is not
-/// revoked: what the stream has missed stands in the log after the position from before it began.
+/// Every page shows the store as it is when the page is read, not when the stream was opened. So
+/// whoever takes up changes from before the first page, reads to the end, and then the change log to
+/// its head, knows every key that is not revoked.
 /// No more than a page is in memory at a time, and nothing is locked. Ends when dropped.
 pub trait KeyIdStream: Send + fmt::Debug {
     /// The instant of the last change before the stream began, in milliseconds since 1970; 0 where

@@ -64,7 +64,7 @@ fn the_rest_is_as_documented() {
 fn failed_attempts_are_as_documented() {
     let preauth = Settings::load(&LoadFrom::default()).unwrap().preauth;
     let (address, key_text, key_id) = (preauth.address, preauth.key_text, preauth.key_id);
-    assert_eq!((address.burst.get(), key_text.burst.get(), key_id.burst.get()), (100, 10, 20));
+    assert_eq!((address.burst.get(), key_text.burst.get(), key_id.burst.get()), (1000, 100, 20));
     assert_eq!((address.period, key_text.period, key_id.period), (TimeSpan::secs(60), TimeSpan::secs(60), TimeSpan::secs(60)));
     assert_eq!(preauth.entries_max, 65_536);
 }
