@@ -276,6 +276,12 @@ fn may_grant(grantor: &Identity, to: &Scopes, has: &Scopes) -> Result<(), Config
     }
 }
 
+/// Whoever rotates a key is told its new secret, and with it may do what the key may: nobody gets
+/// a scope that he lacks in this way.
+pub(crate) fn may_hold_secret_of(holder: &Identity, key: &KeyRecord) -> Result<(), ConfigError> {
+    if holder.key_id == key.key_id { Ok(()) } else { may_grant(holder, &key.scopes, &Scopes::none()) }
+}
+
 /// `owners:write` sets owners' limits and makes keys unlimited: no tenant may hold it.
 fn may_be_held(owner: Option<&OwnerName>, scopes: &Scopes) -> Result<(), ConfigError> {
     let writes_owners = Scope::OWNERS_WRITE;

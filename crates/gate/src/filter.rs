@@ -185,7 +185,10 @@ impl KeyFilter {
         let made_ms = key_id.unix_ms();
         // The log may run ahead of every clock while many keys are made in one millisecond.
         let is_ahead = made_ms.is_some_and(|made| made > now_ms.max(state.applied_ms).saturating_add(AHEAD_MAX_MS));
-        let Some(loaded) = &state.loaded else { return if is_ahead { Membership::Ahead } else { Membership::NoFilter } };
+        let Some(loaded) = &state.loaded else {
+            // Without a word from the log there is no telling how far ahead it runs.
+            return if is_ahead && state.applied_ms > 0 { Membership::Ahead } else { Membership::NoFilter };
+        };
         if loaded.is_revoked(self.tagger.tag(key_id)) {
             return Membership::Tombstone;
         }

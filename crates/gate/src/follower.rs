@@ -154,7 +154,9 @@ impl GateShared {
             Some(row) => {
                 let mut changes = self.keys.changes(position - 1, page_size.saturating_add(1)).await?;
                 if changes.first() != Some(&row) {
-                    return Ok(Err(LostPlace::OtherRow));
+                    // The row may have been cleared away since the head was read: that is no other history.
+                    let is_gone = self.keys.head().await?.oldest > row.position;
+                    return Ok(Err(if is_gone { LostPlace::TooOld } else { LostPlace::OtherRow }));
                 }
                 changes.split_off(1)
             }

@@ -25,6 +25,10 @@ use tokio::sync::watch;
 use tollgate_http::{Phase, Server, ServerOptions, Surface};
 use tollgate_testkit::{Fleet, RedisOptions, Scratch, TestRedis};
 
+/// As in the binary: like is compared with like.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a constant answer carries: the header bytes of an allowed decision.
 const HEADERS: [(&str, &str); 5] = [
     ("x-tollgate-key-id", "tk_01kakq7v8xv6a0w3f5m9c2d4e7"),

@@ -12,7 +12,7 @@ use tollgate_keys::{KeyId, OwnerName, Scope, Status};
 
 use crate::{
     PostgresError, audit,
-    key_row::{KeyRow, key_columns, kind_name, status_name},
+    key_row::{KeyRow, key_columns, kind_name, outage_mode_name, status_name},
     log::{self, Entry, Retention, to_db},
     rate_limit,
 };
@@ -159,13 +159,13 @@ async fn insert_keys(connection: &mut PgConnection, keys: &[KeyRecord]) -> Resul
     let rows = keys.iter().map(row).collect::<Result<Vec<Value>, _>>()?;
     sqlx::query(
         "insert into keys (key_id, owner, name, kind, secret_phc, previous_phc, previous_kind, previous_until_ms, scopes, rate_limit, \
-             status, expires_at_ms, created_at_ms, revoked_at_ms, revoke_reason, metadata, generation, last_used_at_ms) \
+             status, expires_at_ms, created_at_ms, revoked_at_ms, revoke_reason, metadata, outage_mode, generation, last_used_at_ms) \
          select key_id, owner, name, kind, secret_phc, previous_phc, previous_kind, previous_until_ms, \
              array(select json_array_elements_text(scopes)), rate_limit::json, status, expires_at_ms, created_at_ms, revoked_at_ms, \
-             revoke_reason, metadata::json, generation, last_used_at_ms \
+             revoke_reason, metadata::json, outage_mode, generation, last_used_at_ms \
          from json_to_recordset($1::text::json) as brought (key_id text, owner text, name text, kind text, secret_phc text, \
              previous_phc text, previous_kind text, previous_until_ms bigint, scopes json, rate_limit text, status text, \
-             expires_at_ms bigint, created_at_ms bigint, revoked_at_ms bigint, revoke_reason text, metadata text, generation bigint, \
+             expires_at_ms bigint, created_at_ms bigint, revoked_at_ms bigint, revoke_reason text, metadata text, outage_mode text, generation bigint, \
              last_used_at_ms bigint)",
     )
     .bind(Value::Array(rows).to_string())
@@ -196,6 +196,7 @@ fn row(key: &KeyRecord) -> Result<Value, PostgresError> {
         "revoked_at_ms": millis(revoked.map(|revoked| revoked.at_ms))?,
         "revoke_reason": revoked.and_then(|revoked| revoked.reason.as_deref()),
         "metadata": metadata,
+        "outage_mode": key.outage_mode.map(outage_mode_name),
         "generation": to_db(key.generation)?,
         "last_used_at_ms": millis(key.last_used_at_ms)?,
     }))

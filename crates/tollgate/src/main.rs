@@ -20,6 +20,11 @@ use clap::Parser as _;
 
 use crate::{cli::Cli, exit::Exit, output::Output};
 
+/// A decision makes and frees some dozens of small things: measured, the system's allocator took an
+/// eighth of a node's time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     tollgate_telemetry::install_panic_hook();
     let arguments: Vec<_> = std::env::args_os().collect();

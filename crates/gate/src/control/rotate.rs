@@ -6,7 +6,14 @@ use tollgate_api::{CreatedKey, KeyKindName, RotateKeyBody};
 use tollgate_keys::{ApiKey, RandomPart, Secret, SecretHash, SecretKind, SigningRing, Slot, Status};
 
 use super::{ControlError, Operator, fence_of_key, known_id};
-use crate::{Gate, config::ConfigError, mint::MintError, ports::ChangeKind, record::KeyRecord, view::key_view};
+use crate::{
+    Gate,
+    config::{ConfigError, may_hold_secret_of},
+    mint::MintError,
+    ports::ChangeKind,
+    record::KeyRecord,
+    view::key_view,
+};
 
 /// What a rotation is to do, checked.
 #[derive(Debug, Clone, Copy)]
@@ -30,14 +37,21 @@ impl Gate {
         // Looked at before it is hashed for: what is refused costs no hash.
         let tenant = operator.identity.owner.clone();
         let found = shared.keys.find(key_id.clone()).await?.filter(|found| tenant.is_none() || tenant == found.key.owner);
-        let kind = may_rotate(&found.ok_or(ControlError::NotFound)?.key, rotation)?;
+        let found = found.ok_or(ControlError::NotFound)?;
+        may_hold_secret_of(&operator.identity, &found.key)?;
+        let kind = may_rotate(&found.key, rotation)?;
         let ring = shared.signing.ring();
         if kind == SecretKind::Signed && ring.signer().is_none() {
             return Err(MintError::NothingSigns.into());
         }
         let random = RandomPart::generate().map_err(|error| ControlError::Unavailable(error.to_string()))?;
         let (random, hash) = shared.hashing.hash(random).await?;
-        let edit = Box::new(move |record: &KeyRecord| rotated(record, hash, rotation).map(Some));
+        let editor = operator.identity.clone();
+        let edit = Box::new(move |record: &KeyRecord| {
+            // Its scopes may be others by now.
+            may_hold_secret_of(&editor, record)?;
+            rotated(record, hash, rotation).map(Some)
+        });
         let record = shared.keys.change(key_id, tenant, ChangeKind::Rotated, edit, context).await?.record;
         let propagated = shared.raise_as(ChangeKind::Rotated, fence_of_key(&record)).await;
         shared.cache.forget(&record.key_id);

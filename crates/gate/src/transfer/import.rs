@@ -104,7 +104,13 @@ impl<'a> Importer<'a> {
     async fn take_line(&mut self, text: &str) -> Result<(), ImportErrorKind> {
         match line::read(text, self.config, self.context.now_ms)? {
             Brought::SigningKey(key) => return self.take_signing_key(key).await,
-            Brought::Owner(owner) => self.batch.owners.push(owner),
+            Brought::Owner(owner) => {
+                if self.batch.owners.iter().any(|other| other.owner == owner.owner) {
+                    // The second of two of one name finds the first there.
+                    self.commit().await?;
+                }
+                self.batch.owners.push(owner);
+            }
             Brought::Key(key) => {
                 if !self.ids.insert(key.key_id.clone()) {
                     // The second of two of one id finds the first there.

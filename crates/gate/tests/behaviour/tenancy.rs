@@ -138,3 +138,17 @@ async fn a_refused_change_leaves_no_trace() {
     assert_eq!((world.keys.position(), world.node.hashes()), (position, 0), "nothing is written, nothing is hashed");
     assert_eq!(ControlError::from(KeyStoreError::NotFound), ControlError::NotFound);
 }
+
+/// Who rotates a key is told its new secret.
+#[tokio::test(start_paused = true)]
+async fn nobody_rotates_a_key_that_may_do_more_than_he_may() {
+    let world = World::new().await;
+    let admins = world.key(KeyRules { scopes: Scopes::parse(["admin"]).expect("a scope"), ..rules() }).await;
+    let (id, before) = (admins.key_id.as_str(), world.keys.record(&admins.key_id));
+    let gate = &world.node.gate;
+    let writer = operator(None, &["keys:write", "keys:read", "owners:write"]);
+    let rotation = || body(json!({ "grace_seconds": 0 }));
+    assert_eq!(refused(gate.rotate_key(&writer, id, rotation()).await), (FORBIDDEN, "/scopes".to_owned()));
+    assert_eq!(world.keys.record(&admins.key_id), before);
+    gate.rotate_key(&operator(None, &["admin"]), id, rotation()).await.expect("an admin may");
+}

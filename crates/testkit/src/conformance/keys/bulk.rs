@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use tollgate_gate::{
+    OutageMode,
     ports::{ChangeKind, ImportBatch, Imported, KeyStore, OwnerRevocation},
     record::{KeyRecord, OwnerRecord, OwnerRules, Revocation},
 };
@@ -65,6 +66,7 @@ fn full(owner: &OwnerName) -> KeyRecord {
         created_at_ms: 1_500_000_000_123,
         revoked: Some(Revocation { at_ms: NOW_MS, reason: Some("\"quoted\" \\ and 'so'".to_owned()) }),
         metadata: field("a", 1),
+        outage_mode: Some(OutageMode::Closed),
         last_used_at_ms: Some(NOW_MS - 1),
         ..draft(Some(owner)).record
     }
