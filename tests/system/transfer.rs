@@ -37,6 +37,15 @@ fn write(folder: &Scratch, lines: &[Value]) -> PathBuf {
     file
 }
 
+/// As in two exports in one file: the second line of an owner finds the first there.
+async fn an_owner_may_be_named_twice(cluster: &Cluster, folder: &Scratch, exported: &str) {
+    let owner = exported.lines().find(|line| line.contains("acme") && !line.contains("key_id")).unwrap().replace("acme", "twice");
+    let twice = folder.path().join("twice.jsonl");
+    std::fs::write(&twice, format!("{owner}\n{owner}\n")).unwrap();
+    let report = import(&cluster.fleet.builder, &twice).await;
+    assert_eq!((&report["owners_made"], &report["owners_kept"]), (&json!(1), &json!(1)), "{report}");
+}
+
 #[tokio::test]
 async fn a_round_trip_from_embedded_to_a_cluster_keeps_every_key_usable() {
     let (folder, data) = (Scratch::new("export").unwrap(), Scratch::new("data").unwrap());
@@ -97,12 +106,7 @@ async fn a_round_trip_from_embedded_to_a_cluster_keeps_every_key_usable() {
     // New keys are signed by the cluster's own ring, and a second time makes nothing.
     NewKey::make(&cluster.admin(), json!({})).await;
     signed.revoke(&cluster.admin()).await;
-    // Two exports in one file: the second line of an owner finds the first there.
-    let owner = exported.lines().find(|line| line.contains("acme") && !line.contains("key_id")).unwrap().replace("acme", "twice");
-    let twice = folder.path().join("twice.jsonl");
-    std::fs::write(&twice, format!("{owner}\n{owner}\n")).unwrap();
-    let report = import(&cluster.fleet.builder, &twice).await;
-    assert_eq!((&report["owners_made"], &report["owners_kept"]), (&json!(1), &json!(1)), "{report}");
+    an_owner_may_be_named_twice(&cluster, &folder, &exported).await;
     let again = import(&cluster.fleet.builder, &file).await;
     assert_eq!((&again["keys_made"], &again["keys_kept"], &again["keys_differing"]), (&json!(0), &json!(6), &json!(0)));
     assert_eq!((&again["owners_made"], &again["signing_keys_made"]), (&json!(0), &json!(0)));

@@ -255,7 +255,9 @@ impl GateShared {
         if let Err(too_many) = self.admit(asked, known) {
             return Ok(Err(too_many));
         }
-        let reloaded = self.signing.reload_for_unknown(&*self.keys, self.clock.unix_ms()).await;
+        let reload = self.signing.reload_for_unknown(&*self.keys, self.clock.unix_ms());
+        let reloaded = tokio::time::timeout(self.options.lookup_timeout, reload).await;
+        let reloaded = reloaded.map_err(|_| self.unavailable("the signing keys could not be read in time".to_owned()))?;
         reloaded.map_err(|error| self.unavailable(format!("the signing keys cannot be read: {error}")))?;
         Ok(Ok(self.signing.examine(asked.api_key)))
     }

@@ -66,9 +66,14 @@ impl Breaker {
 
     fn failed(&self, place: usize) {
         let Some(lane) = self.lanes.get(place) else { return };
-        let failures = lane.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if failures >= self.failures_max && !lane.open.swap(true, Ordering::AcqRel) {
-            tracing::debug!(lane = place, failures, "the bucket store is not asked any more until it answers a probe");
+        if lane.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= self.failures_max {
+            self.open(place);
+        }
+    }
+
+    fn open(&self, place: usize) {
+        if self.lanes.get(place).is_some_and(|lane| !lane.open.swap(true, Ordering::AcqRel)) {
+            tracing::debug!(lane = place, "the bucket store is not asked any more until it answers a probe");
             self.opened.notify_one();
         }
     }
@@ -102,6 +107,18 @@ impl GateShared {
             Err(BucketError::QueueFull | BucketError::Unusable(_)) => {}
         }
         answer
+    }
+
+    /// Asks the store whether it is there, for a decision that cannot be sent. Where it is not, the
+    /// others need not ask.
+    pub(crate) async fn is_answering(&self, decision: &Decision) -> bool {
+        let lane = self.buckets.lane(decision.subjects.placed_by());
+        let probed = tokio::time::timeout(self.options.decision_timeout, self.buckets.probe(lane)).await;
+        let is_there = matches!(probed, Ok(Ok(())));
+        if !is_there {
+            self.breaker.open(lane);
+        }
+        is_there
     }
 
     /// Probes what does not answer, for ever. A lane that is slow stays open: its probe may take no

@@ -114,8 +114,9 @@ impl GateShared {
             let seen = self.link.count();
             if let Err(trouble) = self.trust_link(seen).await {
                 return match trouble {
-                    Trouble::Keys(reason) => Err(self.unavailable(reason.to_string())),
-                    Trouble::Buckets(reason) => {
+                    Trouble::Keys(reason) if self.is_answering(&decision).await => Err(self.unavailable(reason.to_string())),
+                    // With both gone nothing more can have been lost than what the grace is for.
+                    Trouble::Keys(reason) | Trouble::Buckets(reason) => {
                         self.begin_outage(&reason);
                         self.without_buckets(&decision, mode, &reason)
                     }

@@ -142,7 +142,7 @@ pub(crate) async fn load_or_begin(store: &dyn KeyStore, master: Option<&MasterKe
 pub(crate) struct Signing {
     master: Option<MasterKey>,
     ring: ArcSwap<SigningRing>,
-    /// The last reload for an unknown ring character: when it began, and how it went.
+    /// The last reload for an unknown ring character: when it began, or failed, and how it went.
     reloaded: tokio::sync::Mutex<Option<(Instant, Result<(), SigningError>)>>,
 }
 
@@ -177,7 +177,8 @@ impl Signing {
         }
         let began = Instant::now();
         let result = self.reload(store, now_ms).await;
-        *last = Some((began, result.clone()));
+        // What a slow failure kept others waiting for is not tried again at once.
+        *last = Some((if result.is_ok() { began } else { Instant::now() }, result.clone()));
         result
     }
 }

@@ -10,7 +10,8 @@
 //! TOLLGATE_BIN=target/release/tollgate cargo bench -p tollgate-http --bench authorize
 //! ```
 //!
-//! Settings: `ROUNDS` (5), `SECONDS` of each load (4), `CONNECTIONS` (64), `KEYS` (1000).
+//! Settings: `ROUNDS` (5), `SECONDS` of each load (4), `CONNECTIONS` (64), `KEYS` (1000), and
+//! `NODE_SETTINGS` of the node, such as `TOLLGATE_REDIS__CALLS_IN_FLIGHT=1`.
 #![allow(clippy::print_stdout, reason = "a table on standard output is what a bench is for")]
 
 mod support;
@@ -23,7 +24,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use support::{forge, make_keys, median, process_cpu_us, setting};
 use tokio::sync::watch;
 use tollgate_http::{Phase, Server, ServerOptions, Surface};
-use tollgate_testkit::{Fleet, RedisOptions, Scratch, TestRedis};
+use tollgate_testkit::{Fleet, FleetBuilder, RedisOptions, Scratch, TestRedis};
 
 /// As in the binary: like is compared with like.
 #[global_allocator]
@@ -90,14 +91,23 @@ struct Round {
     other_than_2xx: u64,
 }
 
-async fn compare() -> Result<()> {
-    let redis = TestRedis::with(RedisOptions::default()).await?;
+/// The node under load, with the settings that the caller wants.
+fn fleet(redis_url: String) -> Result<FleetBuilder> {
     // One machine forges all: its failures are to be refused for what they are, not for their number.
-    let mut builder = Fleet::builder(1).redis(redis.url());
+    let mut builder = Fleet::builder(1).redis(redis_url);
     for budget in ["ADDRESS", "KEY_TEXT"] {
         builder = builder.env(&format!("TOLLGATE_PREAUTH__{budget}__BURST"), "1000000000");
     }
-    let fleet = builder.start().await?;
+    for setting in std::env::var("NODE_SETTINGS").unwrap_or_default().split_whitespace() {
+        let (name, value) = setting.split_once('=').context("NODE_SETTINGS has the form NAME=value NAME=value")?;
+        builder = builder.env(name, value);
+    }
+    Ok(builder)
+}
+
+async fn compare() -> Result<()> {
+    let redis = TestRedis::with(RedisOptions::default()).await?;
+    let fleet = fleet(redis.url())?.start().await?;
     let node = fleet.node(0)?;
     let scratch = Scratch::new("bench")?;
     let keys = make_keys(node.address(), &fleet.admin_key, setting("KEYS", 1000)).await?;

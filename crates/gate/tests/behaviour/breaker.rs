@@ -123,3 +123,23 @@ async fn with_both_stores_gone_cached_keys_go_on_for_the_grace_alone() {
     world.node.check(&key).await.allowed();
     loops.abort();
 }
+
+/// A connection that was made anew and not taken up again sends no decision, so no failure tells
+/// that the store has gone too.
+#[tokio::test(start_paused = true)]
+async fn the_grace_holds_where_the_stores_go_before_the_link_is_taken_up_again() {
+    let world = World::with(|options| options.outage.stale_grace = Duration::from_secs(20)).await;
+    let key = world.used_key(rules()).await;
+    let gate = world.node.gate.clone();
+    let loops = tokio::spawn(async move { gate.run().await });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.buckets.fail_over();
+    world.keys.set_down(true);
+    // While Redis answers nobody can say which fences it has lost.
+    world.node.check(&key).await.unavailable();
+    world.buckets.go_down();
+    world.node.check(&key).await.allowed();
+    tokio::time::sleep(Duration::from_secs(21)).await;
+    assert!(world.node.check(&key).await.unavailable().contains("outage.stale_grace"));
+    loops.abort();
+}

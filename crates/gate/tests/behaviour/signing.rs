@@ -79,3 +79,24 @@ async fn a_ring_that_changes_is_learned_without_anybody_asking() {
     assert_eq!(key.secret.ring().map(tollgate_keys::RingChar::as_char), Some(added));
     assert_ne!(key.secret.ring(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_waits_for_a_ring_that_does_not_come_no_longer_than_for_a_look_up() {
+    let world = World::cold(|_| {});
+    let key = world.key(rules()).await;
+    let _held = world.keys.hold_signing();
+    let begun = tokio::time::Instant::now();
+    let crowd: Vec<_> = (0..20)
+        .map(|_| {
+            let (node, key) = (world.node.clone(), key.clone());
+            tokio::spawn(async move { node.check(&key).await })
+        })
+        .collect();
+    let mut told = 0;
+    for one in crowd {
+        // Whoever's turn comes last finds a store that answers again.
+        told += usize::from(one.await.expect("no panic").is_err());
+    }
+    assert!(told > 0, "the first waits for what never comes");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(6), "{:?}", begun.elapsed());
+}
