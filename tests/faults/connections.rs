@@ -56,8 +56,9 @@ async fn a_charge_whose_answer_was_lost_is_not_sent_again() {
     let redis = TestRedis::start().await.unwrap();
     let cluster = Cluster::of(Fleet::builder(1).redis(redis.url())).await;
     let proxy = Proxy::start(redis.address()).await.unwrap();
-    // Each charge may have a call of its own, so that none waits for the others' answers.
-    let behind = cluster.fleet.builder.clone().env("TOLLGATE_REDIS__CALLS_IN_FLIGHT", AT_ONCE.to_string());
+    // Each charge may have a call of its own, so that none waits for the others' answers, nor for
+    // whatever else the node asks just then.
+    let behind = cluster.fleet.builder.clone().env("TOLLGATE_REDIS__CALLS_IN_FLIGHT", (AT_ONCE * 4).to_string());
     let behind =
         behind.env("TOLLGATE_REDIS__POOL_SIZE", "1").env("TOLLGATE_REDIS__URL", redis.url_through(proxy.addr())).start().await.unwrap();
     let key = cluster.limited_key(1000, PERIOD).await;

@@ -6,8 +6,10 @@
 use std::{
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use tollgate_keys::{RandomnessError, random_bytes};
 use tollgate_limits::NamedLimit;
 
@@ -22,8 +24,30 @@ pub(crate) const BEATS_PER_TTL: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Registry {
     me: NodeId,
-    /// What was seen last; this node is always one of them.
-    seen: Mutex<Arc<Fleet>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    /// What is known; this node is always one of them.
+    fleet: Arc<Fleet>,
+    /// When each node was last listed.
+    listed: Vec<(NodeId, Instant)>,
+    /// Since when no reading has failed.
+    reading_since: Option<Instant>,
+}
+
+impl Seen {
+    /// Takes over a list. After an outage the registry is empty and fills up beat by beat, so a node
+    /// that is not listed is forgotten only when the registry has been read for `ttl` without it.
+    fn see(&mut self, me: NodeId, live: &[NodeId], now: Instant, ttl: Duration) {
+        let is_settled = now.duration_since(*self.reading_since.get_or_insert(now)) >= ttl;
+        let is_over = |at: Instant| is_settled && now.duration_since(at) >= ttl;
+        self.listed.retain(|(node, at)| !live.contains(node) && !is_over(*at));
+        self.listed.extend(live.iter().map(|node| (*node, now)));
+        let known: Vec<NodeId> = self.listed.iter().map(|(node, _)| *node).collect();
+        self.fleet = Arc::new(Fleet::of(me, &known));
+    }
 }
 
 /// The nodes that were seen last.
@@ -36,15 +60,16 @@ pub(crate) struct Fleet {
 impl Registry {
     pub(crate) fn new() -> Result<Self, RandomnessError> {
         let me = NodeId(u128::from_be_bytes(random_bytes()?));
-        Ok(Self { me, seen: Mutex::new(Arc::new(Fleet::of(me, &[]))) })
+        let fleet = Arc::new(Fleet::of(me, &[]));
+        Ok(Self { me, seen: Mutex::new(Seen { fleet, listed: Vec::new(), reading_since: None }) })
     }
 
     pub(crate) fn seen(&self) -> Arc<Fleet> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.with_seen(|seen| seen.fleet.clone())
     }
 
-    fn see(&self, live: &[NodeId]) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Fleet::of(self.me, live));
+    fn with_seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
+        look(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -107,9 +132,13 @@ impl GateShared {
     pub(crate) async fn keep_registered(&self) {
         let ttl = self.options.outage.nodes_ttl;
         let beat = tokio::time::timeout(ttl, self.nodes.beat(self.registry.me, Some(ttl)));
-        match beat.await {
+        let beat = beat.await;
+        if !matches!(beat, Ok(Ok(_))) {
+            self.registry.with_seen(|seen| seen.reading_since = None);
+        }
+        match beat {
             Ok(Ok(live)) => {
-                self.registry.see(&live);
+                self.registry.with_seen(|seen| seen.see(self.registry.me, &live, Instant::now(), ttl));
                 self.metrics.nodes(self.registry.seen().nodes(NonZeroU32::MIN).get());
             }
             Ok(Err(error)) => tracing::debug!(%error, "the registry of nodes cannot be reached"),
@@ -141,6 +170,26 @@ mod tests {
     fn fleet(count: u128) -> Vec<Fleet> {
         let live: Vec<NodeId> = (1..=count).map(|node| NodeId(node.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))).collect();
         live.iter().map(|me| Fleet::of(*me, &live)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_that_fills_up_after_an_outage_makes_nobody_forgotten() {
+        let (me, other, ttl, start) = (NodeId(1), NodeId(2), Duration::from_secs(5), Instant::now());
+        let registry = Registry { me, ..Registry::new().expect("randomness") };
+        let see = |live: &[NodeId], after: Duration| registry.with_seen(|seen| seen.see(me, live, start + after, ttl));
+        let count = || registry.seen().nodes(NonZeroU32::MIN).get();
+        see(&[me, other], Duration::ZERO);
+        registry.with_seen(|seen| seen.reading_since = None);
+        see(&[me], Duration::from_mins(1));
+        see(&[me], Duration::from_secs(64));
+        assert_eq!(count(), 2, "the other may not have beaten yet");
+        see(&[me], Duration::from_secs(65));
+        assert_eq!(count(), 1, "it had its time");
+        see(&[me, other], Duration::from_secs(66));
+        see(&[me], Duration::from_secs(70));
+        assert_eq!(count(), 2);
+        see(&[me], Duration::from_secs(71));
+        assert_eq!(count(), 1);
     }
 
     fn at_least(count: u32) -> NonZeroU32 {
