@@ -209,10 +209,11 @@ impl GateShared {
             },
         };
         let (key, kind, now_ms) = (&entry.found.key, api_key.secret.kind(), entry.time.now_ms(now_ms));
-        if self.options.kinds.is_over(kind_in_use(key, kind), now_ms) {
+        let may_be = may_be_of(key, kind, now_ms);
+        if may_be && self.options.kinds.is_over(kind_in_use(key, kind), now_ms) {
             return Ok(Look::Bad { why: Unauthenticated::KindEnded, cached: None });
         }
-        let wrong = known.refutes(&entry) || !may_be_of(key, kind, now_ms);
+        let wrong = known.refutes(&entry) || !may_be;
         let check = if wrong { Check::Wrong } else { self.verify(&entry, &shown, now_ms).await? };
         Ok(match check {
             Check::Right(proven) => self.judge(entry, from_cache, (proven, now_ms), kind),

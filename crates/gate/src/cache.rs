@@ -6,7 +6,7 @@
 mod sync;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, OnceLock, PoisonError},
     time::Duration,
 };
@@ -82,6 +82,8 @@ struct RecentChanges {
     restarts: u64,
     /// The last position this node has applied.
     position: u64,
+    /// The newest generation that was read since: the log must have been there.
+    read_up_to: u64,
     /// The last changes, oldest first: position, key, owner of an owner's change.
     changes: VecDeque<(u64, Option<KeyId>, Option<OwnerName>)>,
 }
@@ -101,16 +103,15 @@ impl CachedKey {
         self.outdated.store(true, Ordering::Release);
     }
 
-    /// Whether a change is of this key or its owner and newer than what was read.
-    fn misses(&self, change: &Change) -> bool {
-        let (key, rules) = (&self.found.key, &self.found.owner);
-        match (&change.key_id, &change.owner) {
-            (Some(key_id), _) => key.key_id == *key_id && key.generation < change.position,
-            (None, Some(owner)) => {
-                key.owner.as_ref() == Some(owner) && rules.as_ref().is_none_or(|rules| rules.generation < change.position)
-            }
-            (None, None) => false,
-        }
+    /// Whether a change of this key at `position` is newer than what was read.
+    fn misses(&self, position: u64) -> bool {
+        self.found.key.generation < position
+    }
+
+    /// Whether one of the owners' last changes is of its owner, and newer than what was read.
+    fn misses_of_owner(&self, changed: &HashMap<&OwnerName, u64>) -> bool {
+        let read = self.found.owner.as_ref().map_or(0, |rules| rules.generation);
+        self.found.key.owner.as_ref().and_then(|owner| changed.get(owner)).is_some_and(|position| read < *position)
     }
 
     /// The generations of the key's rules and of its owner's.
@@ -153,6 +154,11 @@ impl Proofs {
         if refuted.len() > REFUTED_MAX {
             refuted.pop_front();
         }
+    }
+
+    /// Whether a secret has been verified.
+    fn are_any(&self) -> bool {
+        self.current.get().is_some() || self.previous.get().is_some()
     }
 
     fn digest(&self, slot: Slot) -> &OnceLock<SecretDigest> {
@@ -200,7 +206,7 @@ impl KeyCache {
     /// The entry of a key, unless it is outdated or too old.
     pub(crate) fn get(&self, key_id: &KeyId) -> Option<Arc<CachedKey>> {
         let entry = self.entries().pin().get(key_id)?.clone();
-        (!entry.is_outdated() && entry.read_at.elapsed() < self.options.age_max).then_some(entry)
+        (!entry.is_outdated() && self.is_fresh(&entry)).then_some(entry)
     }
 
     /// Whether this secret was verified for what is held of its key, out of date or not.
@@ -228,7 +234,8 @@ impl KeyCache {
     /// its owner came in between, another read has begun later, or there is no room. What was
     /// verified for `known` or for the entry that is held stays verified where the hash is the same.
     pub(crate) fn insert(&self, found: FoundKey, mark: ReadMark, known: Option<&CachedKey>) -> Arc<CachedKey> {
-        let (recent, entries) = (self.recent(), self.entries().pin());
+        let (mut recent, entries) = (self.recent(), self.entries().pin());
+        recent.note(&found, mark);
         let held = entries.get(&found.key.key_id).map(Arc::as_ref);
         let earlier: Vec<&CachedKey> = known.into_iter().chain(held).collect();
         let entry = Arc::new(CachedKey::new(found, mark.started, &earlier));
@@ -248,18 +255,24 @@ impl KeyCache {
         }
     }
 
-    /// Uses no more what changes made out of date. Positions must rise.
+    /// Uses no more what changes made out of date. Positions must rise. Takes one pass over the
+    /// entries if owners have changed, however many.
     pub(crate) fn apply(&self, changes: &[Change]) {
         let mut recent = self.recent();
+        let entries = self.entries().pin();
+        let mut of_owners: HashMap<&OwnerName, u64> = HashMap::new();
         for change in changes {
             recent.push(change);
-        }
-        let entries = self.entries().pin();
-        for change in changes {
-            match &change.key_id {
-                Some(key_id) => entries.get(key_id).into_iter().filter(|entry| entry.misses(change)).for_each(|entry| entry.outdate()),
-                None => entries.values().filter(|entry| entry.misses(change)).for_each(|entry| entry.outdate()),
+            match (&change.key_id, &change.owner) {
+                (Some(key_id), _) => {
+                    entries.get(key_id).into_iter().filter(|entry| entry.misses(change.position)).for_each(|entry| entry.outdate());
+                }
+                (None, Some(owner)) => drop(of_owners.insert(owner, change.position)),
+                (None, None) => {}
             }
+        }
+        if !of_owners.is_empty() {
+            entries.values().filter(|entry| entry.misses_of_owner(&of_owners)).for_each(|entry| entry.outdate());
         }
     }
 
@@ -268,25 +281,41 @@ impl KeyCache {
         self.recent().position
     }
 
+    /// How far the log is known to have come: by what was applied, and by what was read ahead of it.
+    pub(crate) fn log_reached(&self) -> u64 {
+        let recent = self.recent();
+        recent.position.max(recent.read_up_to)
+    }
+
     /// Forgets everything and starts over at a position of the log.
     pub(crate) fn restart_at(&self, position: u64) {
         let mut recent = self.recent();
-        *recent = RecentChanges { restarts: recent.restarts + 1, position, changes: VecDeque::new() };
+        *recent = RecentChanges { restarts: recent.restarts + 1, position, read_up_to: 0, changes: VecDeque::new() };
         self.entries().pin().clear();
     }
 
-    /// Forgets what is too old; to be called now and then.
+    /// Forgets what is too old; to be called now and then. Proofs stay while there is room: they
+    /// hold as long as the hash is the same, and another hashing is dear.
     pub(crate) fn sweep(&self) {
-        let age_max = self.options.age_max;
-        self.entries().pin().retain(|_, entry| entry.read_at.elapsed() < age_max);
+        self.entries().pin().retain(|_, entry| self.is_fresh(entry) || entry.proofs.are_any());
         if self.entries().len() >= self.options.count_max {
-            // Full of fresh keys: make room for others, whichever the map gives first.
-            let entries = self.entries().pin();
-            let some: Vec<KeyId> = entries.keys().take(self.options.count_max / 8 + 1).cloned().collect();
-            for key_id in some {
-                entries.remove(&key_id);
-            }
+            self.make_room(self.options.count_max / 8 + 1);
         }
+    }
+
+    /// Forgets so many: what is too old first, else whichever the map gives first.
+    fn make_room(&self, count: usize) {
+        let entries = self.entries().pin();
+        let (old, fresh) =
+            (entries.iter().filter(|(_, entry)| !self.is_fresh(entry)), entries.iter().filter(|(_, entry)| self.is_fresh(entry)));
+        let some: Vec<KeyId> = old.chain(fresh).map(|(key_id, _)| key_id.clone()).take(count).collect();
+        for key_id in some {
+            entries.remove(&key_id);
+        }
+    }
+
+    fn is_fresh(&self, entry: &CachedKey) -> bool {
+        entry.read_at.elapsed() < self.options.age_max
     }
 
     fn entries(&self) -> &papaya::HashMap<KeyId, Arc<CachedKey>> {
@@ -306,6 +335,14 @@ impl RecentChanges {
         self.changes.push_back((change.position, change.key_id.clone(), of_owner));
         if self.changes.len() > RECENT_CHANGES_MAX {
             self.changes.pop_front();
+        }
+    }
+
+    /// Takes down how new a record is that was read after `mark`.
+    fn note(&mut self, found: &FoundKey, mark: ReadMark) {
+        if mark.restarts == self.restarts {
+            let of_owner = found.owner.as_ref().map_or(0, |owner| owner.generation);
+            self.read_up_to = self.read_up_to.max(found.key.generation).max(of_owner);
         }
     }
 

@@ -65,7 +65,7 @@ enum LostPlace {
     OtherLog,
     /// Rows that were not read are no longer kept, or there never were any: the log was reset.
     TooOld,
-    /// The log ends before this node's place.
+    /// The log ends before this node's place, or before a change that this node has read.
     BeyondHead,
     /// Another row is there.
     OtherRow,
@@ -110,9 +110,9 @@ impl GateShared {
     /// Reads the log to its head and applies what is new.
     pub(crate) async fn catch_up(&self) -> Result<(), KeyStoreError> {
         let _turn = self.follower.reading.lock().await;
-        let started = Instant::now();
+        let (started, reached) = (Instant::now(), self.cache.log_reached());
         let head = self.keys.head().await?;
-        if let Some(lost) = self.is_lost(&head) {
+        if let Some(lost) = self.is_lost(&head, reached) {
             self.start_over(&head, lost).await?;
         } else {
             loop {
@@ -129,12 +129,13 @@ impl GateShared {
         Ok(())
     }
 
-    /// Whether this node's place in the log no longer is one, as far as its ends tell.
-    fn is_lost(&self, head: &LogHead) -> Option<LostPlace> {
+    /// Whether this node's place in the log no longer is one, as far as its ends tell. The log had
+    /// `reached` that far before `head` was read.
+    fn is_lost(&self, head: &LogHead, reached: u64) -> Option<LostPlace> {
         let (log, position) = (self.log_id(), self.cache.position());
         if log.as_ref() != Some(&head.log) {
             Some(LostPlace::OtherLog)
-        } else if position > head.position {
+        } else if reached > head.position {
             Some(LostPlace::BeyondHead)
         } else if position + 1 < head.oldest {
             Some(LostPlace::TooOld)

@@ -146,7 +146,7 @@ impl GateShared {
         }
     }
 
-    /// Takes this node out of the registry, so that the others need not wait until it is forgotten.
+    /// Takes this node out of the registry, so that the others begin to forget it at once.
     pub(crate) async fn unregister(&self) {
         let ttl = self.options.outage.nodes_ttl;
         // Where that fails it is forgotten all the same.

@@ -22,6 +22,9 @@ pub enum PostgresError {
     /// No connection, no answer in time, a lock not had in time. A change may or may not stand.
     #[error("postgres: {0}")]
     Unreachable(Arc<str>),
+    /// Rolled back so that another transaction may go on: nothing was changed.
+    #[error("postgres: {0}")]
+    RolledBack(Arc<str>),
     /// The schema is not the one this program was built for.
     #[error("{0}")]
     Schema(SchemaState),
@@ -42,7 +45,7 @@ pub enum PostgresError {
 impl PostgresError {
     /// Whether the same call may succeed a little later, with nothing mended.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable(_))
+        matches!(self, Self::Unreachable(_) | Self::RolledBack(_))
     }
 
     /// The same error, where it says that something exists, with a name for what that is.
@@ -59,7 +62,7 @@ impl PostgresError {
 impl From<PostgresError> for KeyStoreError {
     fn from(error: PostgresError) -> Self {
         match error {
-            PostgresError::Unreachable(reason) => Self::Unreachable(reason),
+            PostgresError::Unreachable(reason) | PostgresError::RolledBack(reason) => Self::Unreachable(reason),
             PostgresError::NotFound => Self::NotFound,
             PostgresError::Refused(refusal) => Self::Refused(refusal),
             PostgresError::Exists(what) => Self::Exists(what),
@@ -91,8 +94,9 @@ fn said_by_server(error: &dyn DatabaseError) -> PostgresError {
     let code = error.code().unwrap_or_default();
     let message = || format!("{} ({code})", error.message()).into();
     match (code.get(..2).unwrap_or_default(), &*code) {
-        // Broken, out of resources, rolled back for another's sake, interrupted, starting, ending.
-        ("08" | "53" | "40" | "57" | "58", _) | (_, "55P03" | "25P03" | "25P04") => PostgresError::Unreachable(message()),
+        ("40", _) => PostgresError::RolledBack(message()),
+        // Broken, out of resources, interrupted, starting, ending.
+        ("08" | "53" | "57" | "58", _) | (_, "55P03" | "25P03" | "25P04") => PostgresError::Unreachable(message()),
         // A standby: a failover is on its way, or the URL names the wrong server.
         (_, "25006") => PostgresError::Unreachable("the server is read-only".into()),
         (_, "42P01" | "42703" | "42883") => PostgresError::Schema(SchemaState::Broken),

@@ -12,6 +12,9 @@ use crate::PostgresError;
 /// that are written together clear away twice as many as they are, if that is more.
 const PRUNED_PER_CHANGE_MAX: i64 = 64;
 
+/// How often a reset begins that must give way to changes under way.
+const RESET_TRIES: u32 = 10;
+
 /// How long rows are kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Retention {
@@ -172,11 +175,27 @@ impl ChangeRow {
     }
 }
 
-/// Starts the log anew beyond every position it can have had, in one transaction, without the
-/// bounds of other statements. Positions before it are never told of again.
+/// Starts the log anew beyond every position it can have had. Positions before it are never told
+/// of again.
+///
+/// It wants the head and every row, which changes take one after the other, in either order: where
+/// it gives way to one of them it begins again.
 pub(crate) async fn reset(pool: &PgPool, context: &ChangeContext) -> Result<LogHead, PostgresError> {
+    for _ in 1..RESET_TRIES {
+        match try_reset(pool, context).await {
+            Err(PostgresError::RolledBack(_)) => {}
+            done => return done,
+        }
+    }
+    try_reset(pool, context).await
+}
+
+/// The same in one transaction, without the bounds of other statements.
+async fn try_reset(pool: &PgPool, context: &ChangeContext) -> Result<LogHead, PostgresError> {
     let mut transaction = pool.begin().await?;
-    sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
+    for bound in ["set local statement_timeout = 0", "set local lock_timeout = '1min'"] {
+        sqlx::query(bound).execute(&mut *transaction).await?;
+    }
     let last: Option<i64> =
         sqlx::query_scalar("select position from change_head where only_row for update").fetch_optional(&mut *transaction).await?;
     let position = LogHead::reset_from(from_db(last.ok_or_else(no_head)?, "change_head", "position")?);

@@ -194,6 +194,7 @@ impl From<PostgresError> for Failure {
             PostgresError::Url => Self::new(Exit::Settings, format!("invalid settings: {error}"), "mend postgres.url"),
             PostgresError::Schema(state) => Self::new(Exit::Unreachable, state.to_string(), "bring the database and this version together"),
             PostgresError::Unreachable(_)
+            | PostgresError::RolledBack(_)
             | PostgresError::Unusable(_)
             | PostgresError::NotFound
             | PostgresError::Refused(_)

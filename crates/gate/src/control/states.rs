@@ -11,7 +11,7 @@ use crate::{
     Gate,
     config::ConfigError,
     gate::GateShared,
-    ports::{ChangeKind, Fence, OwnerRevocation},
+    ports::{ChangeKind, Fence, KeyListQuery, OwnerRevocation},
     record::{KeyRecord, Revocation},
     view::key_view,
 };
@@ -67,6 +67,9 @@ impl Gate {
                 break;
             }
         }
+        if told.revoked == 0 {
+            told.propagated = shared.fence_revoked(&owner).await?;
+        }
         Ok(told)
     }
 }
@@ -91,6 +94,23 @@ impl GateShared {
             // The last of them sends the others to the log for all.
             self.announce_key(ChangeKind::Revoked, last).await;
             after = Some(last.key_id.clone());
+        }
+    }
+
+    /// Raises the fences of an owner's keys that were revoked before: whoever revoked them may not
+    /// have got so far.
+    async fn fence_revoked(&self, owner: &OwnerName) -> Result<bool, ControlError> {
+        let (mut raised, mut after) = (true, None);
+        loop {
+            let status = Some(tollgate_api::KeyStatus::Revoked);
+            let query =
+                KeyListQuery { owner: Some(owner.clone()), status, after, count_max: REVOKED_AT_ONCE, now_ms: self.clock.unix_ms() };
+            let revoked = self.keys.list(query).await?;
+            raised &= self.fence_all(&revoked, raised).await;
+            match revoked.last() {
+                Some(last) if raised => after = Some(last.key_id.clone()),
+                _ => return Ok(raised),
+            }
         }
     }
 

@@ -308,6 +308,25 @@ async fn an_owners_keys_end_though_the_bucket_store_is_gone_and_are_fenced_from_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_owners_keys_revoked_again_are_fenced_again() {
+    let world = World::new().await;
+    for _ in 0..1_100 {
+        world.key(of("a")).await;
+    }
+    world.buckets.go_down();
+    let revoke = async || world.node.gate.revoke_keys_of(&admin(), "a", body(json!({}))).await.expect("revoked");
+    let (first, again) = (revoke().await, revoke().await);
+    assert_eq!((first.revoked, first.propagated), (1_100, false));
+    assert_eq!((again.revoked, again.propagated), (0, false), "nothing was fenced yet");
+    world.buckets.set_down(None);
+    let last = revoke().await;
+    assert_eq!((last.revoked, last.propagated), (0, true));
+    let fenced: std::collections::BTreeSet<_> =
+        world.buckets.fences().iter().filter(|fence| fence.revoked).map(|fence| fence.id.to_string()).collect();
+    assert_eq!(fenced.len(), 1_100, "by the call itself");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_last_use_is_told_within_a_minute() {
     let world = World::new().await;
     let (key, idle) = (world.used_key(rules()).await, world.key(rules()).await);
@@ -381,6 +400,8 @@ async fn a_kind_on_its_way_out_is_warned_of_counted_and_then_refused() {
     let fresh = made(&world, json!({ "name": "n", "kind": "unsigned" })).await;
     assert_eq!(world.node.check(&fresh).await.unauthenticated(), Unauthenticated::KindEnded);
     assert_eq!(world.node.hashes(), hashes + 1, "the making of a key is hashed, its refusal is not");
+    let guess = ApiKey::from_parts(good.key_id.as_str(), old.secret.expose()).expect("well formed").into();
+    assert_eq!(world.node.check(&guess).await.unauthenticated(), Unauthenticated::BadSecret, "of a kind that this key never had");
     world.node.check(&new).await.allowed();
     world.node.check(&good).await.allowed();
 }

@@ -90,6 +90,24 @@ async fn a_node_whose_place_is_gone_tells_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_change_that_was_read_ahead_of_the_log_is_told() {
+    let world = World::new().await;
+    let key = world.used_key(rules()).await;
+    let before = world.keys.record(&key.key_id);
+    world.keys.edit(&key.key_id, ChangeKind::Updated, |record| record.limits = limits(7, 60));
+    world.buckets.tell([Outcome::Stale]);
+    world.node.check(&key).await.allowed();
+    assert_eq!(world.keys.finds(), 2, "the key was read again, and the log was not");
+    world.keys.put(before);
+    world.keys.rewind_to(1);
+    world.node.turn().await;
+    assert!(is_told(&world.node), "the log ends before a change that this node has used");
+    world.keys.reset_log(context()).await.expect("reset");
+    world.node.turn().await;
+    assert!(!is_told(&world.node));
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_row_at_the_same_place_drops_everything_and_is_told() {
     let world = World::new().await;
     let key = world.used_key(rules()).await;

@@ -81,6 +81,18 @@ async fn an_entry_lives_from_the_start_of_its_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_verified_outlives_the_age_of_its_rules() {
+    let world = World::with(|options| options.cache.age_max = Duration::from_secs(100)).await;
+    let key = world.used_key(rules()).await;
+    for _ in 0..3 {
+        tokio::time::advance(Duration::from_secs(200)).await;
+        world.node.turn().await;
+    }
+    world.node.check(&key).await.allowed();
+    assert_eq!((world.keys.finds(), world.node.hashes()), (2, 1), "read again, but not hashed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_cache_holds_no_more_and_forgets_none_it_uses() {
     let world = World::with(|options| options.cache.count_max = 2).await;
     let (one, two, three) = (world.used_key(rules()).await, world.used_key(rules()).await, world.used_key(rules()).await);

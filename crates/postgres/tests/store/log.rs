@@ -227,6 +227,29 @@ async fn a_held_writer_and_a_silent_transaction_hide_nothing_and_hold_no_reader(
     assert_eq!(seen, [3, 4]);
 }
 
+/// A change has its key's row and wants the head, a reset has the head and wants the row: the reset,
+/// which waited first, is the one that Postgres ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_begins_again_where_it_must_give_way_to_a_change() {
+    let fixture = fixture().await;
+    let key = create(&fixture.store, draft(None)).await;
+    let (mut connection, witness) = (fixture.database.connection().await.expect("a connection"), fixture.database.connection().await);
+    let witness = tokio::sync::Mutex::new(witness.expect("a connection"));
+    let mut change = connection.begin().await.expect("begun");
+    sqlx::query("select from keys where key_id = $1 for update").bind(key.key_id.as_str()).execute(&mut *change).await.expect("the row");
+    let reset = tokio::spawn({
+        let store = Arc::clone(&fixture.store);
+        async move { store.reset_log(context()).await }
+    });
+    wait_for_a_waiter(&witness).await;
+    sqlx::query("update change_head set position = position + 1").execute(&mut *change).await.expect("the head");
+    change.commit().await.expect("committed");
+    let head = reset.await.expect("a reset").expect("done");
+    assert_eq!((position(&fixture.store).await, head.oldest), (head.position, head.position + 1));
+    let found = fixture.store.find(key.key_id).await.expect("found").expect("a key");
+    assert_eq!(found.key.generation, head.position);
+}
+
 /// A transaction with a number and a snapshot that then does nothing.
 async fn old_transaction(connection: &mut PgConnection) -> sqlx::Transaction<'_, sqlx::Postgres> {
     let mut transaction = connection.begin_with("begin isolation level repeatable read").await.expect("begun");

@@ -37,7 +37,7 @@ pub(crate) enum KeysCommand {
     Revoke(RevokeKey),
     /// Bring keys into the store, straight, from lines of JSON; what is there stays as it is
     Import(ImportKeys),
-    /// Write all keys of the store, straight, as lines of JSON: hashes and signing keys, no secrets
+    /// Write all keys of the store, straight, as lines of JSON: hashes of secrets, and signing keys (guard them)
     Export(ExportKeys),
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    io::{self, BufRead, BufReader, BufWriter, IsTerminal as _, Read, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
@@ -56,6 +56,7 @@ pub(super) async fn export(args: &ExportKeys, output: Output) -> Result<Exit, Fa
     let keys = Keys::open(&settings)?.port();
     let mut out: Box<dyn Write + Send> = match &args.to {
         Some(path) => Box::new(BufWriter::new(create(path)?)),
+        None if io::stdout().is_terminal() => return Err(not_on_a_terminal()),
         None => Box::new(BufWriter::new(io::stdout())),
     };
     let mut write = |line: &str| writeln!(out, "{line}");
@@ -63,6 +64,11 @@ pub(super) async fn export(args: &ExportKeys, output: Output) -> Result<Exit, Fa
     out.flush().map_err(|error| broken_off(error.into()))?;
     output.note(&format!("{} keys, {} owners with limits and {} signing keys", count.keys, count.owners, count.signing_keys));
     Ok(Exit::Done)
+}
+
+/// Signing keys that no master key seals are secrets, and a screen is read by others.
+fn not_on_a_terminal() -> Failure {
+    Failure::usage("an export holds hashes and signing keys: it is not shown on a terminal", "name a file by --to, or use a pipe")
 }
 
 fn broken_off(error: ExportError) -> Failure {
