@@ -25,6 +25,18 @@ async fn run(builder: &NodeBuilder, arguments: &[&str], status: i32) -> (String,
     (text(&output.stdout), text(&output.stderr))
 }
 
+/// `script` gives its command a terminal.
+async fn run_on_a_terminal(builder: &NodeBuilder, arguments: &str, status: i32) -> String {
+    let plain = builder.command(&[]).unwrap();
+    let mut command = tokio::process::Command::new("script");
+    command.args(["-qec", &format!("'{}' {arguments}", plain.get_program().display()), "/dev/null"]);
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(status), "{arguments}: {text}");
+    text
+}
+
 async fn import(builder: &NodeBuilder, file: &Path) -> Value {
     let (report, _) = run(builder, &["--output", "json", "keys", "import", file.to_str().unwrap()], 0).await;
     serde_json::from_str(&report).unwrap()
@@ -67,6 +79,8 @@ async fn a_round_trip_from_embedded_to_a_cluster_keeps_every_key_usable() {
     let (_, told) = run(&embedded, &["keys", "export", "--to", file.to_str().unwrap()], 0).await;
     assert!(told.contains("6 keys, 1 owners with limits and 1 signing keys"), "{told}");
     run(&embedded, &["keys", "export", "--to", file.to_str().unwrap()], 2).await;
+    let shown = run_on_a_terminal(&embedded, "keys export", 2).await;
+    assert!(shown.contains("not shown on a terminal") && !shown.contains("argon2"), "{shown}");
     let exported = std::fs::read_to_string(&file).unwrap();
     for key in [&signed, &unsigned, &rotated] {
         assert!(!exported.contains(key.api_key.split(':').next_back().unwrap()), "a secret was exported");
