@@ -145,11 +145,16 @@ impl GateShared {
         let client = request.client;
         let api_key = match &request.credential {
             Credential::Missing => return Ok(self.refused(Unauthenticated::Missing)),
-            Credential::Malformed => return Ok(self.malformed(client)),
+            Credential::Malformed => return Ok(self.wrong(Unauthenticated::Malformed, client, None)),
             Credential::ApiKey(api_key) => api_key.clone(),
         };
+        let examined = self.signing.examine(&api_key);
+        // Before anything that is remembered: a forgery is to cost this and no more.
+        if examined.0 == TagCheck::Forged {
+            return Ok(self.wrong(Unauthenticated::BadSignature, client, Some(&api_key)));
+        }
         let epoch = self.link.epoch();
-        let standing = match self.look(Asked { api_key: &api_key, client }, &Known::Nothing).await? {
+        let standing = match self.look(Asked { api_key: &api_key, client }, examined, &Known::Nothing).await? {
             Look::Good { entry, cached } => return Ok(Standing::Verified(Verified { request, entry, cached, epoch })),
             Look::Bad { why, cached: None } => self.refused(why),
             Look::Bad { why, cached: Some(entry) } if self.is_confirmed(&entry, epoch).await => self.refused(why),
@@ -173,7 +178,8 @@ impl GateShared {
             return Ok(self.refused(Unauthenticated::Missing));
         };
         let epoch = self.link.epoch();
-        match self.look(Asked { api_key, client: request.client }, &known).await? {
+        let examined = self.signing.examine(api_key);
+        match self.look(Asked { api_key, client: request.client }, examined, &known).await? {
             // Read since this request began, by whomever: a refusal need not ask the fence.
             Look::Good { entry, .. } => Ok(Standing::Verified(Verified { request, entry, cached: false, epoch })),
             Look::Bad { why, .. } => Ok(self.refused(why)),
@@ -181,12 +187,11 @@ impl GateShared {
         }
     }
 
-    async fn look(&self, asked: Asked<'_>, known: &Known) -> Result<Look, GateError> {
-        let (tag, tag_digest) = match self.examine(asked, known).await? {
+    async fn look(&self, asked: Asked<'_>, examined: Examined, known: &Known) -> Result<Look, GateError> {
+        let (tag, tag_digest) = match self.examine(asked, examined, known).await? {
             Ok(examined) => examined,
             Err(too_many) => return Ok(Look::NotNow(too_many)),
         };
-        // Before anything that is remembered: a forgery is to cost this and no more.
         if matches!(tag, TagCheck::Forged | TagCheck::UnknownRing) {
             let bad = Look::Bad { why: Unauthenticated::BadSignature, cached: None };
             return Ok(self.admit(asked, known).map_or_else(Look::NotNow, |()| bad));
@@ -248,8 +253,7 @@ impl GateShared {
     }
 
     /// What the tag says, with a ring that has its character if any has.
-    async fn examine(&self, asked: Asked<'_>, known: &Known) -> Result<Result<Examined, TooManyFailures>, GateError> {
-        let examined = self.signing.examine(asked.api_key);
+    async fn examine(&self, asked: Asked<'_>, examined: Examined, known: &Known) -> Result<Result<Examined, TooManyFailures>, GateError> {
         if examined.0 != TagCheck::UnknownRing {
             return Ok(Ok(examined));
         }
@@ -279,13 +283,10 @@ impl GateShared {
         if shown.is_signed || was_right() { Ok(()) } else { self.admit(shown.asked, known) }
     }
 
-    fn malformed(&self, client: IpAddr) -> Standing {
-        let now = Instant::now();
-        if let Err(too_many) = self.preauth.admit(client, None, now) {
-            return self.not_now(too_many);
-        }
-        self.preauth.charge(client, None, now);
-        self.refused(Unauthenticated::Malformed)
+    /// A credential that needs no look-up to be found wrong.
+    fn wrong(&self, why: Unauthenticated, client: IpAddr, api_key: Option<&SharedKey>) -> Standing {
+        let failed = self.preauth.fail(client, api_key.map(Arc::as_ref), Instant::now());
+        failed.map_or_else(|too_many| self.not_now(too_many), |()| self.refused(why))
     }
 
     /// A right secret of a key that may not be used for a while is no guess, and costs nothing.

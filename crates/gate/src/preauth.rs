@@ -15,7 +15,7 @@ use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 use tokio::time::Instant;
 use tollgate_keys::{ApiKey, KeyId};
 
-use failures::Failures;
+use failures::{Failures, Tag};
 
 /// How many failures are met with an answer, and how much is remembered.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +56,14 @@ pub(crate) struct Preauth {
     ids: Failures,
 }
 
+/// What the failures of a credential are counted under.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    address: Tag,
+    /// None for what is no api key at all.
+    text: Option<Tag>,
+}
+
 /// Too many failures: nothing is looked at before this has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyFailures {
@@ -79,28 +87,52 @@ impl Preauth {
     /// Whether something else than a good tag may be looked at now. Without a text for what is no
     /// api key at all.
     pub(crate) fn admit(&self, client: IpAddr, text: Option<&ApiKey>, now: Instant) -> Result<(), TooManyFailures> {
-        let of_address = self.addresses.wait(&client, now);
-        let of_text = text.and_then(|text| self.texts.wait(&texted(text), now));
-        spent(of_address.max(of_text))
+        self.admit_counted(self.counted(client, text), now)
     }
 
     /// A credential was wrong.
     pub(crate) fn charge(&self, client: IpAddr, text: Option<&ApiKey>, now: Instant) {
-        self.addresses.charge(&client, now);
-        if let Some(text) = text {
-            self.texts.charge(&texted(text), now);
+        self.charge_counted(self.counted(client, text), now);
+    }
+
+    /// Both, for a credential that is seen to be wrong before anything else is looked at.
+    pub(crate) fn fail(&self, client: IpAddr, text: Option<&ApiKey>, now: Instant) -> Result<(), TooManyFailures> {
+        let counted = self.counted(client, text);
+        self.admit_counted(counted, now)?;
+        self.charge_counted(counted, now);
+        Ok(())
+    }
+
+    fn counted(&self, client: IpAddr, text: Option<&ApiKey>) -> Counted {
+        Counted { address: self.addresses.tag(&client), text: text.map(|text| self.texts.tag(&texted(text))) }
+    }
+
+    fn admit_counted(&self, counted: Counted, now: Instant) -> Result<(), TooManyFailures> {
+        let of_text = counted.text.and_then(|text| self.texts.wait(text, now));
+        spent(self.addresses.wait(counted.address, now).max(of_text))
+    }
+
+    fn charge_counted(&self, counted: Counted, now: Instant) {
+        self.addresses.charge(counted.address, now);
+        if let Some(text) = counted.text {
+            self.texts.charge(text, now);
         }
     }
 
     /// Whether a secret for `key_id` may be hashed. An address without failures has a budget of
     /// its own, so that one attacker does not spend what the owner needs.
     pub(crate) fn admit_hash(&self, key_id: &KeyId, client: IpAddr, now: Instant) -> Result<(), TooManyFailures> {
-        spent(self.ids.wait(&(key_id.as_str(), self.addresses.is_clean(&client, now)), now))
+        spent(self.ids.wait(self.guessed(key_id, client, now), now))
     }
 
     /// A secret for `key_id` was hashed and is wrong. To be told before the address is charged.
     pub(crate) fn charge_hash(&self, key_id: &KeyId, client: IpAddr, now: Instant) {
-        self.ids.charge(&(key_id.as_str(), self.addresses.is_clean(&client, now)), now);
+        self.ids.charge(self.guessed(key_id, client, now), now);
+    }
+
+    fn guessed(&self, key_id: &KeyId, client: IpAddr, now: Instant) -> Tag {
+        let is_clean = self.addresses.is_clean(self.addresses.tag(&client), now);
+        self.ids.tag(&(key_id.as_str(), is_clean))
     }
 }
 

@@ -26,6 +26,10 @@ pub(super) struct Failures {
     period_ns: u64,
 }
 
+/// What an item is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tag(u64);
+
 /// One item: empty where nothing of it is left to forget.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
@@ -42,21 +46,26 @@ impl Failures {
         Self { hashing: RandomState::new(), sets, start, step_ns, period_ns }
     }
 
+    /// What the other calls take. An item is hashed once, however often it is asked about.
+    pub(super) fn tag(&self, item: &impl Hash) -> Tag {
+        Tag(self.hashing.hash_one(item))
+    }
+
     /// How long until one more failure has room; `None` where it has.
-    pub(super) fn wait(&self, item: &impl Hash, now: Instant) -> Option<Duration> {
+    pub(super) fn wait(&self, item: Tag, now: Instant) -> Option<Duration> {
         let now_ns = self.at(now);
         let room_at_ns = self.clean_at_ns(item).saturating_add(self.step_ns).saturating_sub(self.period_ns);
         (room_at_ns > now_ns).then(|| Duration::from_nanos(room_at_ns - now_ns))
     }
 
     /// Whether nothing is held against the item.
-    pub(super) fn is_clean(&self, item: &impl Hash, now: Instant) -> bool {
+    pub(super) fn is_clean(&self, item: Tag, now: Instant) -> bool {
         self.clean_at_ns(item) <= self.at(now)
     }
 
     /// One more failure. What is beyond the budget is not remembered for longer.
-    pub(super) fn charge(&self, item: &impl Hash, now: Instant) {
-        let (tag, now_ns) = (self.hashing.hash_one(item), self.at(now));
+    pub(super) fn charge(&self, Tag(tag): Tag, now: Instant) {
+        let now_ns = self.at(now);
         let Some(mut set) = self.set(tag) else { return };
         let own = set.iter().position(|place| place.tag == tag);
         let least = || set.iter().enumerate().min_by_key(|(_, place)| place.clean_at_ns).map(|(at, _)| at);
@@ -66,8 +75,7 @@ impl Failures {
         *place = Place { tag, clean_at_ns };
     }
 
-    fn clean_at_ns(&self, item: &impl Hash) -> u64 {
-        let tag = self.hashing.hash_one(item);
+    fn clean_at_ns(&self, Tag(tag): Tag) -> u64 {
         let set = self.set(tag);
         set.and_then(|set| set.iter().find(|place| place.tag == tag).map(|place| place.clean_at_ns)).unwrap_or(0)
     }
@@ -105,34 +113,34 @@ mod tests {
     async fn has_room_for_the_burst_and_again_exactly_when_promised() {
         let (failures, start) = failures(3, Duration::from_mins(1), 8);
         for _ in 0..3 {
-            assert_eq!(failures.wait(&"a", start), None);
-            failures.charge(&"a", start);
+            assert_eq!(failures.wait(failures.tag(&"a"), start), None);
+            failures.charge(failures.tag(&"a"), start);
         }
-        let wait = failures.wait(&"a", start).expect("spent");
+        let wait = failures.wait(failures.tag(&"a"), start).expect("spent");
         assert_eq!(wait, Duration::from_secs(20));
-        assert_eq!(failures.wait(&"a", start + wait - Duration::from_nanos(1)), Some(Duration::from_nanos(1)));
-        assert_eq!(failures.wait(&"a", start + wait), None);
-        assert_eq!(failures.wait(&"b", start), None, "others are others");
+        assert_eq!(failures.wait(failures.tag(&"a"), start + wait - Duration::from_nanos(1)), Some(Duration::from_nanos(1)));
+        assert_eq!(failures.wait(failures.tag(&"a"), start + wait), None);
+        assert_eq!(failures.wait(failures.tag(&"b"), start), None, "others are others");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_holds_nothing_longer_than_a_period() {
         let (failures, start) = failures(3, Duration::from_mins(1), 8);
-        (0..10_000).for_each(|_| failures.charge(&"a", start));
-        assert!(!failures.is_clean(&"a", start + Duration::from_secs(59)));
-        assert!(failures.is_clean(&"a", start + Duration::from_mins(1)));
-        (0..3).for_each(|_| failures.charge(&"a", start + Duration::from_mins(1)));
-        assert!(failures.wait(&"a", start + Duration::from_mins(1)).is_some());
+        (0..10_000).for_each(|_| failures.charge(failures.tag(&"a"), start));
+        assert!(!failures.is_clean(failures.tag(&"a"), start + Duration::from_secs(59)));
+        assert!(failures.is_clean(failures.tag(&"a"), start + Duration::from_mins(1)));
+        (0..3).for_each(|_| failures.charge(failures.tag(&"a"), start + Duration::from_mins(1)));
+        assert!(failures.wait(failures.tag(&"a"), start + Duration::from_mins(1)).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn memory_has_an_end_and_the_worst_are_remembered() {
         let (failures, start) = failures(100, Duration::from_mins(1), 1024);
-        (0..100).for_each(|_| failures.charge(&"worst", start));
-        (0..1_000_000_u32).for_each(|one| failures.charge(&one, start));
+        (0..100).for_each(|_| failures.charge(failures.tag(&"worst"), start));
+        (0..1_000_000_u32).for_each(|one| failures.charge(failures.tag(&one), start));
         assert_eq!(failures.sets.len() * WAYS, 1024);
-        assert!(failures.wait(&"worst", start).is_some(), "a million others do not wash it away");
-        let known = (0..1_000_000_u32).filter(|one| !failures.is_clean(one, start)).count();
+        assert!(failures.wait(failures.tag(&"worst"), start).is_some(), "a million others do not wash it away");
+        let known = (0..1_000_000_u32).filter(|one| !failures.is_clean(failures.tag(one), start)).count();
         assert!(known <= 1024, "{known} are remembered");
     }
 
@@ -140,9 +148,9 @@ mod tests {
     async fn any_budget_is_kept_to() {
         for (burst, period) in [(1, Duration::from_nanos(1)), (u32::MAX, Duration::from_secs(1)), (1, Duration::from_hours(24 * 31))] {
             let (failures, start) = failures(burst, period, 1);
-            assert_eq!(failures.wait(&1, start), None);
-            failures.charge(&1, start);
-            assert_eq!(failures.wait(&1, start).is_some(), burst == 1);
+            assert_eq!(failures.wait(failures.tag(&1), start), None);
+            failures.charge(failures.tag(&1), start);
+            assert_eq!(failures.wait(failures.tag(&1), start).is_some(), burst == 1);
         }
     }
 }

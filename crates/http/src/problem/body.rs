@@ -1,7 +1,7 @@
 //! The body of a problem. A flood of wrong keys is answered with one each, so what is the same in
 //! all of those is written once.
 
-use std::{borrow::Cow, sync::OnceLock};
+use std::sync::OnceLock;
 
 use http::StatusCode;
 use serde::Serialize;
@@ -37,6 +37,22 @@ struct Own<'a> {
 
 /// Writes the problem of a failure as JSON.
 pub(super) fn write(failure: &Failure, path: &str, request_id: &str) -> Vec<u8> {
+    match kept(failure) {
+        Some(common) if is_plain(path) && is_plain(request_id) => {
+            // As serde writes it, in one piece of just that size.
+            [common, b",\"instance\":\"", path.as_bytes(), b"\",\"request_id\":\"", request_id.as_bytes(), b"\"}"].concat()
+        }
+        Some(common) => write_after(common, failure, path, request_id),
+        None => write_after(&open_object(failure), failure, path, request_id),
+    }
+}
+
+/// Whether JSON writes a text as it is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |all, byte| all & (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\'))
+}
+
+fn write_after(common: &[u8], failure: &Failure, path: &str, request_id: &str) -> Vec<u8> {
     let limited = failure.limited();
     let own = Own {
         instance: path,
@@ -46,7 +62,7 @@ pub(super) fn write(failure: &Failure, path: &str, request_id: &str) -> Vec<u8> 
         retry_after_ms: limited.map(|passed| ratelimit_headers::retry_after_ms(&passed.standings)),
     };
     let mut body = Vec::with_capacity(USUAL_BYTES);
-    body.extend_from_slice(&common(failure));
+    body.extend_from_slice(common);
     // Goes on in the same object: its brace becomes a comma.
     let seam = body.len();
     if serde_json::to_writer(&mut body, &own).is_ok()
@@ -57,19 +73,20 @@ pub(super) fn write(failure: &Failure, path: &str, request_id: &str) -> Vec<u8> 
     body
 }
 
-/// The object of [`Common`] without its last brace. What a flood is answered with says the same
-/// whatever was wrong, and must: it is kept.
-fn common(failure: &Failure) -> Cow<'static, [u8]> {
+/// The object of [`Common`] without its last brace, where it is kept. What a flood is answered with
+/// says the same whatever was wrong, and must.
+fn kept(failure: &Failure) -> Option<&'static [u8]> {
     static UNAUTHENTICATED: OnceLock<Vec<u8>> = OnceLock::new();
     static ABNORMAL_USAGE: OnceLock<Vec<u8>> = OnceLock::new();
     let kept = match failure {
         Failure::Unauthenticated { .. } => &UNAUTHENTICATED,
         Failure::AbnormalUsage { told_as: StatusCode::TOO_MANY_REQUESTS, .. } => &ABNORMAL_USAGE,
-        _ => return Cow::Owned(open_object(failure)),
+        _ => return None,
     };
-    Cow::Borrowed(kept.get_or_init(|| open_object(failure)))
+    Some(kept.get_or_init(|| open_object(failure)))
 }
 
+/// The object of [`Common`] without its last brace.
 fn open_object(failure: &Failure) -> Vec<u8> {
     let Kind { status, uri, title } = failure.kind();
     let common = Common { kind: uri, title, status: status.as_u16(), detail: &failure.detail() };

@@ -97,3 +97,15 @@ async fn what_is_kept_of_one_answer_is_not_told_in_another() {
     assert_eq!(body.len(), again.len());
     assert!(body.contains("\"status\":401"), "{body}");
 }
+
+#[test]
+fn path_and_request_id_are_written_as_json_wants_them() {
+    let failure = Failure::Unauthenticated { why: Unauthenticated::Unknown };
+    let texts = ["/v1/authorize", "", "/a b~", "/a\"b", "/a\\b", "/a\u{1}b", "/a\tb", "/ä", "/\u{7f}"];
+    for (path, request_id) in texts.iter().flat_map(|path| texts.iter().map(move |id| (path, id))) {
+        let written = body::write(&failure, path, request_id);
+        let problem: Problem = serde_json::from_slice(&written).expect("a problem");
+        assert_eq!((problem.instance.as_str(), problem.request_id.as_str()), (*path, *request_id));
+        assert_eq!(written, serde_json::to_vec(&problem).expect("JSON"), "as serde writes the same problem");
+    }
+}
