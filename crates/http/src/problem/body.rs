@@ -49,7 +49,7 @@ pub(super) fn write(failure: &Failure, path: &str, request_id: &str) -> Vec<u8> 
 
 /// Whether JSON writes a text as it is.
 fn is_plain(text: &str) -> bool {
-    text.bytes().fold(true, |all, byte| all & (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\'))
+    text.bytes().fold(true, |all, byte| all & matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~'))
 }
 
 fn write_after(common: &[u8], failure: &Failure, path: &str, request_id: &str) -> Vec<u8> {
