@@ -22,6 +22,12 @@ pub enum Component {
     Argon2Pool,
     /// Guard rail: a peer that is no trusted proxy says whose requests it passes on.
     UntrustedForwarder,
+    /// Guard rail: Redis may drop, or has dropped, what it holds, or cannot be asked whether it does.
+    RedisEviction,
+    /// Guard rail: Redis has lost its state lately.
+    RedisStateLost,
+    /// Guard rail: this node's clock and Redis' are far apart.
+    ClockSkew,
 }
 
 /// How it is.

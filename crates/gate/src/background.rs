@@ -1,36 +1,19 @@
 //! The gate's loops.
 
-use std::{
-    sync::{PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tollgate_api::{Component, ComponentHealth, ComponentState, Readiness};
-use tollgate_telemetry::{Component as Label, HealthState};
+use tollgate_api::{Component, Readiness};
 
-use crate::{
-    Gate,
-    breaker::not_asked,
-    gate::{DecisionSource, GateShared},
-    link::Trouble,
-    ports::BucketsHealth,
-    registry::BEATS_PER_TTL,
-    touch::OutOfTouch,
-};
+use crate::{Gate, gate::GateShared, link::Trouble, registry::BEATS_PER_TTL};
 
 /// Pause between two attempts to take up a store that does not answer.
 const TAKE_UP_PAUSE: Duration = Duration::from_millis(200);
-
-/// The longest that a question about health may take.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
 const NOT_TAKEN_UP: &str = "the stores have not been taken up yet";
 const FILTER_IS_LOADED: &str = "the ids of the keys are being loaded";
 /// A node makes the first one itself, so what is there cannot be opened.
 const NO_SIGNING_KEY: &str = "the signing keys cannot be opened: keys.master_key_file must be that of all nodes of this store";
-
-const REWOUND: &str = "the key store has lost changes that were answered for; see `tollgate log reset`";
 
 impl GateShared {
     /// Loops side by side, so that none waits for a store that only another one needs.
@@ -72,7 +55,14 @@ impl GateShared {
                 self.keep_registered().await;
             }
         };
-        tokio::join!(link, current, fences, nodes, self.keep_probing(), self.keep_in_touch(), self.keep_filter(), uses);
+        let mut looking = every(self.options.look_interval);
+        let looks = async {
+            loop {
+                looking.tick().await;
+                self.keep_looking().await;
+            }
+        };
+        tokio::join!(link, current, fences, nodes, self.keep_probing(), self.keep_in_touch(), self.keep_filter(), uses, looks);
     }
 
     async fn keep_link(&self) {
@@ -139,7 +129,7 @@ impl Gate {
     /// once it has taken up its stores, and stays so through an outage: the outage mode answers.
     pub fn readiness(&self) -> Readiness {
         let shared = &*self.shared;
-        let components = shared.components();
+        let components = shared.health();
         let reason = if shared.draining.load(Ordering::Acquire) {
             Some("the node is about to stop".to_owned())
         } else if shared.link.count() == 0 || shared.signing.ring().keys().is_empty() {
@@ -152,79 +142,4 @@ impl Gate {
         };
         Readiness { ready: reason.is_none(), reason, components }
     }
-}
-
-impl GateShared {
-    /// Asks the bucket store how it is, and tells the metrics of all components.
-    async fn keep_health(&self) {
-        let answer = tokio::time::timeout(HEALTH_TIMEOUT, self.buckets.health()).await;
-        let down = match answer {
-            Ok(BucketsHealth::Ok) => None,
-            Ok(BucketsHealth::Down(why)) => Some(why),
-            Err(_) => Some(format!("no answer within {} s", HEALTH_TIMEOUT.as_secs())),
-        };
-        *self.buckets_down.lock().unwrap_or_else(PoisonError::into_inner) = down;
-        for component in self.components() {
-            let state = match component.state {
-                ComponentState::Ok => HealthState::Ok,
-                ComponentState::Degraded => HealthState::Degraded,
-                ComponentState::Down => HealthState::Down,
-            };
-            let label = match component.component {
-                Component::Redis => Label::Redis,
-                Component::Postgres => Label::Postgres,
-                Component::KeyFile => Label::KeyFile,
-                Component::Pubsub => Label::Pubsub,
-                Component::ChangeLogRewound => Label::ChangeLogRewound,
-                Component::BloomFilter => Label::BloomFilter,
-                Component::Argon2Pool => Label::Argon2Pool,
-                Component::UntrustedForwarder => Label::UntrustedForwarder,
-            };
-            self.metrics.health(label, state);
-        }
-        for (_, label, why) in self.marks.all() {
-            self.metrics.health(label, if why.is_some() { HealthState::Degraded } else { HealthState::Ok });
-        }
-    }
-
-    fn components(&self) -> Vec<ComponentHealth> {
-        let trouble = self.link.trouble();
-        let keys_down = match &trouble {
-            Some(Trouble::Keys(reason)) => Some(reason.to_string()),
-            _ if !self.is_log_current() => Some("the change log has not been read lately".to_owned()),
-            _ => None,
-        };
-        if self.options.source == DecisionSource::Local {
-            return [told(Component::KeyFile, keys_down)].into_iter().chain(self.followed()).collect();
-        }
-        let asked = self.buckets_down.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let buckets_down = match trouble {
-            Some(Trouble::Buckets(reason)) => Some(reason.to_string()),
-            _ if self.breaker.is_any_open() => Some(not_asked().to_string()),
-            _ => asked,
-        };
-        let stores = [told(Component::Redis, buckets_down), told(Component::Postgres, keys_down)];
-        stores.into_iter().chain(self.followed()).collect()
-    }
-
-    /// What following the changes of others has to tell, the filter that is made of them, and what was
-    /// noticed lately.
-    fn followed(&self) -> impl Iterator<Item = ComponentHealth> {
-        let degraded = |component, reason: Option<&str>| ComponentHealth {
-            component,
-            state: if reason.is_some() { ComponentState::Degraded } else { ComponentState::Ok },
-            reason: reason.map(ToOwned::to_owned),
-        };
-        let pubsub = self.line.is_there().then(|| degraded(Component::Pubsub, self.line.trouble().map(OutOfTouch::reason)));
-        // A guard rail is told of while it is on.
-        let rewound = self.is_rewound().then(|| degraded(Component::ChangeLogRewound, Some(REWOUND)));
-        let marks = self.marks.all().into_iter().filter(|(.., why)| why.is_some());
-        let marked = marks.map(move |(component, _, why)| degraded(component, why));
-        pubsub.into_iter().chain(rewound).chain([self.filter.health()]).chain(marked)
-    }
-}
-
-fn told(component: Component, down: Option<String>) -> ComponentHealth {
-    let state = if down.is_some() { ComponentState::Down } else { ComponentState::Ok };
-    ComponentHealth { component, state, reason: down }
 }

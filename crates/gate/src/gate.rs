@@ -27,6 +27,7 @@ use crate::{
     outage::{LocalBuckets, OutageOptions},
     ports::{BucketStore, Bus, KeyStore, NodeRegistry},
     preauth::{Preauth, PreauthOptions},
+    rails::Rails,
     receipts::Receipts,
     registry::Registry,
     signing::{MasterKey, Signing},
@@ -57,6 +58,8 @@ pub struct GateOptions {
     pub preauth: PreauthOptions,
     /// Following the change log.
     pub follow: FollowOptions,
+    /// From one look at the bucket store's servers to the next.
+    pub look_interval: Duration,
     /// When keys were last used.
     pub usage: UsageOptions,
     /// How long each kind of key is still good.
@@ -120,6 +123,7 @@ pub(crate) struct GateShared {
     pub(crate) hashing: HashingPool,
     pub(crate) preauth: Preauth,
     pub(crate) marks: Marks,
+    pub(crate) rails: Rails,
     pub(crate) receipts: Option<Receipts>,
     pub(crate) signing: Signing,
     pub(crate) usage: Usage,
@@ -149,6 +153,7 @@ impl Gate {
             hashing: HashingPool::new(options.hashing, metrics.clone()),
             preauth: Preauth::new(options.preauth, tokio::time::Instant::now()),
             marks: Marks::new(tokio::time::Instant::now()),
+            rails: Rails::default(),
             signing: Signing::new(master_key),
             usage: Usage::new(options.usage),
             follower: Follower::new(options.follow),

@@ -132,6 +132,7 @@ impl GateShared {
         self.link.epoch.fetch_add(1, Ordering::AcqRel);
         let joined = tokio::time::timeout(join_patience, self.buckets.join(log)).await.unwrap_or(Err(BucketError::Deadline));
         joined.map_err(|error| Trouble::Buckets(error.to_string().into()))?;
+        self.note_losses();
         self.link.trusted_connection.store(connection, Ordering::Release);
         self.link.taken_up.fetch_add(1, Ordering::AcqRel);
         Ok(())

@@ -6,17 +6,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-use tollgate_api::Component;
-use tollgate_telemetry::Component as Label;
-
 use crate::Gate;
+use tokio::time::Instant;
 
 /// How long hashing counts as overloaded after a secret was shed.
 const SHED_FOR: Duration = Duration::from_secs(10);
 const SHED: &str = "secrets were not hashed lately, for want of a place in the queue or of time";
 /// How long the guard rail stays on after the last such header.
 const FORWARDED_FOR: Duration = Duration::from_mins(5);
+/// How long the guard rail stays on after the bucket store was found to have lost its state.
+const STATE_LOST_FOR: Duration = Duration::from_mins(5);
 const FORWARDED: &str =
     "a peer that is not in trusted_proxies sends Forwarded or X-Forwarded-For; if it is a proxy, all of its clients count as one";
 
@@ -25,6 +24,7 @@ const FORWARDED: &str =
 pub(crate) struct Marks {
     shed: Mark,
     untrusted_forwarder: Mark,
+    state_lost: Mark,
 }
 
 /// On for a while after it was set. Setting it costs a store.
@@ -59,7 +59,8 @@ fn milliseconds(time: Duration) -> u64 {
 
 impl Marks {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { shed: Mark::new(SHED_FOR, now), untrusted_forwarder: Mark::new(FORWARDED_FOR, now) }
+        let mark = |lasts| Mark::new(lasts, now);
+        Self { shed: mark(SHED_FOR), untrusted_forwarder: mark(FORWARDED_FOR), state_lost: mark(STATE_LOST_FOR) }
     }
 
     /// A secret was not hashed, for want of a place or of time.
@@ -69,13 +70,23 @@ impl Marks {
         }
     }
 
-    /// Every mark as operators know it: what it concerns, and why it is on, if it is.
-    pub(crate) fn all(&self) -> [(Component, Label, Option<&'static str>); 2] {
-        let (shed, forwarded) = (self.shed.is_on(), self.untrusted_forwarder.is_on());
-        [
-            (Component::Argon2Pool, Label::Argon2Pool, shed.then_some(SHED)),
-            (Component::UntrustedForwarder, Label::UntrustedForwarder, forwarded.then_some(FORWARDED)),
-        ]
+    /// The bucket store has lost its state.
+    pub(crate) fn state_lost(&self) {
+        self.state_lost.set();
+    }
+
+    /// Why hashing counts as overloaded, if it does.
+    pub(crate) fn overload(&self) -> Option<&'static str> {
+        self.shed.is_on().then_some(SHED)
+    }
+
+    /// Why that guard rail is on, if it is.
+    pub(crate) fn untrusted_forwarder(&self) -> Option<&'static str> {
+        self.untrusted_forwarder.is_on().then_some(FORWARDED)
+    }
+
+    pub(crate) fn is_state_lost(&self) -> bool {
+        self.state_lost.is_on()
     }
 }
 

@@ -9,7 +9,8 @@ mod nodes;
 mod receipts;
 
 pub use buckets::{
-    BucketError, BucketStore, BucketsHealth, Decision, Fence, Outcome, PendingOutcome, Subject, SubjectKind, SubjectStanding, Subjects,
+    BucketError, BucketStore, BucketsHealth, Decision, Fence, Outcome, PendingOutcome, StoreLook, Subject, SubjectKind, SubjectStanding,
+    Subjects,
 };
 pub use bus::{Bus, BusError, Heard};
 pub use key_ids::{KeyIdStream, StreamTurn};

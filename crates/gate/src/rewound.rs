@@ -8,7 +8,6 @@ use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
 use tollgate_limits::{Cost, RateLimits};
-use tollgate_telemetry::{Component, HealthState};
 
 use crate::{
     authenticate::subjects_of,
@@ -25,7 +24,7 @@ impl GateShared {
 
     pub(crate) fn set_rewound(&self, is_rewound: bool) {
         let before = self.rewound.swap(is_rewound, Ordering::AcqRel);
-        self.metrics.health(Component::ChangeLogRewound, if is_rewound { HealthState::Degraded } else { HealthState::Ok });
+        self.tell_health();
         if is_rewound && !before {
             tracing::error!(
                 "the key store has lost changes that were answered for (a restored backup, or a failover): \

@@ -16,13 +16,16 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
-use tollgate_gate::ports::{BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome};
+use tollgate_gate::ports::{
+    BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome, StoreLook,
+};
 use tollgate_telemetry::{Metrics, RedisErrorKind};
 
 use crate::{
     codec::{ENTRIES_MAX, Request},
     connection::{self, By, Connection},
     failure::Failure,
+    look::Watch,
     names::{Names, NamesError},
     options::Options,
     queue::{Entry, Queue},
@@ -44,14 +47,17 @@ pub struct RedisBuckets {
     desk: Arc<Desk>,
     /// One on a single server, one per tag on a Cluster: a call must stay within a slot.
     queues: Vec<Arc<Queue>>,
-    connections: Vec<Arc<Connection>>,
-    made: Arc<AtomicU64>,
+    pub(crate) connections: Vec<Arc<Connection>>,
+    pub(crate) made: Arc<AtomicU64>,
     fence: Script,
     join: Script,
     nodes: Script,
     probes: AtomicUsize,
     fence_ttl: Duration,
     joined: Mutex<Joined>,
+    pub(crate) watch: Mutex<Watch>,
+    /// How often the state was found lost.
+    losses: AtomicU64,
     _tasks: JoinSet<()>,
 }
 
@@ -96,8 +102,9 @@ impl RedisBuckets {
             tasks.spawn(worker.work());
         }
         let (fence, join, nodes) = (Script::new(scripts::FENCE), Script::new(scripts::JOIN), Script::new(scripts::NODES));
-        let (joined, probes) = (Mutex::default(), AtomicUsize::new(0));
-        Ok(Self { desk, queues, connections, made, fence, join, nodes, probes, fence_ttl: options.fence_ttl, joined, _tasks: tasks })
+        let (joined, watch, losses) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
+        let (probes, fence_ttl) = (AtomicUsize::new(0), options.fence_ttl);
+        Ok(Self { desk, queues, connections, made, fence, join, nodes, probes, fence_ttl, joined, watch, losses, _tasks: tasks })
     }
 
     pub(crate) fn names(&self) -> &Names {
@@ -171,8 +178,11 @@ impl RedisBuckets {
     async fn join_all(&self, log: &LogId) -> Result<(), BucketError> {
         // All at once: one after the other they would take as many round trips as there are tags.
         let tags = (0..self.desk.names.tags()).map(|tag| self.take_up(tag, log, UPKEEP_TIMEOUT));
-        let marks = all_marks(future::join_all(tags).await)?;
+        let (taken_up, demoted) = future::join(future::join_all(tags), self.refuse_demoted()).await;
+        demoted?;
+        let marks = all_marks(taken_up)?;
         if self.desk.marks.join(marks) {
+            self.losses.fetch_add(1, Ordering::AcqRel);
             self.desk.metrics.redis_state_lost();
             tracing::warn!("redis has another state than the one that this node had joined: that one is lost");
         }
@@ -264,6 +274,14 @@ impl BucketStore for RedisBuckets {
 
     fn connection_count(&self) -> u64 {
         self.made.load(Ordering::Acquire)
+    }
+
+    fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
+    }
+
+    fn look(&self) -> BoxFuture<'_, Result<StoreLook, BucketError>> {
+        Box::pin(self.look_at_servers())
     }
 
     fn lanes(&self) -> usize {

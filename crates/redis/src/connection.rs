@@ -183,6 +183,34 @@ impl Connection {
         Ok(())
     }
 
+    /// The servers that decide, by name: every master of a Cluster, else the one that is connected to.
+    pub(crate) fn servers(&self) -> Vec<(String, Option<config::Server>)> {
+        let client = self.client();
+        if self.is_clustered() {
+            let map = client.cached_cluster_state().map(|map| map.unique_primary_nodes()).unwrap_or_default();
+            return map.into_iter().map(|server| (server.to_string(), Some(server))).collect();
+        }
+        let server = client.active_connections().into_iter().next();
+        vec![(server.map_or_else(|| "redis.url".to_owned(), |server| server.to_string()), None)]
+    }
+
+    /// Runs one command without arguments at one server.
+    pub(crate) async fn command_at(&self, server: Option<config::Server>, name: &'static str, timeout: Duration) -> Result<Value, Failure> {
+        let mut client = self.once(timeout);
+        if let Some(server) = server {
+            let options = config::Options { cluster_node: Some(server), ..client.options().clone() };
+            client = self.client().with_options(&options);
+        }
+        let command = CustomCommand::new_static(name, None, false);
+        within(timeout, Box::pin(client.custom(command, Vec::<Value>::new()))).await
+    }
+
+    /// Connects anew: by what the name, the sentinels or the map of a Cluster say now.
+    pub(crate) async fn start_over(&self, timeout: Duration) {
+        // Where that fails the client is connecting already.
+        drop(tokio::time::timeout(timeout, Box::pin(self.client().force_reconnection())).await);
+    }
+
     /// Reads the map of the Cluster anew.
     pub(crate) async fn refresh_map(&self) {
         let read = tokio::time::timeout(self.connect_timeout, async { self.client().sync_cluster().await }).await;

@@ -30,6 +30,11 @@ impl Failure {
         self.text.contains("WRONGTYPE")
     }
 
+    /// What went wrong, in words.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) fn into_error(self) -> BucketError {
         match self.kind {
             RedisErrorKind::TimedOut => BucketError::Deadline,

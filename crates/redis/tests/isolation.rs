@@ -191,6 +191,7 @@ async fn the_shipped_acl_is_enough_and_no_more() {
     let store: Arc<dyn BucketStore> = joined(&options).await;
     tollgate_testkit::conformance::buckets::all_joined(&store).await;
     assert_eq!(store.health().await, BucketsHealth::Ok);
+    assert_eq!(store.look().await.expect("redis answers").unseen, None);
     let mut admin = redis.connection().await.expect("redis answers");
     let denied: Vec<redis::Value> = redis::cmd("ACL").arg("LOG").query_async(&mut admin).await.expect("redis answers");
     assert!(denied.is_empty(), "the node was denied something that it needs: {denied:?}");

@@ -185,6 +185,12 @@ label! {
         Argon2Pool = "argon2_pool",
         /// Guard rail: a peer that is no trusted proxy says whose requests it passes on.
         UntrustedForwarder = "untrusted_forwarder",
+        /// Guard rail: Redis may drop, or has dropped, what it holds, or cannot be asked whether it does.
+        RedisEviction = "redis_eviction",
+        /// Guard rail: Redis has lost its state lately.
+        RedisStateLost = "redis_state_lost",
+        /// Guard rail: this node's clock and Redis' are far apart.
+        ClockSkew = "clock_skew",
     }
 }
 

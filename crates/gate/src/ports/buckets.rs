@@ -167,6 +167,17 @@ pub enum BucketsHealth {
     Down(String),
 }
 
+/// What the store's servers say of themselves that operators must hear.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreLook {
+    /// Why the store may drop what it holds by itself, and what to do; `None` where it does not.
+    pub eviction: Option<String>,
+    /// What this node is not told, and what to do.
+    pub unseen: Option<String>,
+    /// The servers' clocks, in microseconds since 1970.
+    pub clocks_us: Vec<u64>,
+}
+
 /// Buckets and fences, decided atomically by one authority.
 pub trait BucketStore: Send + Sync + fmt::Debug + 'static {
     /// Decides, charging all or nothing. Answers no later than shortly after `deadline`.
@@ -183,6 +194,17 @@ pub trait BucketStore: Send + Sync + fmt::Debug + 'static {
     /// behind it may then be an older one. Cheap.
     fn connection_count(&self) -> u64 {
         0
+    }
+
+    /// How often another state was found than the one that had been joined. Cheap.
+    fn losses(&self) -> u64 {
+        0
+    }
+
+    /// Looks at the servers behind the store. One that must not decide is an error, and
+    /// [`BucketStore::connection_count`] has risen then.
+    fn look(&self) -> BoxFuture<'_, Result<StoreLook, BucketError>> {
+        Box::pin(async { Ok(StoreLook::default()) })
     }
 
     /// In how many parts the store answers: one may be silent while the others are not.

@@ -24,6 +24,7 @@ mod outage;
 mod paging;
 mod preauth;
 mod races;
+mod rails;
 mod receipts;
 mod rewound;
 mod rules_hold;

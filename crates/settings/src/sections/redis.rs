@@ -30,6 +30,8 @@ pub struct RedisSettings {
     pub events_max: usize,
     /// How long one attempt to connect may take.
     pub connect_timeout: TimeSpan,
+    /// From one look at the servers to the next.
+    pub look_interval: TimeSpan,
     /// How long a receipt is good for after it was last used.
     pub receipt_ttl: TimeSpan,
 }
@@ -43,6 +45,7 @@ pub(super) const BOUNDS: &[Bound] = &[
     whole("redis.queue_max", 1, 1_000_000),
     whole("redis.events_max", 1, 100_000),
     time("redis.connect_timeout", TimeSpan::millis(10), TimeSpan::secs(60)),
+    time("redis.look_interval", TimeSpan::millis(100), TimeSpan::secs(600)),
     time("redis.receipt_ttl", TimeSpan::secs(1), TimeSpan::secs(31_536_000)),
 ];
 

@@ -55,6 +55,9 @@ fn component_text(component: Component) -> &'static str {
         Component::ChangeLogRewound => "change_log_rewound",
         Component::Argon2Pool => "argon2_pool",
         Component::UntrustedForwarder => "untrusted_forwarder",
+        Component::RedisEviction => "redis_eviction",
+        Component::RedisStateLost => "redis_state_lost",
+        Component::ClockSkew => "clock_skew",
         Component::KeyFile => "key file",
         Component::BloomFilter => "bloom filter",
     }

@@ -17,7 +17,9 @@ use tokio::{
     time::Instant,
 };
 use tollgate_embedded::{MemoryBuckets, MemoryBucketsBounds, MicrosClock};
-use tollgate_gate::ports::{BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome};
+use tollgate_gate::ports::{
+    BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome, StoreLook,
+};
 
 use super::{lock, within};
 
@@ -45,6 +47,8 @@ pub(crate) struct FakeBuckets {
     decisions: Mutex<Vec<Decision>>,
     fences: Mutex<Vec<Fence>>,
     arrivals: watch::Sender<usize>,
+    look: Mutex<StoreLook>,
+    losses: AtomicU64,
 }
 
 pub(crate) fn memory(clock: MicrosClock) -> MemoryBuckets {
@@ -75,6 +79,8 @@ impl FakeBuckets {
             decisions: Mutex::default(),
             fences: Mutex::default(),
             arrivals: watch::Sender::new(0),
+            look: Mutex::default(),
+            losses: AtomicU64::new(0),
         }
     }
 
@@ -112,6 +118,11 @@ impl FakeBuckets {
     /// Another server answers, with another state.
     pub(crate) fn fail_over(&self) {
         self.connections.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// What the servers say of themselves from now on.
+    pub(crate) fn says(&self, look: StoreLook) {
+        *lock(&self.look) = look;
     }
 
     /// From now on joining has no answer, or has one again.
@@ -193,7 +204,8 @@ impl BucketStore for FakeBuckets {
             let state = lock(&self.server).clone();
             // A new state is of whatever log its first node follows; tests that change logs go on with the old.
             drop(state.join(log).await);
-            *lock(&self.joined) = Some(state);
+            let before = lock(&self.joined).replace(state.clone());
+            self.losses.fetch_add(u64::from(before.is_some_and(|before| !Arc::ptr_eq(&before, &state))), Ordering::SeqCst);
             tokio::task::yield_now().await;
             Ok(())
         })
@@ -201,6 +213,14 @@ impl BucketStore for FakeBuckets {
 
     fn connection_count(&self) -> u64 {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    fn losses(&self) -> u64 {
+        self.losses.load(Ordering::SeqCst)
+    }
+
+    fn look(&self) -> BoxFuture<'_, Result<StoreLook, BucketError>> {
+        Box::pin(async { self.is_up().map(|()| lock(&self.look).clone()) })
     }
 
     fn health(&self) -> BoxFuture<'_, BucketsHealth> {

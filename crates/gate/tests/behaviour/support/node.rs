@@ -41,6 +41,7 @@ pub(crate) fn options() -> GateOptions {
         hashing: HashingOptions { params: hash_params(), threads: 2, queue_max: 100, wait_max: Duration::from_secs(5) },
         preauth: preauth(1_000_000),
         follow: FollowOptions { poll_interval: Duration::from_secs(2), page_size: 3, fence_timeout: Duration::from_millis(100) },
+        look_interval: Duration::from_secs(10),
         usage: UsageOptions { interval: Duration::from_secs(20), pending_max: 10_000 },
         kinds: KindLives::default(),
         source: DecisionSource::Redis,

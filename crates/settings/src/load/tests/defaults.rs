@@ -21,6 +21,7 @@ fn the_stores_are_as_documented() {
     assert!(redis.url.is_unset() && postgres.url.is_unset());
     assert_eq!((redis.prefix.as_str(), redis.tags), ("tg:", 16));
     assert_eq!((redis.decision_timeout, redis.connect_timeout), (TimeSpan::millis(50), TimeSpan::secs(2)));
+    assert_eq!(redis.look_interval, TimeSpan::secs(10));
     assert_eq!(redis.receipt_ttl, TimeSpan::secs(30 * 86_400));
     assert_eq!((redis.pool_size, redis.calls_in_flight, redis.batch_max, redis.queue_max), (2, 2, 128, 8192));
     assert_eq!((postgres.pool_size, postgres.lookups_in_flight), (16, 8));
