@@ -37,7 +37,7 @@ async fn an_embedded_node_says_that_it_decides_itself() {
     let components = world.node.gate.readiness().components;
     assert_eq!(
         components.iter().map(|component| component.component).collect::<Vec<_>>(),
-        [tollgate_api::Component::KeyFile, tollgate_api::Component::BloomFilter]
+        [tollgate_api::Component::KeyFile, tollgate_api::Component::BloomFilter, tollgate_api::Component::Argon2Pool]
     );
 }
 

@@ -233,6 +233,7 @@ async fn hear_of_marks() {
         let components = world.node.gate.readiness().components;
         components
             .into_iter()
+            .filter(|component| component.state != tollgate_api::ComponentState::Ok)
             .map(|component| component.component)
             .filter(|component| [tollgate_api::Component::UntrustedForwarder, tollgate_api::Component::Argon2Pool].contains(component))
     };
