@@ -14,6 +14,7 @@
 mod cluster;
 mod faults;
 mod nodes;
+mod scale;
 mod support;
 mod system;
 mod tidy;

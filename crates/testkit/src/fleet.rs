@@ -12,6 +12,7 @@ pub struct FleetBuilder {
     postgres_url: Option<String>,
     environment: Vec<(String, String)>,
     taken_back: Vec<String>,
+    released: bool,
 }
 
 /// Running nodes of one cluster with a database and a Redis prefix of their own.
@@ -37,7 +38,7 @@ impl Fleet {
 
     /// To set more than the number of nodes.
     pub fn builder(nodes: usize) -> FleetBuilder {
-        FleetBuilder { nodes, redis_url: None, postgres_url: None, environment: Vec::new(), taken_back: Vec::new() }
+        FleetBuilder { nodes, redis_url: None, postgres_url: None, environment: Vec::new(), taken_back: Vec::new(), released: false }
     }
 
     /// One of the nodes.
@@ -80,6 +81,13 @@ impl FleetBuilder {
         self
     }
 
+    /// Nodes of the release build ([`NodeBuilder::released`]).
+    #[must_use]
+    pub fn released(mut self) -> Self {
+        self.released = true;
+        self
+    }
+
     /// Makes the database and the first admin key, starts the nodes and waits until all are ready.
     pub async fn start(self) -> Result<Fleet> {
         let redis_url = match &self.redis_url {
@@ -92,6 +100,7 @@ impl FleetBuilder {
         let prefix = crate::unique("t") + ":";
         let plain = Node::cluster(&redis_url, &postgres_url).env("TOLLGATE_REDIS__PREFIX", &prefix);
         let plain = self.taken_back.iter().fold(plain, |builder, name| builder.without(name));
+        let plain = if self.released { plain.released() } else { plain };
         let builder = self.environment.into_iter().fold(plain, |builder, (name, value)| builder.env(&name, value));
         let admin_key = builder.run(&["bootstrap"]).await.context("making the first admin key")?;
         let nodes: Vec<Node> = (0..self.nodes).map(|_| builder.clone().spawn()).collect::<Result<_>>()?;

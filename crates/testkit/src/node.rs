@@ -35,6 +35,7 @@ const EXACT: [(&str, &str); 4] = [
 #[derive(Debug, Clone)]
 pub struct NodeBuilder {
     environment: BTreeMap<String, String>,
+    released: bool,
 }
 
 /// A running node; killed on drop.
@@ -53,12 +54,16 @@ pub struct Node {
 /// The binary is `TOLLGATE_BIN`, else the one that cargo put next to the tests; `tests/run`
 /// builds it.
 pub fn tollgate<Argument: AsRef<str>>(arguments: &[Argument]) -> Result<Command> {
-    let mut command = Command::new(binary()?);
+    Ok(command(binary()?, arguments))
+}
+
+fn command<Argument: AsRef<str>>(binary: PathBuf, arguments: &[Argument]) -> Command {
+    let mut command = Command::new(binary);
     command.args(arguments.iter().map(AsRef::as_ref));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TOLLGATE_")) {
         command.env_remove(name);
     }
-    Ok(command)
+    command
 }
 
 impl Node {
@@ -161,7 +166,10 @@ impl Drop for Node {
 
 impl NodeBuilder {
     fn quick() -> Self {
-        QUICK.into_iter().chain(PATIENT).fold(Self { environment: BTreeMap::new() }, |builder, (name, value)| builder.env(name, value))
+        QUICK
+            .into_iter()
+            .chain(PATIENT)
+            .fold(Self { environment: BTreeMap::new(), released: false }, |builder, (name, value)| builder.env(name, value))
     }
 
     /// Sets an environment variable; the last one of a name counts.
@@ -175,6 +183,14 @@ impl NodeBuilder {
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.environment.remove(name);
+        self
+    }
+
+    /// Uses the release build, for tests of large numbers: `TOLLGATE_RELEASE_BIN`, which `tests/run`
+    /// sets. Where it is not set the node is the same as any other, only slower.
+    #[must_use]
+    pub fn released(mut self) -> Self {
+        self.released = true;
         self
     }
 
@@ -201,7 +217,7 @@ impl NodeBuilder {
 
     /// A command of the binary (`migrate`, `bootstrap`, …) under the settings of this node.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = tollgate(arguments)?;
+        let mut command = command(if self.released { released_binary()? } else { binary()? }, arguments);
         command.envs(&self.environment);
         Ok(command)
     }
@@ -222,6 +238,10 @@ impl NodeBuilder {
             .current_dir(folder);
         Launch::new(command, folder).start()
     }
+}
+
+fn released_binary() -> Result<PathBuf> {
+    std::env::var_os("TOLLGATE_RELEASE_BIN").map_or_else(binary, |path| Ok(path.into()))
 }
 
 fn binary() -> Result<PathBuf> {
