@@ -1,11 +1,17 @@
 //! What is promised of large numbers, at those numbers: against nodes of the release build, which
 //! `tests/run` makes first, and each with the whole machine to itself (`tests/nextest.toml`).
 
+mod keys;
+mod restart;
 mod volley;
 mod wrong_keys;
 
+use std::time::Duration;
+
 use tollgate_testkit::{Fleet, FleetBuilder, Node};
 
+/// A bound for what is expected to happen, whenever.
+const SOON: Duration = Duration::from_mins(2);
 const HASHES: &str = "tollgate_argon2_duration_seconds_count";
 const LOOKUPS: &str = "tollgate_postgres_lookups_total";
 

@@ -1,6 +1,6 @@
-//! Requests by the million: many on the way on one connection, and of an answer its status alone.
+//! Requests by the million: many on the way on one connection, and of an answer only what counts.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, io, net::SocketAddr};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -13,6 +13,20 @@ const DEPTH: usize = 32;
 
 /// How often each status was answered.
 pub(super) type Statuses = BTreeMap<u16, usize>;
+
+/// What is kept of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) status: u16,
+    /// Whether it says when to come back.
+    pub(super) says_when: bool,
+}
+
+/// A connection to a node.
+pub(super) struct Line {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
 
 /// A request for a decision, with an api key and whatever other header lines there are.
 pub(super) fn request(api_key: &str, lines: &str) -> String {
@@ -29,7 +43,7 @@ pub(super) async fn volley(
     let (mut running, step) = (JoinSet::new(), nodes.len() * connections);
     for place in 0..step {
         let (node, request) = (nodes[place % nodes.len()], request.clone());
-        running.spawn(async move { fire(node, (place..count).step_by(step).map(request)).await });
+        running.spawn(async move { fire(node, (place..count).step_by(step).map(request)).await.expect("answers") });
     }
     let mut all = Statuses::new();
     while let Some(some) = running.join_next().await {
@@ -40,38 +54,54 @@ pub(super) async fn volley(
     all
 }
 
-/// Sends them over one connection.
-pub(super) async fn fire(node: SocketAddr, mut requests: impl Iterator<Item = String>) -> Statuses {
-    let mut stream = TcpStream::connect(node).await.expect("a connection");
-    stream.set_nodelay(true).expect("set");
-    let (mut statuses, mut received) = (Statuses::new(), Vec::new());
+async fn fire(node: SocketAddr, mut requests: impl Iterator<Item = String>) -> io::Result<Statuses> {
+    let (mut line, mut statuses) = (Line::open(node).await?, Statuses::new());
     loop {
         let some: Vec<String> = requests.by_ref().take(DEPTH).collect();
         if some.is_empty() {
-            return statuses;
+            return Ok(statuses);
         }
-        stream.write_all(some.concat().as_bytes()).await.expect("sent");
-        let mut missing = some.len();
-        while missing > 0 {
-            assert!(stream.read_buf(&mut received).await.expect("read") > 0, "the node closed a connection");
-            let mut read = 0;
-            while let Some((status, length)) = answer(&received[read..]) {
-                *statuses.entry(status).or_default() += 1;
-                (read, missing) = (read + length, missing - 1);
-            }
-            received.drain(..read);
+        line.send(&some.concat()).await?;
+        for _ in some {
+            *statuses.entry(line.answer().await?.status).or_default() += 1;
         }
     }
 }
 
-/// Status and length of the first answer, if it is whole.
-fn answer(bytes: &[u8]) -> Option<(u16, usize)> {
+impl Line {
+    pub(super) async fn open(node: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(node).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, received: Vec::new() })
+    }
+
+    /// Sends one request, or several at once.
+    pub(super) async fn send(&mut self, requests: &str) -> io::Result<()> {
+        self.stream.write_all(requests.as_bytes()).await
+    }
+
+    /// The next answer.
+    pub(super) async fn answer(&mut self) -> io::Result<Told> {
+        loop {
+            if let Some((told, length)) = first(&self.received) {
+                self.received.drain(..length);
+                return Ok(told);
+            }
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+/// The first answer and its length, if it is whole.
+fn first(bytes: &[u8]) -> Option<(Told, usize)> {
     let text = std::str::from_utf8(bytes).expect("answers are text");
-    let head = text.find("\r\n\r\n")? + 4;
-    let length = text[..head]
-        .split("content-length: ")
-        .nth(1)
-        .map_or(0, |rest| rest[..rest.find('\r').expect("a line's end")].parse::<usize>().expect("a length"));
-    let status = text.get(9..12).and_then(|status| status.parse().ok()).expect("a status");
-    (text.len() >= head + length).then_some((status, head + length))
+    let (head, rest) = text.split_once("\r\n\r\n")?;
+    let body = head.split("\r\ncontent-length: ").nth(1).map_or(0, |rest| {
+        let digits = rest.split('\r').next().expect("a line");
+        digits.parse::<usize>().expect("a length")
+    });
+    let status = head.get(9..12).and_then(|status| status.parse().ok()).expect("a status");
+    (rest.len() >= body).then(|| (Told { status, says_when: head.contains("\r\nretry-after: ") }, head.len() + 4 + body))
 }

@@ -11,11 +11,12 @@ use std::{
 
 use serde_json::json;
 use sqlx::PgConnection;
-use tollgate_keys::{ApiKey, KeyId, RandomPart, RingChar, Secret, SigningKey};
 use tollgate_testkit::{Node, TestDatabase};
 
 use super::{
-    HASHES, LOOKUPS, fleet, resident_kib,
+    HASHES, LOOKUPS, fleet,
+    keys::{Keys, nth_id},
+    resident_kib,
     volley::{Statuses, request, volley},
 };
 use crate::support::{Cluster, NewKey, metric};
@@ -26,6 +27,8 @@ const REVOKED: usize = 100_000;
 const FRESH: usize = 300;
 /// Connections to each node.
 const CONNECTIONS: usize = 4;
+/// The first number of ids that no key has.
+const STRANGERS: usize = 1 << 40;
 /// Keys whose ids the flooder knows.
 const KNOWN: usize = 50;
 /// The defaults of `lookup.budget`.
@@ -34,46 +37,12 @@ const LOOKUPS_PER_SECOND: u64 = 10;
 /// Transactions for polls of the log and notes of last uses; and those from before, which Postgres counts late.
 const OTHERS_PER_SECOND: u64 = 10;
 const COUNTED_LATE: u64 = 2000;
-/// An instant long before the test's.
-const LONG_AGO_MS: u64 = 1_700_000_000_000;
 
 /// What a flooder has: ids of real keys, and revoked keys with their right secrets.
 struct Loot {
     signed_ids: Vec<String>,
     unsigned_ids: Vec<String>,
     revoked: Vec<String>,
-}
-
-fn nth_id(ms: u64, number: usize) -> KeyId {
-    let mut entropy = [7; 10];
-    entropy[2..].copy_from_slice(&(number as u64).to_be_bytes());
-    KeyId::from_parts(ms, entropy)
-}
-
-/// A hundred thousand revoked keys, as they stand in the store long after.
-async fn revoke_many(database: &mut PgConnection) {
-    let ids: Vec<String> = (0..REVOKED).map(|number| nth_id(LONG_AGO_MS + number as u64, number).as_str().to_owned()).collect();
-    let sql = "insert into keys (key_id, name, kind, secret_phc, status, created_at_ms, revoked_at_ms, generation) \
-        select key_id, 'leaked', 'signed', '$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODw', 'revoked', $2, $2, 1 \
-        from unnest($1::text[]) as key_id";
-    for some in ids.chunks(10_000) {
-        sqlx::query(sql).bind(some).bind(LONG_AGO_MS.cast_signed()).execute(&mut *database).await.expect("filled");
-    }
-}
-
-/// Their secrets: signed by the fleet's own key, as they were given out.
-async fn secrets_of_revoked(database: &mut PgConnection) -> Vec<String> {
-    let row: (String, Vec<u8>) = sqlx::query_as("select ring, sealed from signing_keys").fetch_one(database).await.expect("a ring");
-    let ring = RingChar::new(row.0.chars().next().expect("a character")).expect("a ring character");
-    // Without a master key it stands behind one byte that says so.
-    let signer = SigningKey::new(ring, row.1[1..].try_into().expect("32 bytes"));
-    let random = RandomPart::generate().expect("randomness");
-    let of = |number: usize| {
-        let key_id = nth_id(LONG_AGO_MS + number as u64, number);
-        let secret = Secret::signed(&signer, &key_id, &random);
-        ApiKey { key_id, secret }.expose().to_string()
-    };
-    (0..REVOKED).map(of).collect()
 }
 
 /// Text of a secret of ours whose checksum is right.
@@ -100,7 +69,7 @@ impl Loot {
     /// A wrong key of the number's kind; no other number has the same.
     fn wrong(&self, number: usize) -> String {
         let signed_id = &self.signed_ids[number % self.signed_ids.len()];
-        let stranger = || nth_id(LONG_AGO_MS, number);
+        let stranger = || nth_id(STRANGERS + number);
         match kind(number) {
             0 | 1 => format!("{signed_id}:{}", forged(number)),
             2 => format!("{}:{}", stranger().as_str(), forged(number)),
@@ -154,10 +123,10 @@ impl Siege {
     async fn lay() -> Self {
         let database = TestDatabase::migrated().await.unwrap();
         let mut witness = database.connection().await.unwrap();
-        revoke_many(&mut witness).await;
+        let revoked = Keys::put(&mut witness, REVOKED, "revoked", 8).await;
         let guarded = fleet(2).without("TOLLGATE_PREAUTH__ADDRESS__BURST").without("TOLLGATE_PREAUTH__KEY_TEXT__BURST");
         let cluster = Cluster::of(guarded.postgres(database.url()).env("TOLLGATE_TRUSTED_PROXIES", "127.0.0.0/8")).await;
-        let revoked = secrets_of_revoked(&mut witness).await;
+        let revoked = revoked.api_keys(&mut witness).await;
         let ids = |keys: &[NewKey]| keys.iter().map(|key| key.key_id.clone()).collect();
         let (signed, unsigned) = (make(&cluster, KNOWN, "signed").await, make(&cluster, 3, "unsigned").await);
         let loot = Arc::new(Loot { signed_ids: ids(&signed), unsigned_ids: ids(&unsigned), revoked });
