@@ -190,6 +190,9 @@ pub struct Key {
 pub struct CreatedKey {
     /// The api key, `key_id:secret`, shown this once.
     pub api_key: Option<String>,
+    /// Whether an earlier call under the same `Idempotency-Key` did this, and told the api key then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
     /// The key.
     #[serde(flatten)]
     pub key: Key,
@@ -197,7 +200,7 @@ pub struct CreatedKey {
 
 impl std::fmt::Debug for CreatedKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CreatedKey").field("api_key", &"[redacted]").field("key", &self.key).finish()
+        f.debug_struct("CreatedKey").field("api_key", &"[redacted]").field("replayed", &self.replayed).field("key", &self.key).finish()
     }
 }
 

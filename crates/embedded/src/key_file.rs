@@ -10,6 +10,7 @@ mod change;
 mod error;
 mod key_ids;
 mod log;
+mod once;
 mod open;
 mod read;
 mod reset;
@@ -27,7 +28,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use tokio::{sync::Mutex, task::spawn_blocking};
 use tollgate_gate::{
     ports::{
-        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit,
+        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, DoneOnce, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit,
         KeyIdStream, KeyListQuery, KeyStore, KeyStoreError, LogHead, OwnerRevocation, StoredSigningKey, StreamTurn,
     },
     record::{KeyRecord, OwnerRecord},
@@ -159,6 +160,10 @@ impl KeyStore for KeyFile {
     ) -> BoxFuture<'_, Result<Changed, KeyStoreError>> {
         let (retention, whose) = (self.retention, change::Whose { key_id, tenant });
         Box::pin(self.write(move |transaction| change::change(transaction, &whose, (kind, edit), &context, retention)))
+    }
+
+    fn done_once(&self, name: [u8; 32], now_ms: u64) -> BoxFuture<'_, Result<Option<DoneOnce>, KeyStoreError>> {
+        Box::pin(self.read(move |transaction| once::done(transaction, name, now_ms)))
     }
 
     fn owner(&self, owner: OwnerName) -> BoxFuture<'_, Result<Option<OwnerRecord>, KeyStoreError>> {

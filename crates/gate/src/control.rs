@@ -16,6 +16,7 @@ use crate::{
     gate::GateShared,
     hashing::HashingError,
     mint::{MintError, mint_hashed},
+    once::{IdempotencyKey, once_of},
     ports::{ChangeContext, ChangeKind, CreateGuard, Fence, KeyEdit, KeyListQuery, KeyStoreError, SubjectKind},
     record::{KeyRecord, OwnerRecord, Revocation},
     verdict::Identity,
@@ -47,6 +48,8 @@ pub struct Operator {
     pub identity: Identity,
     /// For the audit row.
     pub request_id: String,
+    /// What he names a call by that is to act once. Makings and rotations heed it.
+    pub idempotency_key: Option<IdempotencyKey>,
 }
 
 /// Filters of a listing, as they are written.
@@ -66,18 +69,26 @@ impl Gate {
     /// Makes a key and tells its secret this once.
     pub async fn create_key(&self, operator: &Operator, body: CreateKeyBody) -> Result<CreatedKey, ControlError> {
         let shared = &*self.shared;
-        let context = shared.context(operator, "keys.create");
+        let once = once_of(operator, "keys.create", "", &body)?;
+        if let Some(before) = shared.done_before(once).await? {
+            return Ok(shared.replayed(&before, None));
+        }
+        let context = ChangeContext { once, ..shared.context(operator, "keys.create") };
         let kind = secret_kind(body.kind)?;
         let rules = shared.config.create_key(&operator.identity, body, context.now_ms)?;
         let random = RandomPart::generate().map_err(|error| ControlError::Unavailable(error.to_string()))?;
         let hashed = shared.hashing.hash(random).await?;
-        let made = mint_hashed(&*shared.keys, &shared.signing.ring(), (rules, kind), hashed, (CreateGuard::None, context)).await?;
-        let minted = made.ok_or_else(|| ControlError::Unavailable("the key was not made".to_owned()))?;
+        let made = mint_hashed(&*shared.keys, &shared.signing.ring(), (rules, kind), hashed, (CreateGuard::None, context)).await;
+        if let Err(MintError::Store(KeyStoreError::Repeated)) = made {
+            let before = shared.done_before(once).await?.ok_or(KeyStoreError::Repeated)?;
+            return Ok(shared.replayed(&before, None));
+        }
+        let minted = made?.ok_or_else(|| ControlError::Unavailable("the key was not made".to_owned()))?;
         shared.filter.learn(&minted.record.key_id);
         shared.leave_receipt(&minted.record, Slot::Current, &minted.api_key.secret).await;
         shared.announce_key(ChangeKind::Created, &minted.record).await;
         let now_ms = shared.clock.unix_ms();
-        Ok(CreatedKey { api_key: Some(minted.api_key.expose().to_string()), key: key_view(&minted.record, now_ms, None) })
+        Ok(CreatedKey { api_key: Some(minted.api_key.expose().to_string()), replayed: false, key: key_view(&minted.record, now_ms, None) })
     }
 
     /// One page of keys, in order of their ids. A tenant sees his own.
@@ -161,7 +172,7 @@ impl Gate {
 impl GateShared {
     fn context(&self, operator: &Operator, action: &'static str) -> ChangeContext {
         let actor = operator.identity.key_id.to_string();
-        ChangeContext { actor, request_id: operator.request_id.clone(), action, now_ms: self.clock.unix_ms() }
+        ChangeContext { actor, request_id: operator.request_id.clone(), action, now_ms: self.clock.unix_ms(), once: None }
     }
 
     async fn change(
@@ -291,6 +302,7 @@ impl From<KeyStoreError> for ControlError {
         match error {
             KeyStoreError::NotFound => Self::NotFound,
             KeyStoreError::Refused(refused) => Self::Refused(refused),
+            KeyStoreError::Repeated => Self::Refused(ConfigError::conflict(error.to_string())),
             KeyStoreError::Exists(what) => Self::Refused(ConfigError::conflict(format!("{what} exists already"))),
             KeyStoreError::Unreachable(_) | KeyStoreError::Unusable(_) => Self::Unavailable(error.to_string()),
         }

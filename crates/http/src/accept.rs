@@ -5,7 +5,10 @@ use axum::{
     http::{HeaderMap, HeaderName, StatusCode, request::Parts},
 };
 use tollgate_api::CheckBody;
-use tollgate_gate::request::{CheckRequest, Credential, Plane};
+use tollgate_gate::{
+    IdempotencyKey,
+    request::{CheckRequest, Credential, Plane},
+};
 use tollgate_keys::Scope;
 use tollgate_limits::Cost;
 
@@ -108,6 +111,17 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     }
     let generation = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     whole(generation).map(Some).ok_or_else(bad)
+}
+
+/// What the caller names his call by, if he does.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failure> {
+    let bad = || Failure::malformed_header("idempotency-key must be one text of 1 to 255 visible ASCII characters");
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(bad());
+    }
+    value.to_str().ok().and_then(IdempotencyKey::parse).map(Some).ok_or_else(bad)
 }
 
 /// The one variable part of a path, percent-decoded; what cannot be decoded names nothing.

@@ -28,9 +28,10 @@ use crate::{
 pub(crate) async fn create_key(State(front): State<Arc<Front>>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     Params::refuse(parts.uri.query())?;
+    let idempotency_key = accept::idempotency_key(&parts.headers)?;
     let permit = permit::enter(&front, &parts, Scope::KEYS_WRITE, Plane::Control).await?;
     let body: CreateKeyBody = body::json(&front.options, &parts.headers, body).await?;
-    let created = front.gate.create_key(permit.operator(), body).await?;
+    let created = front.gate.create_key(&permit.operator_once(idempotency_key), body).await?;
     respond::created(&permit, &created)
 }
 

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderMap, StatusCode, request::Parts};
 use tollgate_gate::{
+    IdempotencyKey,
     control::Operator,
     request::Plane,
     verdict::{Identity, Passed},
@@ -28,7 +29,7 @@ pub(crate) async fn enter(front: &Front, parts: &Parts, scope: Scope, plane: Pla
     let headers = front.options.ratelimit_headers;
     let passed = Failure::unless_allowed(verdict, StatusCode::TOO_MANY_REQUESTS, headers)?;
     tracing::Span::current().record("key_id", passed.identity.key_id.as_str());
-    let operator = Operator { identity: passed.identity.clone(), request_id: accept::request_id(parts) };
+    let operator = Operator { identity: passed.identity.clone(), request_id: accept::request_id(parts), idempotency_key: None };
     Ok(Permit { operator, passed, headers })
 }
 
@@ -36,6 +37,11 @@ impl Permit {
     /// The caller, for the gate's control functions.
     pub(crate) fn operator(&self) -> &Operator {
         &self.operator
+    }
+
+    /// The same for a call that he has named, to act once.
+    pub(crate) fn operator_once(&self, idempotency_key: Option<IdempotencyKey>) -> Operator {
+        Operator { idempotency_key, ..self.operator.clone() }
     }
 
     /// Who calls.

@@ -82,7 +82,8 @@ pub(crate) fn key(permit: &Permit, key: &Key) -> Result<Response, Failure> {
 
 /// A new key, with its secret.
 pub(crate) fn created(permit: &Permit, created: &CreatedKey) -> Result<Response, Failure> {
-    let mut response = permitted(permit, StatusCode::CREATED, created)?;
+    let status = if created.replayed { StatusCode::OK } else { StatusCode::CREATED };
+    let mut response = permitted(permit, status, created)?;
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, visible(&format!("/v1/keys/{}", created.key.key_id)));
     write_etag(&created.key, headers);

@@ -40,6 +40,9 @@ pub enum PostgresError {
     /// There already.
     #[error("{0} exists already")]
     Exists(Arc<str>),
+    /// Made before, under the name that the caller gave it: nothing was changed.
+    #[error("this change was made before")]
+    Repeated,
 }
 
 impl PostgresError {
@@ -66,6 +69,7 @@ impl From<PostgresError> for KeyStoreError {
             PostgresError::NotFound => Self::NotFound,
             PostgresError::Refused(refusal) => Self::Refused(refusal),
             PostgresError::Exists(what) => Self::Exists(what),
+            PostgresError::Repeated => Self::Repeated,
             PostgresError::Url | PostgresError::Schema(_) | PostgresError::Unusable(_) => Self::Unusable(error.to_string().into()),
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     PostgresError, audit,
     key_row::{KeyRow, key_columns, kind_name, outage_mode_name, owner_rules, status_name},
     log::{self, Entry, Retention, to_db},
-    rate_limit,
+    once, rate_limit,
 };
 
 const PAGE_MAX: u32 = 1000;
@@ -110,6 +110,7 @@ pub(crate) async fn create(
             .await?;
     }
     insert(&mut transaction, &record).await.map_err(|error| error.naming(|| format!("key {}", record.key_id)))?;
+    once::take(&mut transaction, context.once, drawn, &record.key_id).await?;
     let entry =
         Entry { kind: ChangeKind::Created, key_id: Some(&record.key_id), owner: record.owner.as_ref(), detail: audit::created(&record)? };
     log::write(&mut transaction, drawn, entry, context, retention).await?;
@@ -133,6 +134,7 @@ pub(crate) async fn change(
         return Ok(Changed { record: current, changed: false });
     };
     let drawn = log::draw(&mut transaction, context.now_ms).await?;
+    once::take(&mut transaction, context.once, drawn, key_id).await?;
     // What never changes in a key's life is not the edit's to say.
     record.key_id.clone_from(&current.key_id);
     record.owner.clone_from(&current.owner);

@@ -18,6 +18,7 @@ mod key_ids;
 mod key_row;
 mod keys;
 mod log;
+mod once;
 mod options;
 mod owners;
 mod rate_limit;

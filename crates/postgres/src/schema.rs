@@ -117,7 +117,11 @@ fn failed(error: MigrateError) -> PostgresError {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => match PostgresError::from(error) {
             // A statement of ours that fails is not the caller's to mend.
-            PostgresError::Refused(_) | PostgresError::Exists(_) | PostgresError::NotFound | PostgresError::Schema(_) => {
+            PostgresError::Refused(_)
+            | PostgresError::Exists(_)
+            | PostgresError::Repeated
+            | PostgresError::NotFound
+            | PostgresError::Schema(_) => {
                 PostgresError::Unusable("a migration failed: the database holds tables or rows that are not Tollgate's".into())
             }
             other => other,

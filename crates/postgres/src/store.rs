@@ -13,7 +13,7 @@ use sqlx::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tollgate_gate::{
     ports::{
-        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit,
+        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, DoneOnce, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit,
         KeyIdStream, KeyListQuery, KeyStore, KeyStoreError, LogHead, OwnerRevocation, StoredSigningKey, StreamTurn,
     },
     record::{KeyRecord, OwnerRecord},
@@ -24,7 +24,7 @@ use tollgate_limits::RateLimits;
 use crate::{
     Options, PostgresError, SchemaState, bulk, key_ids, keys,
     log::{self, Retention},
-    owners, schema, signing,
+    once, owners, schema, signing,
 };
 
 /// Keys, owners, signing keys and the change log in Postgres.
@@ -171,6 +171,10 @@ impl KeyStore for PostgresKeys {
             let _turn = self.turn(&self.changes).await?;
             keys::change(self.ready().await?, &key_id, tenant.as_ref(), (kind, edit), &context, self.retention).await
         }))
+    }
+
+    fn done_once(&self, name: [u8; 32], now_ms: u64) -> BoxFuture<'_, Result<Option<DoneOnce>, KeyStoreError>> {
+        Box::pin(self.call(async move { once::done(self.ready().await?, name, now_ms).await }))
     }
 
     fn owner(&self, owner: OwnerName) -> BoxFuture<'_, Result<Option<OwnerRecord>, KeyStoreError>> {

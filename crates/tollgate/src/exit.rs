@@ -131,7 +131,7 @@ impl From<KeyStoreError> for Failure {
             ),
             KeyStoreError::NotFound => Self::new(Exit::NotFound, what, "check the id"),
             KeyStoreError::Refused(refused) => refused.into(),
-            KeyStoreError::Exists(_) => Self::new(Exit::Refused, what, "nothing was changed"),
+            KeyStoreError::Exists(_) | KeyStoreError::Repeated => Self::new(Exit::Refused, what, "nothing was changed"),
         }
     }
 }

@@ -198,7 +198,8 @@ impl From<PostgresError> for Failure {
             | PostgresError::Unusable(_)
             | PostgresError::NotFound
             | PostgresError::Refused(_)
-            | PostgresError::Exists(_) => tollgate_gate::ports::KeyStoreError::from(error).into(),
+            | PostgresError::Exists(_)
+            | PostgresError::Repeated => tollgate_gate::ports::KeyStoreError::from(error).into(),
         }
     }
 }

@@ -13,6 +13,7 @@ use tollgate_limits::RateLimits;
 use super::{
     Fallible, KeyFileRetention, Wrote,
     log::{self, Entry},
+    once,
     tables::{self, KEYS, KEYS_BY_OWNER},
 };
 
@@ -43,6 +44,7 @@ pub(super) fn create(
     }
     record.generation = drawn.position;
     record.created_at_ms = drawn.at_ms;
+    once::take(transaction, context.once, drawn, &record.key_id)?;
     tables::put_key(transaction, &record)?;
     let entry = Entry { kind: ChangeKind::Created, key_id: Some(&record.key_id), owner: record.owner.as_ref() };
     log::write(transaction, drawn, &entry, context, retention)?;
@@ -80,6 +82,7 @@ pub(super) fn change(
     let current = found.filter(may_know).ok_or(KeyStoreError::NotFound)?;
     let Some(edited) = edit(&current)? else { return Ok(Wrote::Nothing(Changed { record: current, changed: false })) };
     let drawn = log::draw(transaction, context.now_ms)?;
+    once::take(transaction, context.once, drawn, &whose.key_id)?;
     // What a key is for all its life stays, whatever the edit did.
     let KeyRecord { key_id, owner, created_at_ms, .. } = current;
     let record = KeyRecord { key_id, owner, created_at_ms, generation: drawn.position, ..edited };

@@ -36,7 +36,7 @@ async fn make(store: &KeyFile, now_ms: u64) -> KeyRecord {
         last_used_at_ms: None,
     };
     let draft = KeyDraft { record, id_entropy: [7; 10], own_id: false };
-    let context = ChangeContext { actor: "test".to_owned(), request_id: "r".to_owned(), action: "keys.create", now_ms };
+    let context = ChangeContext { actor: "test".to_owned(), request_id: "r".to_owned(), action: "keys.create", now_ms, once: None };
     store.create(draft, CreateGuard::None, context).await.expect("a store that works").expect("made")
 }
 

@@ -9,8 +9,10 @@ use super::{ControlError, Operator, fence_of_key, known_id};
 use crate::{
     Gate,
     config::{ConfigError, may_hold_secret_of},
+    gate::GateShared,
     mint::MintError,
-    ports::ChangeKind,
+    once::once_of,
+    ports::{ChangeContext, ChangeKind, KeyStoreError},
     record::KeyRecord,
     view::key_view,
 };
@@ -31,7 +33,11 @@ impl Gate {
     pub async fn rotate_key(&self, operator: &Operator, key_id: &str, body: RotateKeyBody) -> Result<CreatedKey, ControlError> {
         let shared = &*self.shared;
         let key_id = known_id(key_id)?;
-        let context = shared.context(operator, "keys.rotate");
+        let once = once_of(operator, "keys.rotate", key_id.as_str(), &body)?;
+        if let Some(before) = shared.done_before(once).await? {
+            return Ok(shared.rotated_before(&before).await);
+        }
+        let context = ChangeContext { once, ..shared.context(operator, "keys.rotate") };
         let grace_ms = shared.config.rotation_grace_ms(body.grace_seconds)?;
         let rotation = Rotation { kind: kind_of(body.kind)?, grace_ms, now_ms: context.now_ms };
         // Looked at before it is hashed for: what is refused costs no hash.
@@ -52,13 +58,27 @@ impl Gate {
             may_hold_secret_of(&editor, record)?;
             rotated(record, hash, rotation).map(Some)
         });
-        let record = shared.keys.change(key_id, tenant, ChangeKind::Rotated, edit, context).await?.record;
+        let record = match shared.keys.change(key_id, tenant, ChangeKind::Rotated, edit, context).await {
+            Err(KeyStoreError::Repeated) => {
+                let before = shared.done_before(once).await?.ok_or(KeyStoreError::Repeated)?;
+                return Ok(shared.rotated_before(&before).await);
+            }
+            changed => changed?.record,
+        };
         let propagated = shared.raise_as(ChangeKind::Rotated, fence_of_key(&record)).await;
         shared.cache.forget(&record.key_id);
         let api_key = ApiKey { key_id: record.key_id.clone(), secret: secret_of(&record, &ring, &random)? };
         shared.leave_receipt(&record, Slot::Current, &api_key.secret).await;
         let key = key_view(&record, shared.clock.unix_ms(), Some(propagated));
-        Ok(CreatedKey { api_key: Some(api_key.expose().to_string()), key })
+        Ok(CreatedKey { api_key: Some(api_key.expose().to_string()), replayed: false, key })
+    }
+}
+
+impl GateShared {
+    /// A rotation that was made before: its fence may not have been raised then.
+    async fn rotated_before(&self, record: &KeyRecord) -> CreatedKey {
+        let propagated = self.raise_as(ChangeKind::Rotated, fence_of_key(record)).await;
+        self.replayed(record, Some(propagated))
     }
 }
 

@@ -99,6 +99,32 @@ pub struct ChangeContext {
     pub action: &'static str,
     /// Now, in milliseconds since 1970 (the log moves on even where this does not).
     pub now_ms: u64,
+    /// Where the change is to be made once, however often it is asked for. Of makings and changes of
+    /// one key alone.
+    pub once: Option<Once>,
+}
+
+/// A name for a change that is made once within [`Once::KEPT_MS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Once {
+    /// Who asks, and what he calls it: a hash of both.
+    pub name: [u8; 32],
+    /// What he asks for: a hash of all of it.
+    pub request: [u8; 32],
+}
+
+impl Once {
+    /// How long a name is remembered, in milliseconds: a day.
+    pub const KEPT_MS: u64 = 86_400_000;
+}
+
+/// A change that was made under the name of a [`Once`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoneOnce {
+    /// What was asked for.
+    pub request: [u8; 32],
+    /// The key that it made or changed.
+    pub key_id: KeyId,
 }
 
 /// A key that is to be made: all but what only the log can say (its id's instant, its generation).
@@ -232,6 +258,9 @@ pub enum KeyStoreError {
     /// That id, ring character or owner is there already.
     #[error("{0} exists already")]
     Exists(Arc<str>),
+    /// The change was made before, under the name of its [`Once`]: nothing was changed.
+    #[error("this change was made before")]
+    Repeated,
 }
 
 /// Keys, owners, signing keys and the change log. Every change writes record, log and audit row
@@ -264,6 +293,10 @@ pub trait KeyStore: Send + Sync + fmt::Debug + 'static {
         edit: KeyEdit,
         context: ChangeContext,
     ) -> BoxFuture<'_, Result<Changed, KeyStoreError>>;
+
+    /// The change that was made under this name of a [`Once`], in the time before `now_ms` for which
+    /// names are kept.
+    fn done_once(&self, name: [u8; 32], now_ms: u64) -> BoxFuture<'_, Result<Option<DoneOnce>, KeyStoreError>>;
 
     /// An owner that has keys or rules.
     fn owner(&self, owner: OwnerName) -> BoxFuture<'_, Result<Option<OwnerRecord>, KeyStoreError>>;

@@ -20,6 +20,7 @@ mod look_ups;
 mod lost;
 mod minting;
 mod named;
+mod once;
 mod outage;
 mod paging;
 mod preauth;

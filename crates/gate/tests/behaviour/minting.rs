@@ -26,7 +26,7 @@ fn admin() -> KeyRules {
 }
 
 async fn bootstrap(keys: &dyn KeyStore, rules: KeyRules, now_ms: u64) -> Option<Minted> {
-    let context = ChangeContext { actor: "bootstrap".to_owned(), request_id: "test".to_owned(), action: "keys.create", now_ms };
+    let context = ChangeContext { actor: "bootstrap".to_owned(), request_id: "test".to_owned(), action: "keys.create", now_ms, once: None };
     mint_key(keys, None, options().hashing.params, (rules, CreateGuard::NoAdminYet), context).await.expect("no failure")
 }
 
@@ -75,7 +75,13 @@ async fn a_tenants_admin_or_one_that_is_over_is_no_admin() {
 async fn a_key_store_under_another_master_key_mints_nothing() {
     let (_directory, keys) = key_file();
     let masters = [[1; 32], [2; 32]].map(|bytes| MasterKey::parse(&bytes).expect("a master key"));
-    let context = || ChangeContext { actor: "bootstrap".to_owned(), request_id: "test".to_owned(), action: "keys.create", now_ms: NOW_MS };
+    let context = || ChangeContext {
+        actor: "bootstrap".to_owned(),
+        request_id: "test".to_owned(),
+        action: "keys.create",
+        now_ms: NOW_MS,
+        once: None,
+    };
     let params = options().hashing.params;
     mint_key(&*keys, Some(&masters[0]), params, (admin(), CreateGuard::None), context()).await.expect("no failure").expect("made");
     let sealed = keys.signing_keys().await.expect("read").pop().expect("one").sealed;

@@ -20,7 +20,7 @@ fn is_told(node: &Node) -> bool {
 }
 
 fn context() -> ChangeContext {
-    ChangeContext { actor: "test".into(), request_id: "test".into(), action: "log.reset", now_ms: 0 }
+    ChangeContext { actor: "test".into(), request_id: "test".into(), action: "log.reset", now_ms: 0, once: None }
 }
 
 /// The nodes' loops, once more, two seconds later.

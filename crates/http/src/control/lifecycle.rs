@@ -14,7 +14,7 @@ use tollgate_gate::request::Plane;
 use tollgate_keys::Scope;
 
 use crate::{
-    accept::{Params, PathName},
+    accept::{self, Params, PathName},
     body,
     front::Front,
     permit::{self, Permit},
@@ -29,8 +29,9 @@ struct NoFields {}
 
 /// `POST /v1/keys/{key_id}/rotate`; the body may be left out.
 pub(crate) async fn rotate(State(front): State<Arc<Front>>, PathName(key_id): PathName, request: Request) -> Result<Response, Failure> {
+    let idempotency_key = accept::idempotency_key(request.headers())?;
     let (permit, body): (_, RotateKeyBody) = enter(&front, request).await?;
-    let created = front.gate.rotate_key(permit.operator(), &key_id, body).await?;
+    let created = front.gate.rotate_key(&permit.operator_once(idempotency_key), &key_id, body).await?;
     respond::rotated(&permit, &created)
 }
 

@@ -37,6 +37,27 @@ async fn a_key_lives_its_life() {
 }
 
 #[tokio::test]
+async fn a_named_making_or_rotation_acts_once() {
+    let site = Site::start().await;
+    let post = |path: &str, name: &str, body: Value| site.post(path).bearer(&site.admin).header("idempotency-key", name).json(&body);
+    let made = post("/v1/keys", "a", json!({"name": "n"})).send().await;
+    let again = post("/v1/keys", "a", json!({"name": "n"})).send().await;
+    assert_eq!((made.status, made.json().get("replayed"), again.status), (201, None, 200));
+    let (made, again) = (made.json(), again.json());
+    assert_eq!((&again["key_id"], &again["api_key"], &again["replayed"]), (&made["key_id"], &Value::Null, &json!(true)));
+    assert_eq!(post("/v1/keys", "a", json!({"name": "m"})).send().await.refusal(), (422, "invalid-field".to_owned()));
+    let path = format!("/v1/keys/{}/rotate", made["key_id"].as_str().expect("an id"));
+    let rotated = post(&path, "b", json!({})).send().await.json();
+    let again = post(&path, "b", json!({})).send().await;
+    assert_eq!((again.status, &again.json()["generation"], &again.json()["replayed"]), (200, &rotated["generation"], &json!(true)));
+    for bad in ["", "a b", &"x".repeat(256)] {
+        assert_eq!(post("/v1/keys", bad, json!({"name": "n"})).send().await.refusal(), (400, "malformed-header".to_owned()), "{bad:?}");
+    }
+    let twice = post("/v1/keys", "c", json!({"name": "n"})).header("idempotency-key", "c").send().await;
+    assert_eq!(twice.refusal(), (400, "malformed-header".to_owned()));
+}
+
+#[tokio::test]
 async fn every_call_needs_its_scope_and_nothing_more() {
     let site = Site::start().await;
     let target = site.make(json!({"name": "t"})).await["key_id"].as_str().expect("an id").to_owned();

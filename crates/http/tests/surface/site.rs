@@ -215,7 +215,8 @@ async fn admin_key(keys: &dyn KeyStore) -> String {
         metadata: Map::new(),
         outage_mode: None,
     };
-    let context = ChangeContext { actor: "test".into(), request_id: "test".into(), action: "keys.create", now_ms: 1_700_000_000_000 };
+    let context =
+        ChangeContext { actor: "test".into(), request_id: "test".into(), action: "keys.create", now_ms: 1_700_000_000_000, once: None };
     let minted = mint_key(keys, None, cheap(), (rules, CreateGuard::None), context).await;
     minted.expect("a key store").expect("a key").api_key.expose().to_string()
 }

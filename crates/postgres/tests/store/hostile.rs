@@ -30,7 +30,8 @@ async fn any_text_is_stored_as_it_is() {
     let fixture = fixture().await;
     let mut witness = fixture.database.connection().await.expect("a connection");
     for text in TEXTS {
-        let context = ChangeContext { actor: text.to_owned(), request_id: text.to_owned(), action: "keys.test", now_ms: NOW_MS };
+        let context =
+            ChangeContext { actor: text.to_owned(), request_id: text.to_owned(), action: "keys.test", now_ms: NOW_MS, once: None };
         let metadata: Map<String, Value> = json!({ text: text, "in": [text] }).as_object().expect("an object").clone();
         let plain = draft(Some("acme"));
         let wanted = KeyDraft { record: KeyRecord { name: text.to_owned(), metadata, ..plain.record }, ..plain };
@@ -52,7 +53,8 @@ async fn any_text_is_stored_as_it_is() {
 #[tokio::test]
 async fn a_text_that_postgres_cannot_hold_is_refused_and_not_repeated() {
     let fixture = fixture().await;
-    let context = |actor: &str| ChangeContext { actor: actor.to_owned(), request_id: String::new(), action: "keys.test", now_ms: NOW_MS };
+    let context =
+        |actor: &str| ChangeContext { actor: actor.to_owned(), request_id: String::new(), action: "keys.test", now_ms: NOW_MS, once: None };
     let refused = fixture.store.create(draft(None), CreateGuard::None, context("sesame\0")).await.expect_err("NUL");
     assert!(matches!(refused, KeyStoreError::Refused(_)), "{refused:?}");
     assert!(!format!("{refused:?}").contains("sesame"), "{refused:?}");

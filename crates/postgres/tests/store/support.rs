@@ -38,7 +38,7 @@ pub(crate) fn context() -> ChangeContext {
 }
 
 pub(crate) fn context_at(now_ms: u64) -> ChangeContext {
-    ChangeContext { actor: "tk_tester".to_owned(), request_id: "req-1".to_owned(), action: "keys.test", now_ms }
+    ChangeContext { actor: "tk_tester".to_owned(), request_id: "req-1".to_owned(), action: "keys.test", now_ms, once: None }
 }
 
 pub(crate) fn owner(name: &str) -> OwnerName {

@@ -7,6 +7,7 @@ mod draft;
 mod key_ids;
 mod listing;
 mod log;
+mod once;
 mod owners;
 mod signing;
 
@@ -20,6 +21,7 @@ pub use creating::*;
 pub use key_ids::*;
 pub use listing::*;
 pub use log::*;
+pub use once::*;
 pub use owners::*;
 pub use signing::*;
 
@@ -39,7 +41,16 @@ pub async fn all(store: &Arc<dyn KeyStore>) {
     bulk(&**store).await;
     changes_are_read_in_pages(&**store).await;
     the_log_keeps_its_identity(&**store).await;
+    once(store).await;
     a_reset_starts_the_log_anew(&**store).await;
+}
+
+/// Moves the log's clock by a day.
+async fn once(store: &Arc<dyn KeyStore>) {
+    a_change_under_a_name_is_made_once(&**store).await;
+    a_refused_change_leaves_its_name_free(&**store).await;
+    callers_of_one_name_make_one_key(store).await;
+    a_name_is_kept_for_a_day(&**store).await;
 }
 
 async fn creating(store: &dyn KeyStore) {

@@ -55,7 +55,7 @@ pub(crate) async fn mint_admin(keys: &dyn KeyStore, rules: &Rules, guard: Create
     let now_ms = SystemClock.unix_ms();
     let admin = admin_rules(&rules.config, now_ms)?;
     let request_id = RequestId::generate().to_string();
-    let context = ChangeContext { actor: "bootstrap".to_owned(), request_id, action: "keys.create", now_ms };
+    let context = ChangeContext { actor: "bootstrap".to_owned(), request_id, action: "keys.create", now_ms, once: None };
     Ok(mint_key(keys, rules.master_key.as_ref(), rules.params, (admin, guard), context).await?)
 }
 

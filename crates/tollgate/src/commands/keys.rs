@@ -208,14 +208,14 @@ mod tests {
 
     #[test]
     fn a_created_key_shows_its_api_key_and_that_it_is_shown_once() {
-        let text = created_table(&CreatedKey { api_key: Some("tk_1:secret".into()), key: key() });
+        let text = created_table(&CreatedKey { api_key: Some("tk_1:secret".into()), replayed: false, key: key() });
         assert!(text.contains("api key     tk_1:secret\n") && text.contains("shown this once"), "{text}");
         assert!(text.contains("name        ci\u{fffd}\n") && text.contains("created     1970-01-01T00:00:00Z\n"), "{text}");
     }
 
     #[test]
     fn a_replayed_creation_says_that_the_secret_is_gone() {
-        let text = created_table(&CreatedKey { api_key: None, key: key() });
+        let text = created_table(&CreatedKey { api_key: None, replayed: true, key: key() });
         assert!(text.contains("was shown when the key was made"), "{text}");
     }
 

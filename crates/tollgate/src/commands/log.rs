@@ -24,6 +24,7 @@ async fn reset(args: &SettingsArgs, output: Output) -> Result<(), Failure> {
         request_id: RequestId::generate().to_string(),
         action: "log.reset",
         now_ms: SystemClock.unix_ms(),
+        once: None,
     };
     let position = keys.reset_log(context).await?.position;
     output.result(&serde_json::json!({ "position": position }), |_| format!("the change log goes on from position {position}"))

@@ -33,7 +33,8 @@ pub(super) async fn import(args: &ImportKeys, output: Output) -> Result<Exit, Fa
     // A store that is not there is told before the first line is waited for.
     keys.head().await?;
     let request_id = RequestId::generate().to_string();
-    let context = ChangeContext { actor: "import".to_owned(), request_id, action: "keys.import", now_ms: SystemClock.unix_ms() };
+    let context =
+        ChangeContext { actor: "import".to_owned(), request_id, action: "keys.import", now_ms: SystemClock.unix_ms(), once: None };
     let mut importer = Importer::new(&*keys, &rules.config, rules.master_key.as_ref(), context);
     let mut line = String::new();
     while read_line(&mut *lines, &mut line)? {

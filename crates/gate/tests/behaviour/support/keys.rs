@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::oneshot;
 use tollgate_gate::{
-    ports::{Change, ChangeKind, KeyStoreError, StoredSigningKey},
+    ports::{Change, ChangeKind, DoneOnce, KeyStoreError, Once, StoredSigningKey},
     record::{KeyRecord, OwnerRules},
 };
 use tollgate_keys::{ApiKey, KeyId, OwnerName, RandomPart, RingChar, Secret, SigningKey};
@@ -49,6 +49,7 @@ struct State {
     keys: BTreeMap<KeyId, KeyRecord>,
     owners: BTreeMap<OwnerName, OwnerRules>,
     signing: Vec<StoredSigningKey>,
+    done_once: BTreeMap<[u8; 32], DoneOnce>,
 }
 
 /// Where one read waits, after it has read and before it answers.
@@ -102,6 +103,7 @@ impl FakeKeys {
             keys: BTreeMap::new(),
             owners: BTreeMap::new(),
             signing: Vec::new(),
+            done_once: BTreeMap::new(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -268,6 +270,17 @@ impl State {
     fn draw(&mut self, now_ms: u64) -> u64 {
         self.last_ms = now_ms.max(self.last_ms + 1);
         self.last_ms
+    }
+
+    fn take_name(&mut self, once: Option<Once>, key_id: &KeyId) -> Result<(), KeyStoreError> {
+        let Some(Once { name, request }) = once else { return Ok(()) };
+        match self.done_once.insert(name, DoneOnce { request, key_id: key_id.clone() }) {
+            None => Ok(()),
+            Some(before) => {
+                self.done_once.insert(name, before);
+                Err(KeyStoreError::Repeated)
+            }
+        }
     }
 
     /// Writes a row at the instant drawn last and says its position.

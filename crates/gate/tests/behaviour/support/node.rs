@@ -317,8 +317,13 @@ impl World {
 }
 
 pub(crate) async fn mint(keys: &dyn KeyStore, rules: KeyRules) -> SharedKey {
-    let context =
-        ChangeContext { actor: "test".to_owned(), request_id: "test".to_owned(), action: "keys.create", now_ms: 1_760_000_000_000 };
+    let context = ChangeContext {
+        actor: "test".to_owned(),
+        request_id: "test".to_owned(),
+        action: "keys.create",
+        now_ms: 1_760_000_000_000,
+        once: None,
+    };
     let minted = mint_key(keys, None, hash_params(), (rules, CreateGuard::None), context).await;
     Arc::new(minted.expect("minted").expect("nothing guards it").api_key)
 }
@@ -330,5 +335,5 @@ pub(crate) fn operator(owner: Option<&str>, scopes: &[&str]) -> Operator {
         owner: owner.map(|owner| OwnerName::parse(owner).expect("an owner")),
         scopes: Scopes::parse(scopes.iter().copied()).expect("scopes"),
     };
-    Operator { identity, request_id: "test".to_owned() }
+    Operator { identity, request_id: "test".to_owned(), idempotency_key: None }
 }

@@ -68,7 +68,7 @@ pub(super) fn context() -> ChangeContext {
 }
 
 pub(super) fn at(now_ms: u64) -> ChangeContext {
-    ChangeContext { actor: "conformance".to_owned(), request_id: fresh(), action: "keys.test", now_ms }
+    ChangeContext { actor: "conformance".to_owned(), request_id: fresh(), action: "keys.test", now_ms, once: None }
 }
 
 /// An owner that nobody else uses.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tollgate_api::KeyStatus;
 use tollgate_gate::{
     ports::{
-        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit,
+        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, DoneOnce, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit,
         KeyIdStream, KeyListQuery, KeyStore, KeyStoreError, LogHead, LogId, OwnerRevocation, StoredSigningKey, StreamTurn,
     },
     record::{KeyRecord, OwnerRecord, OwnerRules},
@@ -90,6 +90,7 @@ impl KeyStore for FakeKeys {
             let mut state = lock(&self.state);
             let mut record = draft.record;
             record.key_id = KeyId::from_parts(state.draw(context.now_ms), draft.id_entropy);
+            state.take_name(context.once, &record.key_id)?;
             record.generation = state.log(ChangeKind::Created, Some(&record), None);
             state.keys.insert(record.key_id.clone(), record.clone());
             Ok(Some(record))
@@ -102,11 +103,20 @@ impl KeyStore for FakeKeys {
         tenant: Option<OwnerName>,
         kind: ChangeKind,
         edit: KeyEdit,
-        _context: ChangeContext,
+        context: ChangeContext,
     ) -> BoxFuture<'_, Result<Changed, KeyStoreError>> {
         Box::pin(async move {
             self.is_up()?;
-            lock(&self.state).change(&key_id, tenant.as_ref(), kind, edit)
+            let mut state = lock(&self.state);
+            state.take_name(context.once, &key_id)?;
+            state.change(&key_id, tenant.as_ref(), kind, edit)
+        })
+    }
+
+    fn done_once(&self, name: [u8; 32], _now_ms: u64) -> BoxFuture<'_, Result<Option<DoneOnce>, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            Ok(lock(&self.state).done_once.get(&name).cloned())
         })
     }
 
