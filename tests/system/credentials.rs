@@ -6,10 +6,13 @@ use tollgate_testkit::{Fleet, eventually};
 use super::authorize::base64;
 use crate::support::{Answer, Cluster, Wire};
 
-/// Everything that a problem tells, but for the id of its request.
+/// All that an answer tells, but for the time and the id of its request.
 fn told(answer: &Answer) -> serde_json::Value {
     let mut problem = answer.json();
     problem["request_id"] = json!("");
+    let headers = answer.headers.iter().filter(|(name, _)| !["date", "x-request-id", "content-length"].contains(&name.as_str()));
+    let headers = headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+    problem["headers"] = json!(headers.collect::<Vec<_>>());
     problem
 }
 
@@ -19,6 +22,10 @@ async fn nobody(cluster: &Cluster) -> Vec<Vec<String>> {
     let unsigned = cluster.key(json!({"kind": "unsigned"})).await;
     let revoked = cluster.key(json!({})).await;
     revoked.revoke(&cluster.admin()).await;
+    let (suspended, rotated) = (cluster.key(json!({})).await, cluster.key(json!({"kind": "unsigned"})).await);
+    for (key, action, body) in [(&suspended, "suspend", json!({})), (&rotated, "rotate", json!({"grace_seconds": 0}))] {
+        cluster.admin().post(&format!("{}/{action}", key.path()), &body).send().await.expect(200);
+    }
     let foreign = Fleet::start(0).await.unwrap().admin_key;
     let (id, secret) = key.api_key.split_once(':').unwrap();
     let (other_id, other_secret) = other.api_key.split_once(':').unwrap();
@@ -46,6 +53,8 @@ async fn nobody(cluster: &Cluster) -> Vec<Vec<String>> {
         format!("{id}:{}", "a".repeat(300)),
         foreign,
         revoked.api_key,
+        suspended.api_key,
+        rotated.api_key,
     ];
     let mut lines: Vec<Vec<String>> = vec![vec![]];
     for text in &texts {

@@ -30,6 +30,7 @@ mod redis_options;
 mod redis_server;
 mod scratch;
 mod server;
+mod timing;
 
 pub use backend::Backend;
 pub use clock::TestClock;
@@ -48,3 +49,4 @@ pub use redis_options::RedisOptions;
 pub use redis_server::TestRedis;
 pub use scratch::{Scratch, repository, unique};
 pub use server::Server;
+pub use timing::{Difference, T_MAX, Timings};

@@ -13,3 +13,4 @@ mod logs;
 mod problems;
 mod raw;
 mod site;
+mod timing;

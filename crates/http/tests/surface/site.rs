@@ -55,11 +55,18 @@ impl Site {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut HttpOptions)) -> Self {
+        Self::over(change, |_| ()).await
+    }
+
+    /// The same with other options of the gate too.
+    pub(crate) async fn over(change: impl FnOnce(&mut HttpOptions), change_gate: impl FnOnce(&mut GateOptions)) -> Self {
+        let mut gate_options = gate_options();
+        change_gate(&mut gate_options);
         let folder = tempfile::tempdir().expect("a folder");
         let keys: Arc<dyn KeyStore> = Arc::new(KeyFile::open(folder.path(), KeyFileRetention::default()).expect("a key file"));
         let admin = admin_key(&*keys).await;
         let now_us = Arc::new(AtomicU64::new(1_800_000_000_000_000));
-        let gate = Gate::new(parts(keys, &now_us), gate_options()).expect("random bytes");
+        let gate = Gate::new(parts(keys, &now_us), gate_options).expect("random bytes");
         let running = tokio::spawn({
             let gate = gate.clone();
             async move { gate.run().await }
