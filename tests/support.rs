@@ -6,9 +6,11 @@ mod api;
 mod cluster;
 mod load;
 mod raw;
+mod told;
 
 pub(crate) use answer::Answer;
 pub(crate) use api::Api;
 pub(crate) use cluster::{Cluster, NewKey, metric};
 pub(crate) use load::{Load, Shot, admitted, costs_admitted};
 pub(crate) use raw::Wire;
+pub(crate) use told::{Field, Told, over_http1, over_http2};

@@ -11,6 +11,7 @@ mod failures;
 mod health;
 mod lifecycle;
 mod limited;
+mod malformed;
 mod named;
 mod rate_limits;
 mod ring;
