@@ -4,6 +4,7 @@
 mod changes;
 mod charges;
 mod exact;
+mod expiry;
 mod fresh;
 mod intervals;
 mod limit_changes;

@@ -5,14 +5,16 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tollgate_testkit::{Fault, Fleet, Node, Proxy, TestRedis};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tollgate_testkit::{Fault, Fleet, Node, Proxy, RedisOptions, TestRedis};
 
 use super::{BACK_WITHIN, PERIOD, SOON, until};
 use crate::support::{Answer, Api, Cluster, NewKey, metric};
 
 const DECISION_TIMEOUT: &str = "100ms";
-/// Ten times the time-out: two busy cores, and a build that is not optimised.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// Twenty times the time-out (two busy cores, and a build that is not optimised), and less than any
+/// pause of these tests.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// The target is about a second for the fence.
 const CHANGED_WITHIN: Duration = Duration::from_secs(5);
 /// Of which each of the three nodes has a third.
@@ -29,7 +31,7 @@ struct Modes {
 
 impl Modes {
     async fn start() -> Self {
-        let redis = TestRedis::start().await.unwrap();
+        let redis = TestRedis::with(RedisOptions::default().line("enable-debug-command yes")).await.unwrap();
         let proxy = Proxy::start(redis.address()).await.unwrap();
         let fleet = Fleet::builder(1)
             .redis(redis.url_through(proxy.addr()))
@@ -155,6 +157,13 @@ async fn a_redis_that_hangs_is_an_outage_and_is_left_alone() {
     modes.redis.command(&["client", "pause", "3000", "all"]).await.unwrap();
     assert_eq!(modes.statuses(&key).await, in_outage(), "paused");
     modes.back("a pause").await;
+
+    // T34: as a script that takes seconds.
+    let key = modes.key().await;
+    let mut debugger = TcpStream::connect(modes.redis.address()).await.unwrap();
+    debugger.write_all(b"DEBUG SLEEP 4\r\n").await.unwrap();
+    assert_eq!(modes.statuses(&key).await, in_outage(), "asleep");
+    modes.back("a sleep").await;
 
     let key = modes.key().await;
     let before = calls(&modes.redis).await;

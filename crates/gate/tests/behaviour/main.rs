@@ -23,6 +23,7 @@ mod named;
 mod once;
 mod outage;
 mod paging;
+mod paused;
 mod preauth;
 mod races;
 mod rails;

@@ -208,3 +208,24 @@ async fn a_keys_own_mode_goes_before_the_deployments() {
         assert!(world.node.ask(&key, Ask::control()).await.is_ok());
     }
 }
+
+/// T38: Redis may or may not have charged, and nobody can say. Every second answer comes, so that
+/// the node never gives up asking.
+#[tokio::test(start_paused = true)]
+async fn of_ten_thousand_lost_answers_no_more_are_admitted_than_the_share_allows() {
+    let world = world(OutageMode::Local, 2).await;
+    let key = world.used_key(KeyRules { limits: limits(15_000, 2_678_400), ..rules() }).await;
+    let asked = world.buckets.asked();
+    let (mut by_store, mut by_share) = (0, 0);
+    for nth in 1..=10_000 {
+        by_store += u32::from(is_allowed(&world, &key).await);
+        world.buckets.script([Script::Tell(Err(BucketError::Deadline))]);
+        by_share += u32::from(is_allowed(&world, &key).await);
+        assert_eq!(world.buckets.asked(), asked + 2 * nth, "once for each request");
+    }
+    assert_eq!((by_store, by_share), (10_000, 7_500), "half of the burst, whatever became of the charges");
+}
+
+async fn is_allowed(world: &World, key: &tollgate_gate::request::SharedKey) -> bool {
+    matches!(world.node.check(key).await, Ok(tollgate_gate::verdict::Verdict::Allowed(_)))
+}
