@@ -12,6 +12,7 @@ mod list;
 mod log;
 mod owners;
 mod plans;
+mod pool;
 mod rate_limits;
 mod schema;
 mod signing_keys;
