@@ -30,27 +30,27 @@ pub(crate) use query::Params;
 pub(crate) struct LimitedAs(pub(crate) StatusCode);
 
 /// `/v1/authorize`: everything in headers and the query `cost`, `scope`, `limited_status`.
-pub(crate) fn authorize(front: &Front, request: &Request) -> Result<(CheckRequest, LimitedAs), Failure> {
-    let mut params = Params::read(request.uri().query())?;
+pub(crate) fn authorize(front: &Front, parts: &Parts) -> Result<(CheckRequest, LimitedAs), Failure> {
+    let mut params = Params::read(parts.uri.query())?;
     let cost = params.take("cost").map_or(Ok(Cost::ONE), |text| cost_of(&text))?;
     let scope = params.take("scope").map(|text| scope_of(&text)).transpose()?;
     let limited_as = params.take("limited_status").map_or(Ok(LimitedAs(StatusCode::TOO_MANY_REQUESTS)), |text| limited_as(&text))?;
     params.finish("known are cost, scope and limited_status")?;
     let check = CheckRequest {
-        credential: credential::read(request.headers())?,
+        credential: credential::read(&parts.headers)?,
         cost,
         scope,
         peek: false,
         plane: Plane::Data,
-        client: client_of(front, request.headers(), Origin::left_with(request)),
+        client: client_of(front, &parts.headers, parts.extensions.get()),
     };
     Ok((check, limited_as))
 }
 
 /// `/v1/authorize/{rest}`: path and query are those of somebody's client and mean nothing here;
 /// cost and scope come from the headers that the settings name, if they name any.
-pub(crate) fn forwarded(front: &Front, request: &Request) -> Result<(CheckRequest, LimitedAs), Failure> {
-    let headers = request.headers();
+pub(crate) fn forwarded(front: &Front, parts: &Parts) -> Result<(CheckRequest, LimitedAs), Failure> {
+    let headers = &parts.headers;
     let cost = told(headers, front.options.cost_header.as_ref())?;
     let scope = told(headers, front.options.scope_header.as_ref())?;
     let check = CheckRequest {
@@ -59,7 +59,7 @@ pub(crate) fn forwarded(front: &Front, request: &Request) -> Result<(CheckReques
         scope: scope.map(scope_of).transpose()?,
         peek: false,
         plane: Plane::Data,
-        client: client_of(front, headers, Origin::left_with(request)),
+        client: client_of(front, headers, parts.extensions.get()),
     };
     Ok((check, LimitedAs(StatusCode::TOO_MANY_REQUESTS)))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
+    http::request::Parts,
     response::Response,
 };
 use tollgate_api::LimitBody;
@@ -15,21 +16,28 @@ use crate::{
     body,
     front::Front,
     permit,
-    problem::Failure,
+    problem::{self, Failure},
     respond,
 };
 
-/// `/v1/authorize`, any method.
-pub(crate) async fn authorize(State(front): State<Arc<Front>>, request: Request) -> Result<Response, Failure> {
-    let (check, limited_as) = accept::authorize(&front, &request)?;
+/// `/v1/authorize`, any method. Floods come here: its problems are written at once, as what an
+/// answer carries out to the surface costs as much as a forgery's refusal.
+pub(crate) async fn authorize(State(front): State<Arc<Front>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    authorized(&front, &parts).await.unwrap_or_else(|failure| problem::answer(failure, &parts, &front.log))
+}
+
+async fn authorized(front: &Front, parts: &Parts) -> Result<Response, Failure> {
+    let (check, limited_as) = accept::authorize(front, parts)?;
     let caller = front.gate.authenticate(check).await?;
     let verdict = front.gate.decide(caller).await?;
-    respond::authorize(&front, verdict, limited_as)
+    respond::authorize(front, verdict, limited_as)
 }
 
 /// `/v1/authorize/{rest}`, any method: for gateways that append the path of their client.
 pub(crate) async fn authorize_forwarded(State(front): State<Arc<Front>>, request: Request) -> Result<Response, Failure> {
-    let (check, limited_as) = accept::forwarded(&front, &request)?;
+    let (parts, _) = request.into_parts();
+    let (check, limited_as) = accept::forwarded(&front, &parts)?;
     let caller = front.gate.authenticate(check).await?;
     let verdict = front.gate.decide(caller).await?;
     respond::authorize(&front, verdict, limited_as)

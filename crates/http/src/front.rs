@@ -1,12 +1,16 @@
 //! What handlers hold in common.
 
+use std::sync::Arc;
+
 use tollgate_gate::Gate;
 
-use crate::options::HttpOptions;
+use crate::{log_budget::LogBudget, options::HttpOptions};
 
 /// The gate, and how to speak for it.
 #[derive(Debug)]
 pub(crate) struct Front {
     pub(crate) gate: Gate,
     pub(crate) options: HttpOptions,
+    /// Lines about refusals, shared with the surface.
+    pub(crate) log: Arc<LogBudget>,
 }

@@ -5,7 +5,10 @@
 
 use std::borrow::Cow;
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
 use http::{HeaderValue, StatusCode, header};
 use tollgate_api::PROBLEM_JSON;
 use tollgate_gate::verdict::Passed;
@@ -173,17 +176,30 @@ fn limited_detail(passed: &Passed) -> String {
     format!("{noun} {} {verb} spent; try again in {seconds} s", names.join(" and "))
 }
 
+/// The problem of a failed request, written out and logged.
+pub(crate) fn answer(failure: Failure, request: &http::request::Parts, log: &LogBudget) -> Response {
+    let Some(origin) = request.extensions.get() else { return failure.into_response() };
+    let mut response = Response::default();
+    write(&failure, &mut response, (origin, &request.method, request.uri.path()), log);
+    response
+}
+
 /// Turns a response that bears a failure into its problem, and logs it; leaves others alone.
 pub(crate) fn finish(response: &mut Response, origin: &Origin, method: &http::Method, path: &str, log: &LogBudget) {
-    let Some(failure) = response.extensions_mut().remove::<Failure>() else { return };
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        write(&failure, response, (origin, method, path), log);
+    }
+}
+
+fn write(failure: &Failure, response: &mut Response, (origin, method, path): (&Origin, &http::Method, &str), log: &LogBudget) {
     let (path, request_id) = (cut(path), origin.request_id.as_str());
-    record(&failure, &Line { request_id, method, path, key_id: failure.key_id(), kind: failure.kind() }, log);
+    record(failure, &Line { request_id, method, path, key_id: failure.key_id(), kind: failure.kind() }, log);
     *response.status_mut() = failure.kind().status;
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
     headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
     failure.write_headers(headers);
-    *response.body_mut() = Body::from(body::write(&failure, path, request_id));
+    *response.body_mut() = Body::from(body::write(failure, path, request_id));
 }
 
 /// As much of a path as is repeated.

@@ -24,7 +24,8 @@ use tollgate_gate::Gate;
 use tracing::Instrument;
 
 use crate::{
-    control, control::lifecycle, decisions, front::Front, health, options::HttpOptions, origin::Origin, problem::Failure, surface::Surface,
+    control, control::lifecycle, decisions, front::Front, health, log_budget::LogBudget, options::HttpOptions, origin::Origin,
+    problem::Failure, surface::Surface,
 };
 
 /// How much later than a body that does not arrive a call of the control plane is given up: what is
@@ -33,13 +34,14 @@ const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
 /// The whole public surface over a gate.
 pub fn surface(gate: Gate, options: HttpOptions) -> Surface {
-    let front = Arc::new(Front { gate, options });
+    let log = Arc::new(LogBudget::new());
+    let front = Arc::new(Front { gate, options, log: Arc::clone(&log) });
     let router = data_plane()
         .merge(control_plane().route_layer(from_fn_with_state(Arc::clone(&front), control_task)))
         .fallback(|| async { Failure::NotFound })
         .method_not_allowed_fallback(|| async { Failure::MethodNotAllowed })
         .with_state(front);
-    Surface::new(router)
+    Surface::with_log(router, log)
 }
 
 fn data_plane() -> Router<Arc<Front>> {

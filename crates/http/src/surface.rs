@@ -73,7 +73,12 @@ impl std::fmt::Debug for Answering {
 impl Surface {
     /// Puts the envelope around any routes.
     pub fn new(router: Router) -> Self {
-        Self { router, log: Arc::new(LogBudget::new()) }
+        Self::with_log(router, Arc::new(LogBudget::new()))
+    }
+
+    /// The same for routes that log refusals themselves.
+    pub(crate) fn with_log(router: Router, log: Arc<LogBudget>) -> Self {
+        Self { router, log }
     }
 
     /// The surface for the requests of one peer.
