@@ -8,6 +8,7 @@ mod floors;
 mod licences;
 mod metadata;
 mod names;
+mod proofs;
 mod root;
 mod scripts;
 mod sizes;

@@ -12,7 +12,7 @@ use std::{
 use serde_json::json;
 use sqlx::PgConnection;
 use tokio::{task::JoinSet, time::Instant};
-use tollgate_testkit::{Fault, Fleet, Proxy, TestRedis, eventually};
+use tollgate_testkit::{Fault, Fleet, Proxy, Scratch, TestRedis, eventually};
 
 use crate::support::{Api, Cluster, Load, NewKey, Shot, metric};
 
@@ -126,23 +126,41 @@ async fn a_writer_killed_between_commit_and_fence_is_made_good() {
     }
 }
 
+/// Keys of one owner, as they come from elsewhere, by one command.
+async fn bring(cluster: &Cluster, count: usize, owner: &str) {
+    let folder = Scratch::new("import").unwrap();
+    let hash = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODw";
+    let line =
+        |number: usize| json!({"hash": hash, "key_id": format!("brought-{number:05}"), "name": "n", "owner": owner}).to_string() + "\n";
+    let file = folder.path().join("keys.jsonl");
+    std::fs::write(&file, (0..count).map(line).collect::<String>()).unwrap();
+    cluster.fleet.builder.run(&["keys", "import", file.to_str().unwrap()]).await.unwrap();
+}
+
+/// T13: and is cut off meanwhile, as Redis does with whoever does not listen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_stood_still_catches_up_with_what_it_missed() {
-    const MISSED: usize = 100;
-    let cluster = Cluster::start(2).await;
+    const ONE_BY_ONE: usize = 100;
+    const AT_ONCE: usize = 5000;
+    let redis = TestRedis::start().await.unwrap();
+    let cluster = Cluster::of(Fleet::builder(2).redis(redis.url())).await;
+    bring(&cluster, AT_ONCE, "acme").await;
     let key = cluster.key(json!({"rate_limit": null})).await;
     cluster.node(1).with(&key.api_key).authorize("").await.expect(200);
     let still = cluster.fleet.node(1).unwrap();
     still.process().signal("STOP").unwrap();
-    for _ in 1..MISSED {
+    for _ in 1..ONE_BY_ONE {
         cluster.key(json!({})).await.revoke(&cluster.admin()).await;
     }
+    redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await.unwrap();
+    let all = cluster.admin().post("/v1/owners/acme/revoke-keys", &json!({})).send().await.expect(200).json();
+    assert_eq!(all["revoked"], AT_ONCE);
     key.revoke(&cluster.admin()).await;
     still.process().signal("CONT").unwrap();
     cluster.node(1).with(&key.api_key).authorize("").await.expect(401);
     let counted = async || {
         let count = metric(still, REVOKED).await;
-        anyhow::ensure!(count == MISSED as u64, "{count}");
+        anyhow::ensure!(count == (ONE_BY_ONE + AT_ONCE) as u64, "{count}");
         Ok(())
     };
     eventually("all are read", SOON, counted).await.unwrap();

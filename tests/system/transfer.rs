@@ -86,10 +86,7 @@ async fn a_round_trip_from_embedded_to_a_cluster_keeps_every_key_usable() {
         assert!(!exported.contains(key.api_key.split(':').next_back().unwrap()), "a secret was exported");
     }
     // The cluster has a ring of its own already, with a key under the same character.
-    // Asked until they have read it, nodes would take the keys for guesses.
-    let patient = ["TOLLGATE_PREAUTH__ADDRESS__BURST", "TOLLGATE_PREAUTH__KEY_TEXT__BURST"];
-    let fleet = patient.into_iter().fold(Fleet::builder(2), |fleet, setting| fleet.env(setting, "1000000"));
-    let cluster = Cluster::of(fleet).await;
+    let cluster = Cluster::start(2).await;
     let report = import(&cluster.fleet.builder, &file).await;
     assert_eq!((&report["keys_made"], &report["owners_made"], &report["signing_keys_made"]), (&json!(6), &json!(1), &json!(1)));
     let usable = [&admin_key, &signed.api_key, &unsigned.api_key, &rotated.api_key, &new["api_key"].as_str().unwrap().to_owned()];
