@@ -1,6 +1,8 @@
 //! What is promised of large numbers, at those numbers: against nodes of the release build, which
 //! `tests/run` makes first, and each with the whole machine to itself (`tests/nextest.toml`).
 
+mod changes;
+mod import;
 mod keys;
 mod restart;
 mod volley;

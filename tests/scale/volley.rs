@@ -30,7 +30,12 @@ pub(super) struct Line {
 
 /// A request for a decision, with an api key and whatever other header lines there are.
 pub(super) fn request(api_key: &str, lines: &str) -> String {
-    format!("GET /v1/authorize HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {api_key}\r\n{lines}\r\n")
+    request_for("", api_key, lines)
+}
+
+/// The same with a query, which begins with its question mark.
+pub(super) fn request_for(query: &str, api_key: &str, lines: &str) -> String {
+    format!("GET /v1/authorize{query} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {api_key}\r\n{lines}\r\n")
 }
 
 /// Sends the requests of every number below `count` to the nodes, over `connections` to each.
@@ -82,10 +87,16 @@ impl Line {
 
     /// The next answer.
     pub(super) async fn answer(&mut self) -> io::Result<Told> {
+        self.whole_answer().await.map(|(told, _)| told)
+    }
+
+    /// The next answer and its body.
+    pub(super) async fn whole_answer(&mut self) -> io::Result<(Told, Vec<u8>)> {
         loop {
-            if let Some((told, length)) = first(&self.received) {
-                self.received.drain(..length);
-                return Ok(told);
+            if let Some((told, head, body)) = first(&self.received) {
+                let body = self.received[head..head + body].to_vec();
+                self.received.drain(..head + body.len());
+                return Ok((told, body));
             }
             if self.stream.read_buf(&mut self.received).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -94,8 +105,8 @@ impl Line {
     }
 }
 
-/// The first answer and its length, if it is whole.
-fn first(bytes: &[u8]) -> Option<(Told, usize)> {
+/// The first answer, if it is whole, with the lengths of its head and body.
+fn first(bytes: &[u8]) -> Option<(Told, usize, usize)> {
     let text = std::str::from_utf8(bytes).expect("answers are text");
     let (head, rest) = text.split_once("\r\n\r\n")?;
     let body = head.split("\r\ncontent-length: ").nth(1).map_or(0, |rest| {
@@ -103,5 +114,5 @@ fn first(bytes: &[u8]) -> Option<(Told, usize)> {
         digits.parse::<usize>().expect("a length")
     });
     let status = head.get(9..12).and_then(|status| status.parse().ok()).expect("a status");
-    (rest.len() >= body).then(|| (Told { status, says_when: head.contains("\r\nretry-after: ") }, head.len() + 4 + body))
+    (rest.len() >= body).then(|| (Told { status, says_when: head.contains("\r\nretry-after: ") }, head.len() + 4, body))
 }

@@ -4,18 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tollgate_testkit::{Fleet, Node, NodeBuilder, Scratch, eventually};
+use tollgate_testkit::{Node, NodeBuilder, Scratch, eventually};
 
 use crate::support::{Api, Cluster, NewKey};
 
-/// Keys of the big import, unless `TOLLGATE_TEST_IMPORT_KEYS` says otherwise.
-const KEYS: usize = 10_000;
-
 const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$";
-
-fn keys_of_the_big_import() -> usize {
-    std::env::var("TOLLGATE_TEST_IMPORT_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(KEYS)
-}
 
 /// Runs a command that must end with `status`; gives what it printed.
 async fn run(builder: &NodeBuilder, arguments: &[&str], status: i32) -> (String, String) {
@@ -65,14 +58,15 @@ async fn a_round_trip_from_embedded_to_a_cluster_keeps_every_key_usable() {
     let admin_key = embedded.run(&["bootstrap"]).await.unwrap();
     let node = embedded.clone().start().await.unwrap();
     let admin = Api::of(&node).with(&admin_key);
-    let signed = NewKey::make(&admin, json!({"owner": "acme", "scopes": ["a"], "rate_limit": {"burst": 50, "per_seconds": 60}})).await;
+    let limit = |burst: u32| json!({"burst": burst, "per_seconds": 60});
+    let signed = NewKey::make(&admin, json!({"owner": "acme", "scopes": ["a"], "rate_limit": limit(50)})).await;
     let unsigned = NewKey::make(&admin, json!({"kind": "unsigned", "rate_limit": null, "metadata": {"a": [1, "b"]}})).await;
-    let (rotated, revoked) = (NewKey::make(&admin, json!({})).await, NewKey::make(&admin, json!({})).await);
-    let suspended = NewKey::make(&admin, json!({})).await;
+    let plain = async || NewKey::make(&admin, json!({})).await;
+    let (rotated, revoked, suspended) = (plain().await, plain().await, plain().await);
     let new = admin.post(&format!("{}/rotate", rotated.path()), &json!({"grace_seconds": 3600})).send().await.expect(200).json();
     revoked.revoke(&admin).await;
     admin.post(&format!("{}/suspend", suspended.path()), &json!({})).send().await.expect(200);
-    admin.put("/v1/owners/acme", &json!({"rate_limit": {"burst": 70, "per_seconds": 60}})).send().await.expect(200);
+    admin.put("/v1/owners/acme", &json!({"rate_limit": limit(70)})).send().await.expect(200);
     run(&embedded, &["keys", "export"], 8).await;
     node.stop().await.unwrap();
     let file = folder.path().join("export.jsonl");
@@ -112,8 +106,7 @@ async fn a_round_trip_from_embedded_to_a_cluster_keeps_every_key_usable() {
             assert_eq!(there[field], key.record[field], "{field}");
         }
     }
-    let owner = cluster.admin().get("/v1/owners/acme").send().await.expect(200).json();
-    assert_eq!(owner["rate_limit"], json!({"burst": 70, "per_seconds": 60}));
+    assert_eq!(cluster.admin().get("/v1/owners/acme").send().await.expect(200).json()["rate_limit"], limit(70));
     // New keys are signed by the cluster's own ring, and a second time makes nothing.
     NewKey::make(&cluster.admin(), json!({})).await;
     signed.revoke(&cluster.admin()).await;
@@ -156,51 +149,4 @@ async fn a_store_that_cannot_be_reached_is_status_8() {
     for arguments in [["keys", "import", "/dev/null"].as_slice(), &["keys", "export"]] {
         run(&builder, arguments, 8).await;
     }
-}
-
-/// A key is revoked in an emergency while thousands are brought in: the revocation does not wait for
-/// them, and every one of them is there in the end, for nodes that were up all the time too.
-#[tokio::test]
-async fn an_emergency_revoke_does_not_wait_for_an_import_and_nothing_is_skipped() {
-    let (cluster, folder) =
-        (Cluster::of(Fleet::builder(2).env("TOLLGATE_CHANGE_LOG__POLL_INTERVAL", "100ms")).await, Scratch::new("import").unwrap());
-    let count = keys_of_the_big_import();
-    let line = |number: usize| json!({"hash": format!("{HASH}AAECAwQFBgcICQoLDA0ODw"), "key_id": format!("mass-{number:07}"), "name": "n"});
-    let file = write(&folder, &(0..count).map(line).collect::<Vec<_>>());
-    let leaked = cluster.key(json!({})).await;
-    for api in cluster.each(&leaked.api_key) {
-        api.authorize("").await.expect(200);
-    }
-    let database = cluster.fleet.database.as_ref().expect("a database of its own");
-    let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
-    let brought =
-        async || sqlx::query_scalar::<_, i64>("select count(*) from keys where key_id like 'mass-%'").fetch_one(&pool).await.unwrap();
-    let emergency = async {
-        let begun = eventually("the import has begun", Duration::from_mins(1), async || {
-            anyhow::ensure!(brought().await > 0, "not yet");
-            Ok(())
-        });
-        begun.await.unwrap();
-        leaked.revoke(&cluster.admin()).await;
-        let when = brought().await;
-        for api in cluster.each(&leaked.api_key) {
-            api.authorize("").await.expect(401);
-        }
-        when
-    };
-    let (report, when) = tokio::join!(import(&cluster.fleet.builder, &file), emergency);
-    assert_eq!(report["keys_made"], json!(count));
-    assert!(when < i64::try_from(count).unwrap(), "revoked in the middle, not at the end: {when}");
-    assert_eq!(brought().await, i64::try_from(count).unwrap());
-    let (positions, last): (i64, i64) =
-        sqlx::query_as("select count(*), (select position from change_head) from change_log").fetch_one(&pool).await.unwrap();
-    assert_eq!(positions, last, "no position without its row");
-    for node in 0..2 {
-        let shown = cluster.admin_of(node).get(&format!("/v1/keys/mass-{:07}", count - 1)).send().await.expect(200).json();
-        assert_eq!(shown["status"], "active");
-        // Its secret is nobody's; but nobody calls the id unknown for want of having read the log.
-        let made = NewKey::make(&cluster.admin_of(node), json!({})).await;
-        cluster.node(node + 1).with(&made.api_key).authorize("").await.expect(200);
-    }
-    assert_eq!(import(&cluster.fleet.builder, &file).await["keys_kept"], json!(count), "a second time makes nothing");
 }
