@@ -4,6 +4,7 @@
 //! types say what may be written, not what is allowed: ranges and privileges are checked by the
 //! gate's `ConfigService`.
 
+mod audit;
 mod auth;
 mod decisions;
 mod events;
@@ -14,6 +15,7 @@ mod patch;
 mod problem;
 mod rate_limit;
 
+pub use audit::{AuditEntry, AuditPage};
 pub use auth::{AuthContext, REQUEST_ID_BYTES_MAX, REQUEST_ID_HEADER, is_sane_request_id};
 pub use decisions::{CheckAnswer, CheckBody, LimitBody, LimitStanding, VerdictName};
 pub use events::{BusEvent, ChangeEvent, HeartbeatEvent};

@@ -28,8 +28,9 @@ use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use tokio::{sync::Mutex, task::spawn_blocking};
 use tollgate_gate::{
     ports::{
-        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, DoneOnce, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit,
-        KeyIdStream, KeyListQuery, KeyStore, KeyStoreError, LogHead, OwnerRevocation, StoredSigningKey, StreamTurn,
+        AuditQuery, AuditRows, BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, DoneOnce, FoundKey, ImportBatch,
+        Imported, KeyDraft, KeyEdit, KeyIdStream, KeyListQuery, KeyStore, KeyStoreError, LogHead, OwnerRevocation, StoredSigningKey,
+        StreamTurn,
     },
     record::{KeyRecord, OwnerRecord},
 };
@@ -203,6 +204,10 @@ impl KeyStore for KeyFile {
 
     fn retire_signing_key(&self, ring: char, now_ms: u64) -> BoxFuture<'_, Result<(), KeyStoreError>> {
         Box::pin(self.write(move |transaction| signing::retire(transaction, ring, now_ms)))
+    }
+
+    fn audit(&self, query: AuditQuery) -> BoxFuture<'_, Result<AuditRows, KeyStoreError>> {
+        Box::pin(self.read(move |transaction| log::read_audit(transaction, &query)))
     }
 
     fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {

@@ -3,8 +3,11 @@
 //! Every change goes the same way: checked rules, one transaction in the key store, then the
 //! fence, then the answer. So a change holds everywhere as soon as it has answered.
 
+mod audit;
 mod rotate;
 mod states;
+
+pub use audit::ListAudit;
 
 use tokio::time::Instant;
 use tollgate_api::{CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, Owner, PatchKeyBody, PutOwnerBody, RevokeKeyBody};

@@ -15,8 +15,8 @@ pub use buckets::{
 pub use bus::{Bus, BusError, Heard};
 pub use key_ids::{KeyIdStream, StreamTurn};
 pub use keys::{
-    Change, ChangeContext, ChangeKind, Changed, CreateGuard, DoneOnce, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit, KeyListQuery,
-    KeyStore, KeyStoreError, LogHead, LogId, Once, OwnerRevocation, StoredSigningKey,
+    AuditQuery, AuditRow, AuditRows, Change, ChangeContext, ChangeKind, Changed, CreateGuard, DoneOnce, FoundKey, ImportBatch, Imported,
+    KeyDraft, KeyEdit, KeyListQuery, KeyStore, KeyStoreError, LogHead, LogId, Once, OwnerRevocation, StoredSigningKey,
 };
 pub use nodes::{Alone, NodeId, NodeRegistry};
 pub use receipts::{ReceiptError, ReceiptName, ReceiptStore, StoredReceipts};

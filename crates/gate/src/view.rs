@@ -1,9 +1,10 @@
 //! Records as the control plane shows them.
 
 use time::OffsetDateTime;
-use tollgate_api::{Key, KeyKindName, KeyStatus, Owner};
+use tollgate_api::{AuditEntry, Key, KeyKindName, KeyStatus, Owner};
 use tollgate_keys::{SecretKind, Unusable};
 
+use crate::ports::AuditRow;
 use crate::record::{KEY_LIMIT_NAME, KeyRecord, OWNER_LIMIT_NAME, OwnerRecord, limits_to_spec};
 
 /// A key as of `now_ms`; `propagated` after a change.
@@ -32,6 +33,12 @@ pub(crate) fn key_view(record: &KeyRecord, now_ms: u64, propagated: Option<bool>
         outage_mode: record.outage_mode.map(Into::into),
         propagated,
     }
+}
+
+/// A row of the audit log.
+pub(crate) fn audit_view(row: AuditRow) -> AuditEntry {
+    let AuditRow { position, at_ms, actor, action, key_id, owner, request_id, detail } = row;
+    AuditEntry { position, at: instant(at_ms), actor, action, key_id, owner, request_id, detail }
 }
 
 /// An owner; `propagated` after a change.

@@ -12,7 +12,10 @@ use axum::{
     response::Response,
 };
 use tollgate_api::{CreateKeyBody, KeyStatus, PatchKeyBody, PutOwnerBody, RevokeKeyBody};
-use tollgate_gate::{control::ListKeys, request::Plane};
+use tollgate_gate::{
+    control::{ListAudit, ListKeys},
+    request::Plane,
+};
 use tollgate_keys::Scope;
 
 use crate::{
@@ -41,6 +44,22 @@ pub(crate) async fn list_keys(State(front): State<Arc<Front>>, request: Request)
     let query = listing(parts.uri.query())?;
     let permit = permit::enter(&front, &parts, Scope::KEYS_READ, Plane::Control).await?;
     let page = front.gate.list_keys(permit.operator(), query).await?;
+    respond::permitted(&permit, StatusCode::OK, &page)
+}
+
+/// `GET /v1/audit?owner=&key_id=&cursor=&page_size=`.
+pub(crate) async fn audit(State(front): State<Arc<Front>>, request: Request) -> Result<Response, Failure> {
+    let (parts, _) = request.into_parts();
+    let mut params = Params::read(parts.uri.query())?;
+    let list = ListAudit {
+        owner: params.take("owner"),
+        key_id: params.take("key_id"),
+        cursor: params.take("cursor"),
+        page_size: params.take("page_size").map(|text| page_size_of(&text)).transpose()?,
+    };
+    params.finish("known are owner, key_id, cursor and page_size")?;
+    let permit = permit::enter(&front, &parts, Scope::EVENTS_READ, Plane::Control).await?;
+    let page = front.gate.audit(permit.operator(), list).await?;
     respond::permitted(&permit, StatusCode::OK, &page)
 }
 

@@ -66,6 +66,7 @@ fn control_plane() -> Router<Arc<Front>> {
         .route("/v1/keys/{key_id}/reset", post(lifecycle::reset))
         .route("/v1/owners/{owner}/revoke-keys", post(lifecycle::revoke_keys))
         .route("/v1/owners/{owner}", get(control::owner).put(control::put_owner))
+        .route("/v1/audit", get(control::audit))
         .route("/health/full", get(health::full))
 }
 

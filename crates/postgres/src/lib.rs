@@ -12,6 +12,7 @@
 //! rows that are themselves changed only under it, so two changes cannot wait for each other.
 
 mod audit;
+mod audit_log;
 mod bulk;
 mod error;
 mod key_ids;

@@ -13,8 +13,9 @@ use sqlx::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tollgate_gate::{
     ports::{
-        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, DoneOnce, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit,
-        KeyIdStream, KeyListQuery, KeyStore, KeyStoreError, LogHead, OwnerRevocation, StoredSigningKey, StreamTurn,
+        AuditQuery, AuditRows, BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, DoneOnce, FoundKey, ImportBatch,
+        Imported, KeyDraft, KeyEdit, KeyIdStream, KeyListQuery, KeyStore, KeyStoreError, LogHead, OwnerRevocation, StoredSigningKey,
+        StreamTurn,
     },
     record::{KeyRecord, OwnerRecord},
 };
@@ -22,7 +23,7 @@ use tollgate_keys::{KeyId, OwnerName};
 use tollgate_limits::RateLimits;
 
 use crate::{
-    Options, PostgresError, SchemaState, bulk, key_ids, keys,
+    Options, PostgresError, SchemaState, audit_log, bulk, key_ids, keys,
     log::{self, Retention},
     once, owners, schema, signing,
 };
@@ -223,6 +224,10 @@ impl KeyStore for PostgresKeys {
 
     fn retire_signing_key(&self, ring: char, now_ms: u64) -> BoxFuture<'_, Result<(), KeyStoreError>> {
         Box::pin(self.call(async move { signing::retire(self.ready().await?, ring, now_ms).await }))
+    }
+
+    fn audit(&self, query: AuditQuery) -> BoxFuture<'_, Result<AuditRows, KeyStoreError>> {
+        Box::pin(self.call(async move { audit_log::read(self.ready().await?, &query).await }))
     }
 
     fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {

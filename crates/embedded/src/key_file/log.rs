@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 use serde::{Deserialize, Serialize};
-use tollgate_gate::ports::{Change, ChangeContext, ChangeKind, LogHead, LogId};
+use tollgate_gate::ports::{AuditQuery, AuditRow, AuditRows, Change, ChangeContext, ChangeKind, LogHead, LogId};
 use tollgate_keys::{KeyId, OwnerName};
 
 use super::{
@@ -14,6 +14,10 @@ use super::{
 
 /// Old rows that one change clears away at most: more than it adds, and bounded.
 const PRUNED_PER_CHANGE_MAX: usize = 64;
+
+/// The most rows of one page of the audit log, and the most that are looked at for one.
+const AUDIT_PAGE_MAX: u32 = 1000;
+const AUDIT_LOOKED_AT_MAX: usize = 10_000;
 
 /// A place in the log that is being written.
 #[derive(Debug, Clone, Copy)]
@@ -37,20 +41,27 @@ struct ChangeRow {
     owner: Option<String>,
 }
 
-#[derive(Serialize)]
-struct AuditRow<'a> {
+#[derive(Serialize, Deserialize)]
+struct Audited {
     at_ms: u64,
-    actor: &'a str,
-    request_id: &'a str,
-    action: &'a str,
-    key_id: Option<&'a str>,
-    owner: Option<&'a str>,
+    actor: String,
+    request_id: String,
+    action: String,
+    key_id: Option<String>,
+    owner: Option<String>,
+}
+
+impl Audited {
+    fn of(at_ms: u64, context: &ChangeContext) -> Self {
+        let ChangeContext { actor, request_id, action, .. } = context.clone();
+        Self { at_ms, actor, request_id, action: action.to_owned(), key_id: None, owner: None }
+    }
 }
 
 /// Writes a row of the audit log alone, for what is no change of a key or an owner.
 pub(super) fn audit(transaction: &WriteTransaction, drawn: Drawn, context: &ChangeContext) -> Fallible<()> {
     let Drawn { position, at_ms } = drawn;
-    let row = AuditRow { at_ms, actor: &context.actor, request_id: &context.request_id, action: context.action, key_id: None, owner: None };
+    let row = Audited::of(at_ms, context);
     transaction.open_table(AUDIT)?.insert(position, to_json("audit", &position, &row)?.as_str())?;
     Ok(())
 }
@@ -80,12 +91,12 @@ pub(super) fn write(
 ) -> Fallible<()> {
     let (key_id, owner) = (entry.key_id.map(KeyId::as_str), entry.owner.map(OwnerName::as_str));
     let Drawn { position, at_ms } = drawn;
-    let change =
-        ChangeRow { at_ms, kind: entry.kind.as_str().to_owned(), key_id: key_id.map(str::to_owned), owner: owner.map(str::to_owned) };
+    let (key_id, owner) = (key_id.map(str::to_owned), owner.map(str::to_owned));
+    let change = ChangeRow { at_ms, kind: entry.kind.as_str().to_owned(), key_id: key_id.clone(), owner: owner.clone() };
     let mut changes = transaction.open_table(CHANGES)?;
     changes.insert(position, to_json("changes", &position, &change)?.as_str())?;
     prune(&mut changes, "changes", before(at_ms, retention.change_log))?;
-    let audited = AuditRow { at_ms, actor: &context.actor, request_id: &context.request_id, action: context.action, key_id, owner };
+    let audited = Audited { key_id, owner, ..Audited::of(at_ms, context) };
     let mut audit = transaction.open_table(AUDIT)?;
     audit.insert(position, to_json("audit", &position, &audited)?.as_str())?;
     prune(&mut audit, "audit", before(at_ms, retention.audit))
@@ -107,6 +118,26 @@ fn prune(table: &mut Table<'_, u64, &'static str>, name: &'static str, end_ms: u
         table.pop_first()?;
     }
     Ok(())
+}
+
+/// One page of the audit log, newest first. It has no index: of what is asked for, a part is found.
+pub(super) fn read_audit(transaction: &ReadTransaction, query: &AuditQuery) -> Fallible<AuditRows> {
+    let (table, count) = (transaction.open_table(AUDIT)?, query.count_max.clamp(1, AUDIT_PAGE_MAX) as usize);
+    let mut found = AuditRows::default();
+    for (looked_at, row) in table.range(..query.before.unwrap_or(u64::MAX))?.rev().enumerate() {
+        let (position, json) = row.map(|(position, json)| (position.value(), json))?;
+        if found.rows.len() == count || looked_at == AUDIT_LOOKED_AT_MAX {
+            found.next_before = Some(position + 1);
+            break;
+        }
+        let row: Audited = from_json("audit", &position, json.value())?;
+        let is_of_owner = query.owner.as_ref().is_none_or(|owner| row.owner.as_deref() == Some(owner.as_str()));
+        if is_of_owner && query.key_id.as_ref().is_none_or(|key_id| row.key_id.as_deref() == Some(key_id.as_str())) {
+            let Audited { at_ms, actor, request_id, action, key_id, owner } = row;
+            found.rows.push(AuditRow { position, at_ms, actor, action, key_id, owner, request_id, detail: serde_json::Map::new() });
+        }
+    }
+    Ok(found)
 }
 
 /// Where the log ends and begins.

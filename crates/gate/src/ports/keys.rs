@@ -212,6 +212,50 @@ pub struct KeyListQuery {
     pub now_ms: u64,
 }
 
+/// Which rows of the audit log to read, newest first.
+#[derive(Debug, Clone)]
+pub struct AuditQuery {
+    /// Only of this owner and its keys.
+    pub owner: Option<OwnerName>,
+    /// Only of this key.
+    pub key_id: Option<KeyId>,
+    /// Only positions below this one.
+    pub before: Option<u64>,
+    /// At most so many, 1 to 1000.
+    pub count_max: u32,
+}
+
+/// One row of the audit log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditRow {
+    /// Position of the change in the change log.
+    pub position: u64,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// [`ChangeContext::actor`].
+    pub actor: String,
+    /// [`ChangeContext::action`].
+    pub action: String,
+    /// The key that changed.
+    pub key_id: Option<String>,
+    /// Its owner, or the owner that changed.
+    pub owner: Option<String>,
+    /// [`ChangeContext::request_id`].
+    pub request_id: String,
+    /// Which fields became what, where the store keeps it; never a secret, a hash or metadata.
+    pub detail: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Some rows of the audit log.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuditRows {
+    /// Newest first.
+    pub rows: Vec<AuditRow>,
+    /// Where to read on, as [`AuditQuery::before`]; none at the end. There may be more though the
+    /// page is not full: a store bounds how far it looks.
+    pub next_before: Option<u64>,
+}
+
 /// A signing key as it is stored: its bytes may be wrapped by a master key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredSigningKey {
@@ -328,6 +372,9 @@ pub trait KeyStore: Send + Sync + fmt::Debug + 'static {
 
     /// Retires every signing key of that ring character.
     fn retire_signing_key(&self, ring: char, now_ms: u64) -> BoxFuture<'_, Result<(), KeyStoreError>>;
+
+    /// One page of the audit log.
+    fn audit(&self, query: AuditQuery) -> BoxFuture<'_, Result<AuditRows, KeyStoreError>>;
 
     /// Where the log ends.
     fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>>;

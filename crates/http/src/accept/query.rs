@@ -56,11 +56,12 @@ impl Params {
     }
 }
 
-/// A cursor is a key id, and so begins like an api key without being one.
+/// A cursor may be a key id, which begins like an api key without being one.
 fn carries_credential(name: &str, value: &str) -> bool {
     let plain = name.to_ascii_lowercase().replace('-', "_");
     let secret = |text: &str| text.contains("tks_") || text.contains("tku_");
-    let api_key = |text: &str| text.starts_with("tk_") && (name != "cursor" || text.contains(':'));
+    let is_id = name == "cursor" || name == "key_id";
+    let api_key = |text: &str| text.starts_with("tk_") && (!is_id || text.contains(':'));
     CREDENTIAL_NAMES.contains(&plain.as_str()) || [name, value].into_iter().any(|text| secret(text) || api_key(text))
 }
 

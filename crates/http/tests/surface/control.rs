@@ -37,6 +37,41 @@ async fn a_key_lives_its_life() {
 }
 
 #[tokio::test]
+async fn the_audit_log_shows_each_what_concerns_him() {
+    let site = Site::start().await;
+    let made = |owner: Value, scopes: Value| site.make(json!({"name": "n", "owner": owner, "scopes": scopes}));
+    let (own, _) = (made(json!("acme"), json!(["events:read"])).await, made(json!("other"), json!([])).await);
+    let tenant = own["api_key"].as_str().expect("an api key").to_owned();
+    let key_id = own["key_id"].as_str().expect("an id");
+    let read = async |api_key: &str, query: &str| {
+        let answer = site.get(&format!("/v1/audit{query}")).bearer(api_key).send().await;
+        assert_eq!(answer.status, 200, "{query}");
+        answer.json()
+    };
+    let all = read(&site.admin, "").await;
+    let entry = &all["entries"][0];
+    assert_eq!((&entry["action"], &entry["owner"]), (&json!("keys.create"), &json!("other")), "newest first: {all}");
+    assert!(entry["at"].as_str().is_some_and(|at| at.ends_with('Z')) && entry["request_id"].is_string(), "{entry}");
+    for query in ["", "?owner=acme", &format!("?key_id={key_id}")] {
+        let seen = read(&tenant, query).await;
+        assert_eq!(seen["entries"].as_array().map(Vec::len), Some(1), "{query}: {seen}");
+        assert_eq!(seen["entries"][0]["key_id"], json!(key_id));
+    }
+    assert_eq!(read(&tenant, "?owner=other").await, json!({"entries": [], "next_cursor": null}));
+    let page = read(&site.admin, "?page_size=1").await;
+    let next = read(&site.admin, &format!("?page_size=1&cursor={}", page["next_cursor"].as_str().expect("more"))).await;
+    assert_eq!(next["entries"][0], all["entries"][1]);
+    assert!(!all.to_string().contains("tks_") && !all.to_string().contains("argon2"), "{all}");
+    for bad in ["?page_size=0", "?cursor=x", "?owner=A%20b", "?key_id=tk_x", "?what=1", "?key_id=tk_a:b"] {
+        let answer = site.get(&format!("/v1/audit{bad}")).bearer(&site.admin).send().await;
+        assert!(matches!(answer.status, 400 | 422), "{bad}: {}", answer.status);
+    }
+    let writer = made(Value::Null, json!(["keys:write"])).await;
+    let refused = site.get("/v1/audit").bearer(writer["api_key"].as_str().expect("an api key")).send().await;
+    assert_eq!(refused.refusal(), (403, "scope-missing".to_owned()));
+}
+
+#[tokio::test]
 async fn a_named_making_or_rotation_acts_once() {
     let site = Site::start().await;
     let post = |path: &str, name: &str, body: Value| site.post(path).bearer(&site.admin).header("idempotency-key", name).json(&body);

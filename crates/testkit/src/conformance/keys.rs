@@ -1,5 +1,6 @@
 //! The contract of [`KeyStore`].
 
+mod audit;
 mod bulk;
 mod changing;
 mod creating;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use tollgate_gate::ports::KeyStore;
 
+pub use audit::*;
 pub use bulk::*;
 pub use changing::*;
 pub use creating::*;
@@ -41,6 +43,8 @@ pub async fn all(store: &Arc<dyn KeyStore>) {
     bulk(&**store).await;
     changes_are_read_in_pages(&**store).await;
     the_log_keeps_its_identity(&**store).await;
+    the_audit_log_tells_who_changed_what(&**store).await;
+    the_audit_log_is_read_in_pages(&**store).await;
     once(store).await;
     a_reset_starts_the_log_anew(&**store).await;
 }

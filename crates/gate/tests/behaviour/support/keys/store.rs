@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use tollgate_api::KeyStatus;
 use tollgate_gate::{
     ports::{
-        BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, DoneOnce, FoundKey, ImportBatch, Imported, KeyDraft, KeyEdit,
-        KeyIdStream, KeyListQuery, KeyStore, KeyStoreError, LogHead, LogId, OwnerRevocation, StoredSigningKey, StreamTurn,
+        AuditQuery, AuditRows, BoxFuture, Change, ChangeContext, ChangeKind, Changed, CreateGuard, DoneOnce, FoundKey, ImportBatch,
+        Imported, KeyDraft, KeyEdit, KeyIdStream, KeyListQuery, KeyStore, KeyStoreError, LogHead, LogId, OwnerRevocation, StoredSigningKey,
+        StreamTurn,
     },
     record::{KeyRecord, OwnerRecord, OwnerRules},
 };
@@ -254,6 +255,11 @@ impl KeyStore for FakeKeys {
             tokio::task::yield_now().await;
             Ok(head)
         })
+    }
+
+    /// No test of the gate reads it: stores and surface do.
+    fn audit(&self, _query: AuditQuery) -> BoxFuture<'_, Result<AuditRows, KeyStoreError>> {
+        Box::pin(async { Ok(AuditRows::default()) })
     }
 
     fn reset_log(&self, _context: ChangeContext) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {

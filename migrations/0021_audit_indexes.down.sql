@@ -1,0 +1,2 @@
+drop index audit_by_key;
+drop index audit_by_owner;
