@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
-use tollgate_api::{KeyStatus, Patch, RateLimitFields, RateLimitSpec};
+use tollgate_api::{KeyStatus, OutageModeName, Patch, RateLimitFields, RateLimitSpec};
 
 use super::{
     SettingsArgs,
@@ -155,6 +155,9 @@ pub(crate) struct CreateKey {
     /// Without the signature by which a node refuses a forgery without any look-up
     #[arg(long)]
     pub(crate) unsigned: bool,
+    /// What decides on it while Redis cannot; that of the deployment unless said here
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub(crate) outage_mode: Option<OutageModeArg>,
 }
 
 /// `tollgate keys list`.
@@ -200,6 +203,12 @@ pub(crate) struct UpdateKey {
     /// Let it live for ever
     #[arg(long)]
     pub(crate) no_expiry: bool,
+    /// What decides on it while Redis cannot
+    #[arg(long, value_enum, value_name = "MODE", conflicts_with = "no_outage_mode")]
+    pub(crate) outage_mode: Option<OutageModeArg>,
+    /// Let the outage mode of the deployment hold
+    #[arg(long)]
+    pub(crate) no_outage_mode: bool,
     /// Only if it still has this generation, as `show` tells it
     #[arg(long, value_name = "N")]
     pub(crate) if_generation: Option<u64>,
@@ -214,6 +223,27 @@ pub(crate) struct RevokeKey {
     /// Why, for the audit log
     #[arg(long)]
     pub(crate) reason: Option<String>,
+}
+
+/// What decides on a key while Redis cannot.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum OutageModeArg {
+    /// Each node, over its share of the limit.
+    Local,
+    /// Nobody: it passes.
+    Open,
+    /// Nobody: 503.
+    Closed,
+}
+
+impl From<OutageModeArg> for OutageModeName {
+    fn from(mode: OutageModeArg) -> Self {
+        match mode {
+            OutageModeArg::Local => Self::Local,
+            OutageModeArg::Open => Self::Open,
+            OutageModeArg::Closed => Self::Closed,
+        }
+    }
 }
 
 /// Where a key is in its life.

@@ -42,6 +42,7 @@ async fn create(client: &Client, args: CreateKey, output: Output) -> Result<(), 
         scopes: args.scopes,
         expires_at: args.expires_in.map(from_now),
         kind: args.unsigned.then_some(KeyKindName::Unsigned),
+        outage_mode: args.outage_mode.map(Into::into),
         ..CreateKeyBody::default()
     };
     let created = client.create_key(&body).await?;
@@ -72,7 +73,13 @@ async fn update(client: &Client, args: UpdateKey, output: Output) -> Result<(), 
         None => Patch::Keep,
     };
     let scopes = (args.no_scopes || !args.scopes.is_empty()).then_some(args.scopes);
-    let body = PatchKeyBody { name: args.name, scopes, rate_limit: args.limit.patch(), expires_at, ..PatchKeyBody::default() };
+    let outage_mode = match args.outage_mode {
+        Some(mode) => Patch::Set(mode.into()),
+        None if args.no_outage_mode => Patch::Clear,
+        None => Patch::Keep,
+    };
+    let rate_limit = args.limit.patch();
+    let body = PatchKeyBody { name: args.name, scopes, rate_limit, expires_at, outage_mode, ..PatchKeyBody::default() };
     let key = client.patch_key(&args.key_id, args.if_generation, &body).await?;
     warn_unless_propagated(key.propagated, output);
     output.result(&key, key_table)

@@ -50,6 +50,21 @@ fn a_key_is_made_shown_changed_and_revoked() {
 }
 
 #[test]
+fn a_key_has_an_outage_mode_of_its_own_until_it_is_taken_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (node, admin, _) = Node::first(folder.path());
+    let created = create(&node, folder.path(), &admin, &["--outage-mode", "closed"]);
+    assert_eq!(created["outage_mode"], "closed");
+    let update = |arguments: &[&str]| {
+        let all = [&["keys", "update", text(&created, "key_id"), "--output", "json"], arguments].concat();
+        node.ask(folder.path(), &admin, &all).json()["outage_mode"].clone()
+    };
+    assert_eq!(update(&["--outage-mode", "open"]), "open");
+    assert_eq!(update(&["--name", "other"]), "open");
+    assert_eq!(update(&["--no-outage-mode"]), Value::Null);
+}
+
+#[test]
 fn unsigned_keys_have_no_signature() {
     let folder = tempfile::tempdir().expect("a folder");
     let (node, admin, _) = Node::first(folder.path());
