@@ -4,11 +4,17 @@
 //! the machine down meets all of them alike. Two kinds are compared by Welch's t over means from
 //! which the fifth at either end is trimmed, with the variance that goes with it (Yuen, 1974): a
 //! sample in which the thread had to wait for its turn says nothing.
+//!
+//! A difference counts from a hundredth of the time on: what is smaller is where things happen to
+//! lie in memory.
 
 use std::time::Instant;
 
 /// Two kinds whose |t| is at least this differ: chance alone gets there once in 150,000 times.
 pub const T_MAX: f64 = 4.5;
+
+/// The least difference that counts, as a part of the time.
+const SEEN: f64 = 0.01;
 
 /// One in so many samples is trimmed at either end.
 const TRIMMED: usize = 5;
@@ -57,9 +63,9 @@ impl Timings {
         let mut dice = 0x9e37_79b9_7f4a_7c15;
         for round in 0..rounds {
             shuffle(&mut order, &mut dice);
-            let mut inputs: Vec<Option<Input>> = (0..kinds).map(|kind| Some(prepare(kind, round))).collect();
             for kind in &order {
-                let Some(input) = inputs.get_mut(*kind).and_then(Option::take) else { continue };
+                // Just before its work, so that no kind always lies at the same place.
+                let input = prepare(*kind, round);
                 let started = Instant::now();
                 let output = work(*kind, input).await;
                 let took = started.elapsed();
@@ -77,10 +83,22 @@ impl Timings {
 
     /// The two kinds that differ most; none where there are not two.
     pub fn worst(&self) -> Option<Difference> {
+        self.differences().into_iter().max_by(|one, other| one.t.total_cmp(&other.t))
+    }
+
+    /// Two kinds that can be told apart: neither chance nor their place in memory explains it.
+    pub fn seen(&self) -> Option<Difference> {
+        let differs = |difference: &Difference| {
+            let (one, other) = difference.means_ns;
+            difference.t >= T_MAX && (one - other).abs() >= SEEN * one.min(other)
+        };
+        self.differences().into_iter().find(differs)
+    }
+
+    fn differences(&self) -> Vec<Difference> {
         let middles: Vec<Middle> = self.samples.iter().map(|samples| Middle::of(samples)).collect();
         let numbered = || middles.iter().enumerate();
-        let pairs = numbered().flat_map(|(a, one)| numbered().skip(a + 1).map(move |(b, other)| difference((a, b), *one, *other)));
-        pairs.max_by(|one, other| one.t.total_cmp(&other.t))
+        numbered().flat_map(|(a, one)| numbered().skip(a + 1).map(move |(b, other)| difference((a, b), *one, *other))).collect()
     }
 }
 
@@ -141,8 +159,7 @@ mod tests {
     #[tokio::test]
     async fn the_same_work_takes_the_same_time() {
         let timings = Timings::measure(4, ROUNDS, |_, _| 200, async |_, rounds| spin(rounds)).await;
-        let worst = timings.worst().unwrap();
-        assert!(worst.t < T_MAX, "{worst:?}");
+        assert_eq!(timings.seen(), None);
     }
 
     #[tokio::test]
@@ -159,8 +176,8 @@ mod tests {
     #[tokio::test]
     async fn a_little_more_work_is_found() {
         let work = async |kind, rounds| spin(if kind == 1 { rounds + rounds / 5 } else { rounds });
-        let worst = Timings::measure(2, ROUNDS, |_, _| 200, work).await.worst().unwrap();
-        assert!(worst.t > T_MAX, "{worst:?}");
+        let timings = Timings::measure(2, ROUNDS, |_, _| 200, work).await;
+        assert!(timings.seen().is_some(), "{:?}", timings.worst());
     }
 
     #[test]

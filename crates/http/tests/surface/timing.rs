@@ -11,13 +11,13 @@ use http_body_util::BodyExt;
 use serde_json::json;
 use tollgate_gate::FailureBudget;
 use tollgate_keys::{KeyId, RandomPart, RingChar, Secret, SigningKey, random_bytes};
-use tollgate_testkit::{T_MAX, Timings, eventually};
+use tollgate_testkit::{Timings, eventually};
 
 use crate::site::Site;
 
 const SAMPLES: usize = 5_000;
 /// Keys of each kind.
-const KEYS: usize = 8;
+const KEYS: usize = 24;
 
 /// A node whose patience has no end, so that every guess is looked at.
 async fn patient() -> Site {
@@ -108,6 +108,6 @@ async fn a_guess_tells_nothing_of_a_key_neither_by_bytes_nor_by_time() {
     }
     let prepare = |kind: usize, round: usize| guess(&forger, &kinds[kind].1[round % KEYS]);
     let timings = Timings::measure(kinds.len(), Timings::samples(SAMPLES), prepare, async |_, request| answer(&site, request).await).await;
-    let worst = timings.worst().expect("several kinds");
-    assert!(worst.t < T_MAX, "{} and {}: {worst:?}", kinds[worst.kinds.0].0, kinds[worst.kinds.1].0);
+    let seen = timings.seen();
+    assert!(seen.is_none(), "{:?} of {:?}", seen, kinds.iter().map(|(kind, _)| kind).collect::<Vec<_>>());
 }
