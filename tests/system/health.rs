@@ -1,8 +1,14 @@
 //! Health and metrics: who sees what, and where.
 
-use tollgate_testkit::get;
+use std::time::Duration;
 
-use crate::support::Cluster;
+use serde_json::{Value, json};
+use tollgate_testkit::{Fleet, TestRedis, eventually, get};
+
+use crate::support::{Api, Cluster};
+
+/// The longest that anything here may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn live_and_ready_are_open_and_full_needs_its_scope() {
@@ -54,4 +60,62 @@ async fn no_key_id_owner_or_address_becomes_a_label() {
     assert_eq!(series().await, before, "twenty keys make as many series as one");
     let page = cluster.fleet.node(0).unwrap().metrics().await.unwrap();
     assert!(!page.contains(&key.key_id) && !page.contains("label-"), "{page}");
+}
+
+/// A guard rail as `/health/full` tells it.
+async fn rail(admin: &Api, name: &str) -> Value {
+    let full = admin.get("/health/full").send().await.expect(200).json();
+    let rails = full["guard_rails"].as_array().unwrap();
+    rails.iter().find(|rail| rail["component"] == name).unwrap_or_else(|| panic!("no {name} in {full}")).clone()
+}
+
+/// Until every node tells that state of the rail, in `/health/full` and the metrics.
+async fn until(cluster: &Cluster, name: &str, state: &str) {
+    let told = async || {
+        for node in 0..cluster.fleet.nodes.len() {
+            let seen = rail(&cluster.admin_of(node), name).await;
+            anyhow::ensure!(seen["state"] == state, "{seen}");
+            let page = cluster.fleet.node(node)?.metrics().await?;
+            let value = u8::from(state == "degraded");
+            anyhow::ensure!(page.contains(&format!("tollgate_health_state{{component=\"{name}\"}} {value}")), "{name} {state}");
+        }
+        Ok(())
+    };
+    eventually(name, PATIENCE, told).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_tells_that_redis_drops_keys_until_it_does_not() {
+    let redis = TestRedis::start().await.unwrap();
+    let cluster = Cluster::of(Fleet::builder(2).redis(redis.url()).env("TOLLGATE_REDIS__LOOK_INTERVAL", "200ms")).await;
+    until(&cluster, "redis_eviction", "ok").await;
+    redis.command(&["config", "set", "maxmemory-policy", "allkeys-lru"]).await.unwrap();
+    until(&cluster, "redis_eviction", "degraded").await;
+    let told = rail(&cluster.admin(), "redis_eviction").await;
+    assert!(told["reason"].as_str().unwrap().contains("noeviction") && told["since"].is_string(), "{told}");
+    let ready = cluster.node(0).get("/health/ready").send().await.expect(200).json();
+    let open = ready["components"].as_array().unwrap().iter().find(|one| one["component"] == "redis_eviction").unwrap().clone();
+    assert_eq!(open, json!({"component": "redis_eviction", "state": "degraded"}), "why is not for everybody");
+    redis.command(&["config", "set", "maxmemory-policy", "noeviction"]).await.unwrap();
+    until(&cluster, "redis_eviction", "ok").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_without_a_limit_are_told_by_every_node_until_the_last_is_gone() {
+    let cluster = Cluster::start(2).await;
+    let admin = cluster.admin();
+    let first = cluster.key(json!({"rate_limit": null})).await;
+    until(&cluster, "unlimited_keys", "degraded").await;
+    let second = cluster.key(json!({"rate_limit": null})).await;
+    first.revoke(&admin).await;
+    let named = async || {
+        let figures = admin.get("/health/full").send().await.expect(200).json()["figures"].clone();
+        anyhow::ensure!(figures["unlimited_keys"] == json!([second.key_id]), "{figures}");
+        anyhow::ensure!(figures["nodes"] == 2 && figures["in_outage"] == false && figures["change_log_position"].is_u64(), "{figures}");
+        Ok(())
+    };
+    eventually("the other one alone", PATIENCE, named).await.unwrap();
+    assert_eq!(rail(&admin, "unlimited_keys").await["state"], "degraded");
+    second.patch(&admin, json!({"rate_limit": {"burst": 10, "per_seconds": 60}})).await;
+    until(&cluster, "unlimited_keys", "ok").await;
 }

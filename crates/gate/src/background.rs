@@ -62,7 +62,19 @@ impl GateShared {
                 self.keep_looking().await;
             }
         };
-        tokio::join!(link, current, fences, nodes, self.keep_probing(), self.keep_in_touch(), self.keep_filter(), uses, looks);
+        tokio::join!(
+            link,
+            current,
+            fences,
+            nodes,
+            self.keep_probing(),
+            self.keep_in_touch(),
+            self.keep_filter(),
+            uses,
+            looks,
+            self.keep_telling(),
+            self.follow_unlimited()
+        );
     }
 
     async fn keep_link(&self) {

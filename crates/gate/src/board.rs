@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     fn health(component: Component, state: ComponentState, reason: &str) -> ComponentHealth {
-        ComponentHealth { component, state, reason: (state != ComponentState::Ok).then(|| reason.to_owned()) }
+        ComponentHealth { component, state, reason: (state != ComponentState::Ok).then(|| reason.to_owned()), since: None }
     }
 
     fn redis(state: ComponentState) -> ComponentHealth {

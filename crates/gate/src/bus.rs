@@ -35,9 +35,9 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(crate) struct Line {
-    bus: Option<Arc<dyn Bus>>,
+    pub(crate) bus: Option<Arc<dyn Bus>>,
     /// Random: tells this process from all others.
-    node: String,
+    pub(crate) node: String,
     /// Keeps the nodes of a fleet from speaking all at once.
     jitter: Duration,
     ear: Mutex<Ear>,
@@ -137,6 +137,7 @@ impl GateShared {
     fn hear(&self, heard: Heard) {
         let (line, now) = (&self.line, Instant::now());
         match heard {
+            Heard::Event(BusEvent::HealthChanged(told)) => return self.show(told),
             Heard::Event(event) if self.hear_event(&event, now) => {}
             // A newer version's: if it was about the log, the next heartbeat says so too.
             Heard::Event(_) | Heard::Unreadable => return,
@@ -192,7 +193,7 @@ impl GateShared {
         }
     }
 
-    async fn publish(&self, bus: &dyn Bus, event: BusEvent) {
+    pub(crate) async fn publish(&self, bus: &dyn Bus, event: BusEvent) {
         let said = tokio::time::timeout(PUBLISH_TIMEOUT, bus.publish(event)).await;
         if let Ok(Err(error)) = said {
             tracing::debug!(%error, "nobody was told");

@@ -32,6 +32,8 @@ use crate::{
     registry::Registry,
     signing::{MasterKey, Signing},
     tag::Tagger,
+    telling::Telling,
+    unlimited::UnlimitedKeys,
     usage::{Usage, UsageOptions},
 };
 
@@ -58,6 +60,8 @@ pub struct GateOptions {
     pub preauth: PreauthOptions,
     /// Following the change log.
     pub follow: FollowOptions,
+    /// What people call this node.
+    pub node: String,
     /// From one look at the bucket store's servers to the next.
     pub look_interval: Duration,
     /// When keys were last used.
@@ -124,6 +128,8 @@ pub(crate) struct GateShared {
     pub(crate) preauth: Preauth,
     pub(crate) marks: Marks,
     pub(crate) rails: Rails,
+    pub(crate) telling: Telling,
+    pub(crate) unlimited: UnlimitedKeys,
     pub(crate) receipts: Option<Receipts>,
     pub(crate) signing: Signing,
     pub(crate) usage: Usage,
@@ -154,6 +160,8 @@ impl Gate {
             preauth: Preauth::new(options.preauth, tokio::time::Instant::now()),
             marks: Marks::new(tokio::time::Instant::now()),
             rails: Rails::default(),
+            telling: Telling::new(tokio::time::Instant::now()),
+            unlimited: UnlimitedKeys::default(),
             signing: Signing::new(master_key),
             usage: Usage::new(options.usage),
             follower: Follower::new(options.follow),

@@ -29,18 +29,22 @@ impl GateShared {
         self.tell_health();
     }
 
-    /// Tells the metrics of all components and guard rails.
-    pub(crate) fn tell_health(&self) {
+    /// Every part, and every guard rail, on or off.
+    pub(crate) fn whole_health(&self) -> Vec<ComponentHealth> {
         let rails = self.guard_rails().into_iter().map(|(rail, why)| degraded(rail, why));
-        for one in self.components().into_iter().chain(rails) {
-            self.metrics.health(label(one.component), state(one.state));
-        }
+        self.components().into_iter().chain(rails).collect()
+    }
+
+    /// Tells the metrics how something is.
+    pub(crate) fn measure(&self, one: &ComponentHealth) {
+        self.metrics.health(label(one.component), state(one.state));
     }
 
     /// What there is to tell: every part, and the guard rails that are on.
     pub(crate) fn health(&self) -> Vec<ComponentHealth> {
-        let rails = self.guard_rails().into_iter().filter(|(_, why)| why.is_some());
-        self.components().into_iter().chain(rails.map(|(rail, why)| degraded(rail, why))).collect()
+        let mut whole = self.whole_health();
+        whole.retain(|one| !one.component.is_guard_rail() || one.state != ComponentState::Ok);
+        whole
     }
 
     /// Every part of the node.
@@ -75,12 +79,12 @@ impl GateShared {
 
 fn told(component: Component, down: Option<String>) -> ComponentHealth {
     let state = if down.is_some() { ComponentState::Down } else { ComponentState::Ok };
-    ComponentHealth { component, state, reason: down }
+    ComponentHealth { component, state, reason: down, since: None }
 }
 
 fn degraded(component: Component, why: Option<String>) -> ComponentHealth {
     let state = if why.is_some() { ComponentState::Degraded } else { ComponentState::Ok };
-    ComponentHealth { component, state, reason: why }
+    ComponentHealth { component, state, reason: why, since: None }
 }
 
 fn state(state: ComponentState) -> HealthState {
@@ -104,5 +108,6 @@ fn label(component: Component) -> Label {
         Component::ChangeLogRewound => Label::ChangeLogRewound,
         Component::UntrustedForwarder => Label::UntrustedForwarder,
         Component::ClockSkew => Label::ClockSkew,
+        Component::UnlimitedKeys => Label::UnlimitedKeys,
     }
 }

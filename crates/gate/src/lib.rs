@@ -18,6 +18,7 @@ pub mod verdict;
 
 mod authenticate;
 mod background;
+mod board;
 mod breaker;
 mod bus;
 mod cache;
@@ -44,7 +45,9 @@ mod registry;
 mod rewound;
 mod signing;
 mod tag;
+mod telling;
 mod touch;
+mod unlimited;
 mod usage;
 mod view;
 
@@ -65,4 +68,5 @@ pub use outage::{OutageMode, OutageOptions};
 pub use preauth::{FailureBudget, PreauthOptions};
 pub use receipts::Receipts;
 pub use signing::{MasterKey, SigningError, add_signing_key};
+pub use telling::{HealthEvents, HealthReport, TurnTold};
 pub use usage::UsageOptions;

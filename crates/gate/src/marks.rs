@@ -65,9 +65,7 @@ impl Marks {
 
     /// A secret was not hashed, for want of a place or of time.
     pub(crate) fn shed(&self) {
-        if self.shed.set() {
-            tracing::warn!("more secrets are shown for the first time than can be hashed; those that cannot wait are answered 503");
-        }
+        self.shed.set();
     }
 
     /// The bucket store has lost its state.

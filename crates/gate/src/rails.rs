@@ -47,6 +47,7 @@ impl GateShared {
             Ok(Err(error)) => tracing::debug!(%error, "redis cannot be looked at"),
             Err(_) => tracing::debug!("redis does not answer to a look at it"),
         }
+        self.tell_health();
     }
 
     /// Has the store been found with another state than before?
@@ -64,6 +65,7 @@ impl GateShared {
         let lost = self.marks.is_state_lost().then(|| STATE_LOST.to_owned());
         let forwarder = self.marks.untrusted_forwarder().map(ToOwned::to_owned);
         vec![
+            (Component::UnlimitedKeys, self.unlimited.reason()),
             (Component::RedisEviction, found.eviction),
             (Component::RedisStateLost, lost),
             (Component::ChangeLogRewound, rewound),
@@ -77,18 +79,7 @@ impl Rails {
     fn take(&self, look: StoreLook, asked_ms: (u64, u64)) {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let skew = skew(&look.clocks_us, asked_ms, found.skew.is_some());
-        let now = Found { eviction: look.eviction.or(look.unseen), skew };
-        say(Component::RedisEviction, found.eviction.as_deref(), now.eviction.as_deref());
-        say(Component::ClockSkew, found.skew.as_deref(), now.skew.as_deref());
-        *found = now;
-    }
-}
-
-fn say(rail: Component, before: Option<&str>, now: Option<&str>) {
-    match (before, now) {
-        (None, Some(reason)) => tracing::warn!(?rail, reason, "a guard rail is on"),
-        (Some(_), None) => tracing::info!(?rail, "a guard rail is off again"),
-        _ => {}
+        *found = Found { eviction: look.eviction.or(look.unseen), skew };
     }
 }
 

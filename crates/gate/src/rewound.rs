@@ -23,16 +23,8 @@ impl GateShared {
     }
 
     pub(crate) fn set_rewound(&self, is_rewound: bool) {
-        let before = self.rewound.swap(is_rewound, Ordering::AcqRel);
+        self.rewound.store(is_rewound, Ordering::Release);
         self.tell_health();
-        if is_rewound && !before {
-            tracing::error!(
-                "the key store has lost changes that were answered for (a restored backup, or a failover): \
-                 revoke again what was revoked since, then run `tollgate log reset`"
-            );
-        } else if before && !is_rewound {
-            tracing::info!("the change log was reset");
-        }
     }
 
     /// Looks into a record that was read and found stale all the same. A fence is raised after its

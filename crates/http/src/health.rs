@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
-use tollgate_api::Readiness;
+use tollgate_api::{ComponentHealth, NodeFigures, Readiness};
 use tollgate_gate::request::Plane;
 use tollgate_keys::Scope;
 
@@ -21,7 +21,11 @@ pub(crate) async fn live() -> Result<Response, Failure> {
 
 /// `GET /health/ready`: whether a balancer should send requests here.
 pub(crate) async fn ready(State(front): State<Arc<Front>>) -> Result<Response, Failure> {
-    let readiness = front.gate.readiness();
+    let mut readiness = front.gate.readiness();
+    // Why a guard rail is on is for those who may know what lies behind this listener.
+    for rail in readiness.components.iter_mut().filter(|one| one.component.is_guard_rail()) {
+        rail.reason = None;
+    }
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     respond::json(status, &readiness)
 }
@@ -31,7 +35,10 @@ pub(crate) async fn full(State(front): State<Arc<Front>>, request: Request) -> R
     let (parts, _) = request.into_parts();
     Params::refuse(parts.uri.query())?;
     let permit = permit::enter(&front, &parts, Scope::HEALTH_READ, Plane::Control).await?;
-    let answer = FullHealth { readiness: front.gate.readiness(), node: &front.options.node, version: front.options.version };
+    let (readiness, report) = (front.gate.readiness(), front.gate.health_report());
+    let readiness = Readiness { components: report.components, ..readiness };
+    let (guard_rails, figures) = (report.guard_rails, report.figures);
+    let answer = FullHealth { readiness, guard_rails, figures, node: &front.options.node, version: front.options.version };
     respond::permitted(&permit, StatusCode::OK, &answer)
 }
 
@@ -40,6 +47,8 @@ pub(crate) async fn full(State(front): State<Arc<Front>>, request: Request) -> R
 struct FullHealth<'a> {
     #[serde(flatten)]
     readiness: Readiness,
+    guard_rails: Vec<ComponentHealth>,
+    figures: NodeFigures,
     node: &'a str,
     version: &'static str,
 }

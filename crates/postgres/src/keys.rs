@@ -50,6 +50,19 @@ pub(crate) async fn list(pool: &PgPool, query: &KeyListQuery) -> Result<Vec<KeyR
     rows.into_iter().map(KeyRow::read).collect()
 }
 
+/// Keys that may be used now and have no limit of their own.
+pub(crate) async fn unlimited(pool: &PgPool, now_ms: u64, count_max: u32) -> Result<Vec<KeyId>, PostgresError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "select key_id from keys where rate_limit is null and status = 'active' and (expires_at_ms is null or expires_at_ms > $1) \
+         order by key_id limit $2",
+    )
+    .bind(to_db(now_ms)?)
+    .bind(i64::from(count_max.clamp(1, PAGE_MAX)))
+    .fetch_all(pool)
+    .await?;
+    ids.iter().map(|id| KeyId::parse(id).map_err(|_| PostgresError::unreadable("key", id, "key_id"))).collect()
+}
+
 fn list_query(query: &KeyListQuery) -> Result<QueryBuilder<Postgres>, PostgresError> {
     let mut sql = QueryBuilder::new(concat!("select ", key_columns!(), " from keys where true"));
     if let Some(owner) = &query.owner {

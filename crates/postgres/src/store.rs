@@ -144,6 +144,10 @@ impl KeyStore for PostgresKeys {
         Box::pin(self.call(async move { keys::list(self.ready().await?, &query).await }))
     }
 
+    fn unlimited_keys(&self, now_ms: u64, count_max: u32) -> BoxFuture<'_, Result<Vec<KeyId>, KeyStoreError>> {
+        Box::pin(self.call(async move { keys::unlimited(self.ready().await?, now_ms, count_max).await }))
+    }
+
     fn key_ids(&self, turn: StreamTurn) -> BoxFuture<'_, Result<Option<Box<dyn KeyIdStream>>, KeyStoreError>> {
         Box::pin(self.call(key_ids::open(&self.session, self.call_timeout, turn)))
     }

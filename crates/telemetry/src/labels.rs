@@ -191,6 +191,8 @@ label! {
         RedisStateLost = "redis_state_lost",
         /// Guard rail: this node's clock and Redis' are far apart.
         ClockSkew = "clock_skew",
+        /// Guard rail: there are keys without a rate limit.
+        UnlimitedKeys = "unlimited_keys",
     }
 }
 

@@ -70,7 +70,7 @@ impl KeyFilter {
     /// How it is, and why, where it is not as it should be.
     pub(crate) fn health(&self) -> ComponentHealth {
         let (state, reason) = self.state_and_reason();
-        ComponentHealth { component: Component::BloomFilter, state, reason }
+        ComponentHealth { component: Component::BloomFilter, state, reason, since: None }
     }
 
     fn state_and_reason(&self) -> (ComponentState, Option<String>) {

@@ -307,6 +307,9 @@ pub enum KeyStoreError {
     Repeated,
 }
 
+/// Keys looked at in one go by a store that has no index of those without a limit.
+const SCAN_PAGE: u32 = 1000;
+
 /// Keys, owners, signing keys and the change log. Every change writes record, log and audit row
 /// in one transaction, and draws its position last, so that order of positions is order of commits.
 pub trait KeyStore: Send + Sync + fmt::Debug + 'static {
@@ -315,6 +318,25 @@ pub trait KeyStore: Send + Sync + fmt::Debug + 'static {
 
     /// One page of keys in order of ids.
     fn list(&self, query: KeyListQuery) -> BoxFuture<'_, Result<Vec<KeyRecord>, KeyStoreError>>;
+
+    /// The first of the keys that may be used now and have no rate limit of their own, in order of
+    /// ids, at most `count_max`.
+    fn unlimited_keys(&self, now_ms: u64, count_max: u32) -> BoxFuture<'_, Result<Vec<KeyId>, KeyStoreError>> {
+        Box::pin(async move {
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let query =
+                    KeyListQuery { owner: None, status: Some(tollgate_api::KeyStatus::Active), after, count_max: SCAN_PAGE, now_ms };
+                let page = self.list(query).await?;
+                after = page.last().map(|last| last.key_id.clone());
+                found.extend(page.into_iter().filter(|key| key.limits.is_unlimited()).map(|key| key.key_id));
+                if after.is_none() || found.len() >= count_max as usize {
+                    found.truncate(count_max as usize);
+                    return Ok(found);
+                }
+            }
+        })
+    }
 
     /// Opens the stream of the ids of all keys that are not revoked; `None` where it is another
     /// node's turn.

@@ -70,7 +70,10 @@ async fn a_stranger_costs_no_read_whatever_its_secret() {
     assert_eq!((world.keys.finds(), world.node.hashes()), (1, 1));
     assert_eq!(world.node.auth("bloom_rejected"), 2000);
     world.node.check(&key).await.allowed();
-    assert_eq!(health(&world.node), ComponentHealth { component: Component::BloomFilter, state: ComponentState::Ok, reason: None });
+    assert_eq!(
+        health(&world.node),
+        ComponentHealth { component: Component::BloomFilter, state: ComponentState::Ok, reason: None, since: None }
+    );
     assert!(world.node.metric("tollgate_bloom_keys") >= 1 && world.node.metric("tollgate_bloom_bytes") > 0);
     assert_eq!(world.node.metric("tollgate_bloom_rebuild_duration_seconds_count"), 1);
 }

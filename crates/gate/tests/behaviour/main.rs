@@ -15,6 +15,7 @@ mod figures;
 mod filter;
 mod fleet;
 mod follower;
+mod health_events;
 mod lifecycle;
 mod look_ups;
 mod lost;

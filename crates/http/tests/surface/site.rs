@@ -265,6 +265,7 @@ fn gate_options() -> GateOptions {
         hashing: HashingOptions { params: cheap(), threads: 2, queue_max: 1000, wait_max: Duration::from_secs(5) },
         preauth: PreauthOptions::default(),
         follow: FollowOptions { poll_interval: Duration::from_millis(500), page_size: 500, fence_timeout: PATIENCE },
+        node: "here".to_owned(),
         look_interval: Duration::from_secs(10),
         usage: UsageOptions { interval: Duration::from_secs(20), pending_max: 10_000 },
         kinds: KindLives::default(),

@@ -86,6 +86,7 @@ async fn listing(store: &dyn KeyStore) {
     pages_are_in_order_of_ids(store).await;
     only_an_owners_keys_are_listed(store).await;
     states_are_told_apart_as_of_now(store).await;
+    keys_without_a_limit_that_may_be_used_are_found(store).await;
 }
 
 async fn owners(store: &dyn KeyStore) {

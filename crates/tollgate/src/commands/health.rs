@@ -58,6 +58,7 @@ fn component_text(component: Component) -> &'static str {
         Component::RedisEviction => "redis_eviction",
         Component::RedisStateLost => "redis_state_lost",
         Component::ClockSkew => "clock_skew",
+        Component::UnlimitedKeys => "unlimited_keys",
         Component::KeyFile => "key file",
         Component::BloomFilter => "bloom filter",
     }

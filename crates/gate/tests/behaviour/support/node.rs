@@ -41,6 +41,7 @@ pub(crate) fn options() -> GateOptions {
         hashing: HashingOptions { params: hash_params(), threads: 2, queue_max: 100, wait_max: Duration::from_secs(5) },
         preauth: preauth(1_000_000),
         follow: FollowOptions { poll_interval: Duration::from_secs(2), page_size: 3, fence_timeout: Duration::from_millis(100) },
+        node: "here".to_owned(),
         look_interval: Duration::from_secs(10),
         usage: UsageOptions { interval: Duration::from_secs(20), pending_max: 10_000 },
         kinds: KindLives::default(),
@@ -77,6 +78,8 @@ pub(crate) fn rules() -> KeyRules {
 pub(crate) struct Node {
     pub(crate) gate: Gate,
     recorder: Recorder,
+    /// A gate's loops run once at a time.
+    running: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What is asked of a node, besides the key.
@@ -160,11 +163,12 @@ impl Node {
         let config = ConfigService::new(&default).expect("a good default");
         let metrics = recorder.metrics();
         let parts = GateParts { keys, buckets, nodes, receipts, bus, master_key: None, clock: Arc::new(clock.clone()), config, metrics };
-        Self { gate: Gate::new(parts, options).expect("randomness"), recorder }
+        Self { gate: Gate::new(parts, options).expect("randomness"), recorder, running: Arc::default() }
     }
 
     /// Lets the gate's loops do what is due: needs time that is paused.
     pub(crate) async fn turn(&self) {
+        let _running = self.running.lock().await;
         let ran = tokio::time::timeout(Duration::from_millis(1), self.gate.run()).await;
         ran.expect_err("the loops never end");
     }

@@ -6,6 +6,7 @@ use tollgate_gate::{
     record::Revocation,
 };
 use tollgate_keys::{KeyId, OwnerName, Status};
+use tollgate_limits::RateLimits;
 
 use super::draft::{NOW_MS, draft, imported, made, owner};
 use crate::conformance::fresh;
@@ -103,4 +104,30 @@ pub async fn states_are_told_apart_as_of_now(store: &dyn KeyStore) {
     }
     let second = KeyListQuery { status: Some(KeyStatus::Active), after: Some(of[0].clone()), count_max: 1, ..query(Some(&owner)) };
     assert_eq!(ids(store, second).await, [of[1].clone()]);
+}
+
+/// Only those that may be used as of then, in order, and no more than asked for.
+pub async fn keys_without_a_limit_that_may_be_used_are_found(store: &dyn KeyStore) {
+    let mut expected = Vec::new();
+    for (status, ends_ms, is_expected) in [
+        (Status::Active, None, true),
+        (Status::Active, Some(NOW_MS + 1), true),
+        (Status::Active, Some(NOW_MS), false),
+        (Status::Suspended, None, false),
+        (Status::Revoked, None, false),
+    ] {
+        let mut draft = draft(Some(&owner()));
+        draft.record.limits = RateLimits::unlimited();
+        draft.record.lifecycle.status = status;
+        draft.record.lifecycle.expires_at_ms = ends_ms;
+        draft.record.revoked = (status == Status::Revoked).then_some(Revocation { at_ms: NOW_MS, reason: None });
+        let key_id = made(store, draft).await.key_id;
+        expected.extend(is_expected.then_some(key_id));
+    }
+    made(store, draft(None)).await;
+    expected.sort();
+    let found = async |now_ms, count_max| store.unlimited_keys(now_ms, count_max).await.expect("an answer");
+    assert_eq!(found(NOW_MS, 100).await, expected);
+    assert_eq!(found(NOW_MS, 1).await, expected[..1]);
+    assert_eq!(found(NOW_MS + 1, 100).await.len(), 1, "the other has ended");
 }

@@ -1,0 +1,1 @@
+drop index keys_unlimited;
