@@ -8,7 +8,7 @@ use tollgate_testkit::{Fleet, TestRedis, eventually, get};
 use crate::support::{Api, Cluster};
 
 /// The longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn live_and_ready_are_open_and_full_needs_its_scope() {
@@ -21,7 +21,13 @@ async fn live_and_ready_are_open_and_full_needs_its_scope() {
         assert_eq!(component["state"], "ok", "{ready}");
     }
     assert_eq!(anybody.get("/health/full").send().await.status, 401);
+    let spender = cluster.limited_key(1, 86_400).await;
+    let each = &cluster.each(&spender.api_key)[0];
+    each.authorize("").await.expect(200);
+    each.authorize("").await.expect(429);
     let full = cluster.admin().get("/health/full").send().await.expect(200).json();
+    assert_eq!(full["figures"]["decisions"]["limited"], 1, "{full}");
+    assert!(full["figures"]["decisions"]["allowed"].as_u64().unwrap() >= 2, "his and the administrator's: {full}");
     assert!(full["node"].is_string() && full["version"].is_string() && full["ready"] == true, "{full}");
 }
 

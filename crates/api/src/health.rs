@@ -112,6 +112,17 @@ pub struct Readiness {
     pub components: Vec<ComponentHealth>,
 }
 
+/// Decisions by verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionFigures {
+    /// Might pass.
+    pub allowed: u64,
+    /// Refused by a rate limit.
+    pub limited: u64,
+    /// Refused for the credential or its scope.
+    pub denied: u64,
+}
+
 /// What a node holds and knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeFigures {
@@ -122,6 +133,8 @@ pub struct NodeFigures {
     /// Milliseconds since the log was last read to its head; none before it ever was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_log_age_ms: Option<u64>,
+    /// Decisions since the node started.
+    pub decisions: DecisionFigures,
     /// Whether decisions are made without Redis now.
     pub in_outage: bool,
     /// Keys that may be used and have no rate limit of their own, at most 100 of them.

@@ -19,7 +19,7 @@ pub use audit::{AuditEntry, AuditPage};
 pub use auth::{AuthContext, REQUEST_ID_BYTES_MAX, REQUEST_ID_HEADER, is_sane_request_id};
 pub use decisions::{CheckAnswer, CheckBody, LimitBody, LimitStanding, VerdictName};
 pub use events::{BusEvent, ChangeEvent, HealthChanged, HealthTold, HeartbeatEvent};
-pub use health::{Component, ComponentHealth, ComponentState, NodeFigures, Readiness};
+pub use health::{Component, ComponentHealth, ComponentState, DecisionFigures, NodeFigures, Readiness};
 pub use keys::{
     CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, KeyStatus, OutageModeName, PatchKeyBody, RevokeKeyBody, RevokedKeys, Rfc3339,
     RotateKeyBody,

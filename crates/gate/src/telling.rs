@@ -14,7 +14,8 @@ use tokio::{
     sync::broadcast::{self, error::RecvError},
     time::{Instant, MissedTickBehavior, interval},
 };
-use tollgate_api::{BusEvent, ComponentHealth, ComponentState, HealthChanged, HealthTold, NodeFigures, Rfc3339};
+use tollgate_api::{BusEvent, ComponentHealth, ComponentState, DecisionFigures, HealthChanged, HealthTold, NodeFigures, Rfc3339};
+use tollgate_telemetry::Verdict;
 
 use crate::{
     Gate,
@@ -173,10 +174,16 @@ impl Gate {
 
     fn figures(&self) -> NodeFigures {
         let shared = &*self.shared;
+        let decided = |verdict| shared.metrics.decided(verdict);
         NodeFigures {
             nodes: shared.registry.seen().nodes(std::num::NonZeroU32::MIN).get(),
             change_log_position: shared.cache.position(),
             change_log_age_ms: shared.log_age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            decisions: DecisionFigures {
+                allowed: decided(Verdict::Allowed),
+                limited: decided(Verdict::Limited),
+                denied: decided(Verdict::Denied),
+            },
             in_outage: shared.in_outage.load(std::sync::atomic::Ordering::Acquire),
             unlimited_keys: shared.unlimited.keys().iter().map(ToString::to_string).collect(),
         }

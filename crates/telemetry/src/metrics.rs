@@ -8,7 +8,14 @@ use crate::{
 };
 use ::metrics::{Counter, Gauge, Histogram, Recorder};
 use family::{Family, Family2, single};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 /// What a node counts and measures. Cloning shares the handles; recording allocates nothing.
 #[derive(Clone)]
@@ -17,6 +24,7 @@ pub struct Metrics(Arc<Handles>);
 struct Handles {
     throttled: Counter,
     decisions: Family2<Counter, Verdict, Source>,
+    decided: Decided,
     auth: Family<Counter, AuthOutcome>,
     key_uses: Family<Counter, KindLabel>,
     decision_duration: Histogram,
@@ -39,6 +47,24 @@ struct Handles {
     nodes: Gauge,
 }
 
+/// Decisions by verdict, for whoever asks this node and not its metrics.
+#[derive(Default)]
+struct Decided {
+    allowed: AtomicU64,
+    limited: AtomicU64,
+    denied: AtomicU64,
+}
+
+impl Decided {
+    fn of(&self, verdict: Verdict) -> &AtomicU64 {
+        match verdict {
+            Verdict::Allowed => &self.allowed,
+            Verdict::Limited => &self.limited,
+            Verdict::Denied => &self.denied,
+        }
+    }
+}
+
 impl Metrics {
     /// Handles that lead nowhere, for tests of other things.
     pub fn noop() -> Self {
@@ -52,6 +78,7 @@ impl Metrics {
         Self(Arc::new(Handles {
             throttled: single(recorder, &catalogue::THROTTLED),
             decisions: Family2::new(recorder, &catalogue::DECISIONS),
+            decided: Decided::default(),
             auth: Family::new(recorder, &catalogue::AUTH),
             key_uses: Family::new(recorder, &catalogue::KEY_USES),
             decision_duration: histogram(&catalogue::DECISION_DURATION),
@@ -83,6 +110,12 @@ impl Metrics {
     /// A request was decided.
     pub fn decision(&self, verdict: Verdict, source: Source) {
         self.0.decisions.with(verdict, source, |counter| counter.increment(1));
+        self.0.decided.of(verdict).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Decisions of that verdict since the start.
+    pub fn decided(&self, verdict: Verdict) -> u64 {
+        self.0.decided.of(verdict).load(Ordering::Relaxed)
     }
 
     /// A decision took so long.
