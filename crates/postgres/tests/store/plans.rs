@@ -104,6 +104,20 @@ async fn lists_go_by_the_index_of_what_they_ask_for() {
 }
 
 #[tokio::test]
+async fn keys_without_a_limit_are_found_by_an_index_of_their_own() {
+    let fixture = fixture().await;
+    fill(&fixture.database).await;
+    let mut witness = fixture.database.connection().await.expect("a connection");
+    let limit = format!("update keys set rate_limit = '{{\"burst\":1,\"per_seconds\":1}}' where key_id <> '{ID}'");
+    witness.execute(AssertSqlSafe(limit)).await.expect("limited");
+    // By itself Postgres does so a minute later.
+    witness.execute("vacuum analyze keys").await.expect("analysed");
+    let store = store(&fixture.database);
+    assert_eq!(store.unlimited_keys(NOW_MS, 100).await.expect("an answer").len(), 1);
+    assert_indexed(&plan(&fixture.database, "5, 100").await, "keys_unlimited");
+}
+
+#[tokio::test]
 async fn the_question_for_an_administrator_reads_administrators_only() {
     let fixture = fixture().await;
     fill(&fixture.database).await;

@@ -108,7 +108,7 @@ pub async fn states_are_told_apart_as_of_now(store: &dyn KeyStore) {
 
 /// Only those that may be used as of then, in order, and no more than asked for.
 pub async fn keys_without_a_limit_that_may_be_used_are_found(store: &dyn KeyStore) {
-    let mut expected = Vec::new();
+    let (mut ours, mut expected) = (Vec::new(), Vec::new());
     for (status, ends_ms, is_expected) in [
         (Status::Active, None, true),
         (Status::Active, Some(NOW_MS + 1), true),
@@ -122,12 +122,16 @@ pub async fn keys_without_a_limit_that_may_be_used_are_found(store: &dyn KeyStor
         draft.record.lifecycle.expires_at_ms = ends_ms;
         draft.record.revoked = (status == Status::Revoked).then_some(Revocation { at_ms: NOW_MS, reason: None });
         let key_id = made(store, draft).await.key_id;
-        expected.extend(is_expected.then_some(key_id));
+        expected.extend(is_expected.then(|| key_id.clone()));
+        ours.push(key_id);
     }
-    made(store, draft(None)).await;
+    ours.push(made(store, draft(None)).await.key_id);
     expected.sort();
-    let found = async |now_ms, count_max| store.unlimited_keys(now_ms, count_max).await.expect("an answer");
-    assert_eq!(found(NOW_MS, 100).await, expected);
-    assert_eq!(found(NOW_MS, 1).await, expected[..1]);
-    assert_eq!(found(NOW_MS + 1, 100).await.len(), 1, "the other has ended");
+    let all = store.unlimited_keys(NOW_MS, 1000).await.expect("an answer");
+    assert!(all.is_sorted());
+    let of_ours = |all: &[KeyId]| all.iter().filter(|key_id| ours.contains(key_id)).cloned().collect::<Vec<_>>();
+    assert_eq!(of_ours(&all), expected);
+    assert_eq!(store.unlimited_keys(NOW_MS, 1).await.expect("an answer"), all[..1]);
+    let later = store.unlimited_keys(NOW_MS + 1, 1000).await.expect("an answer");
+    assert_eq!(of_ours(&later).len(), 1, "the other has ended");
 }
