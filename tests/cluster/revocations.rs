@@ -141,7 +141,7 @@ async fn bring(cluster: &Cluster, count: usize, owner: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_stood_still_catches_up_with_what_it_missed() {
     const ONE_BY_ONE: usize = 100;
-    const AT_ONCE: usize = 5000;
+    const AT_ONCE: usize = 2000;
     let redis = TestRedis::start().await.unwrap();
     let cluster = Cluster::of(Fleet::builder(2).redis(redis.url())).await;
     bring(&cluster, AT_ONCE, "acme").await;
