@@ -2,6 +2,7 @@
 //! `tests/run` makes first, and each with the whole machine to itself (`tests/nextest.toml`).
 
 mod changes;
+mod filter;
 mod import;
 mod keys;
 mod restart;
@@ -24,7 +25,12 @@ fn fleet(nodes: usize) -> FleetBuilder {
 
 /// Resident memory in KiB.
 fn resident_kib(node: &Node) -> u64 {
+    memory_kib(node, "VmRSS:")
+}
+
+/// A figure of the process in KiB.
+fn memory_kib(node: &Node, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", node.process().id())).expect("the node runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a figure");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a figure");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
