@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tollgate_testkit::{Fault, Fleet, Node, Proxy, RedisOptions, TestRedis};
 
 use super::{BACK_WITHIN, PERIOD, SOON, until};
@@ -162,6 +165,7 @@ async fn a_redis_that_hangs_is_an_outage_and_is_left_alone() {
     let key = modes.key().await;
     let mut debugger = TcpStream::connect(modes.redis.address()).await.unwrap();
     debugger.write_all(b"DEBUG SLEEP 4\r\n").await.unwrap();
+    until_asleep(&modes.redis).await;
     assert_eq!(modes.statuses(&key).await, in_outage(), "asleep");
     modes.back("a sleep").await;
 
@@ -184,6 +188,16 @@ async fn a_redis_that_hangs_is_an_outage_and_is_left_alone() {
     modes.changes(&key, "frozen").await;
     modes.redis.cont().unwrap();
     modes.back("another freeze").await;
+}
+
+/// Until Redis has begun to sleep, and answers nobody.
+async fn until_asleep(redis: &TestRedis) {
+    until("redis sleeps", SOON, async || {
+        let mut witness = TcpStream::connect(redis.address()).await?;
+        witness.write_all(b"PING\r\n").await?;
+        Ok(tokio::time::timeout(Duration::from_millis(200), witness.read_exact(&mut [0; 7])).await.is_err())
+    })
+    .await;
 }
 
 /// How many scripts were run so far.

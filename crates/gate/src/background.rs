@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tollgate_api::{Component, Readiness};
+use tollgate_api::{Component, ComponentHealth, Readiness};
 
 use crate::{Gate, gate::GateShared, link::Trouble, registry::BEATS_PER_TTL};
 
@@ -55,11 +55,10 @@ impl GateShared {
                 self.keep_registered().await;
             }
         };
-        let mut looking = every(self.options.look_interval);
         let looks = async {
             loop {
-                looking.tick().await;
-                self.keep_looking().await;
+                let pause = self.keep_looking().await;
+                tokio::time::sleep(pause).await;
             }
         };
         tokio::join!(
@@ -145,7 +144,8 @@ impl Gate {
         let reason = if shared.draining.load(Ordering::Acquire) {
             Some("the node is about to stop".to_owned())
         } else if shared.link.count() == 0 || shared.signing.ring().keys().is_empty() {
-            let stores = components.iter().filter(|one| one.component != Component::BloomFilter);
+            let is_store = |one: &&ComponentHealth| one.component != Component::BloomFilter && !one.component.is_guard_rail();
+            let stores = components.iter().filter(is_store);
             let why = stores.into_iter().find_map(|component| component.reason.clone());
             Some(why.unwrap_or_else(|| if shared.link.count() == 0 { NOT_TAKEN_UP } else { NO_SIGNING_KEY }.to_owned()))
         } else {

@@ -8,6 +8,7 @@ mod rotate;
 mod states;
 
 pub use audit::ListAudit;
+pub(crate) use states::Revoking;
 
 use tokio::time::Instant;
 use tollgate_api::{CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, Owner, PatchKeyBody, PutOwnerBody, RevokeKeyBody};
@@ -297,7 +298,7 @@ fn list_query(identity: &Identity, query: ListKeys, now_ms: u64) -> Result<Optio
     if !(1..=PAGE_SIZE_MAX).contains(&count_max) {
         return Err(ConfigError::invalid("/page_size", format!("page_size is 1 to {PAGE_SIZE_MAX}")));
     }
-    Ok(Some(KeyListQuery { owner: identity.owner.clone().or(asked), status, after, count_max, now_ms }))
+    Ok(Some(KeyListQuery { owner: identity.owner.clone().or(asked), status, revoked_since_ms: None, after, count_max, now_ms }))
 }
 
 impl From<KeyStoreError> for ControlError {

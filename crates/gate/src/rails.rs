@@ -14,6 +14,8 @@ use crate::{gate::GateShared, ports::StoreLook};
 
 /// How long one look at the bucket store's servers may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause after a look that came to nothing, as the first may while the node connects.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How far this node's clock may be from the bucket store's before that is told, and how near it
 /// must come again: ends of keys are judged by it.
 const SKEW_MAX_MS: u64 = 5_000;
@@ -40,14 +42,18 @@ struct Found {
 
 impl GateShared {
     /// Looks at the bucket store's servers. While they do not answer, what was found last holds.
-    pub(crate) async fn keep_looking(&self) {
+    /// Gives the time until the next look.
+    pub(crate) async fn keep_looking(&self) -> Duration {
         let before_ms = self.clock.unix_ms();
-        match tokio::time::timeout(LOOK_TIMEOUT, self.buckets.look()).await {
+        let looked = tokio::time::timeout(LOOK_TIMEOUT, self.buckets.look()).await;
+        let is_over = matches!(looked, Ok(Ok(_)));
+        match looked {
             Ok(Ok(look)) => self.rails.take(look, (before_ms, self.clock.unix_ms())),
             Ok(Err(error)) => tracing::debug!(%error, "redis cannot be looked at"),
             Err(_) => tracing::debug!("redis does not answer to a look at it"),
         }
         self.tell_health();
+        if is_over { self.options.look_interval } else { LOOK_AGAIN.min(self.options.look_interval) }
     }
 
     /// Has the store been found with another state than before?

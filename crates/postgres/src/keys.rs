@@ -88,6 +88,9 @@ fn list_query(query: &KeyListQuery) -> Result<QueryBuilder<Postgres>, PostgresEr
             sql.push(" and keys.status = 'suspended' and (keys.expires_at_ms is null or keys.expires_at_ms > ").push_bind(now_ms).push(")");
         }
     }
+    if let Some(since_ms) = query.revoked_since_ms {
+        sql.push(" and keys.revoked_at_ms >= ").push_bind(to_db(since_ms)?);
+    }
     sql.push(" order by keys.key_id limit ").push_bind(i64::from(query.count_max.clamp(1, PAGE_MAX)));
     Ok(sql)
 }

@@ -67,7 +67,7 @@ impl Connection {
     }
 
     /// Whether calls can be made now; where not, they fail at once.
-    fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         self.client().is_connected()
     }
 

@@ -16,7 +16,8 @@ const KEEPS_ALL: &str = "noeviction";
 pub(crate) struct Facts {
     /// `master` or another word; none where it was not told.
     role: Option<String>,
-    /// Process and history: another one may hold another state.
+    /// Process and, where it was made a master, the history that began with that: another one may
+    /// hold another state.
     history: Option<(String, String)>,
     policy: Option<String>,
     /// Keys dropped for want of memory since it started.
@@ -36,7 +37,7 @@ impl Facts {
         };
         Self {
             role: of("role"),
-            history: of("run_id").zip(of("master_replid")),
+            history: of("run_id").map(|run| (run, promotion(of("master_replid"), of("master_replid2")))),
             policy: of("maxmemory_policy"),
             evicted: of("evicted_keys").and_then(|count| count.parse().ok()),
             unix_us: of("server_time_usec").and_then(|time| time.parse().ok()),
@@ -44,7 +45,7 @@ impl Facts {
         }
     }
 
-    /// A server that does not let this user ask, but for its role perhaps.
+    /// A server that does not answer this user's question, but for its role perhaps.
     pub(crate) fn refused(why: &str, role: Option<String>) -> Self {
         Self { refusal: Some(why.to_owned()), role, ..Self::default() }
     }
@@ -55,6 +56,15 @@ impl Facts {
         Some(format!("the redis at {server} is no master but a {role}: let redis.url name the master, or the sentinels that know it"))
     }
 }
+
+/// Which promotion a master goes back to. One that never was a replica takes another id too, when its
+/// first replica comes; but then it has no second one.
+fn promotion(id: Option<String>, second: Option<String>) -> String {
+    id.filter(|_| second.is_some_and(|second| second.bytes().any(|digit| digit != b'0'))).unwrap_or_default()
+}
+
+/// A server, and what it said if it did.
+pub(crate) type Told = (String, Option<Facts>);
 
 /// What is remembered of the servers from one look to the next: one entry for each that was there
 /// at the last.
@@ -80,12 +90,16 @@ pub(crate) struct Found {
 }
 
 impl Watch {
-    /// Takes over what all servers said.
-    pub(crate) fn see(&mut self, told: &[(String, Facts)], now: Instant) -> Found {
+    /// Takes over what all servers said. Of one that did not answer holds what it said before.
+    pub(crate) fn see(&mut self, told: &[Told], now: Instant) -> Found {
         let mut found = Found::default();
         let before = std::mem::take(&mut self.servers);
         for (server, facts) in told {
             let before = before.get(server);
+            let Some(facts) = facts else {
+                self.servers.extend(before.map(|before| (server.clone(), before.clone())));
+                continue;
+            };
             let seen = Seen::after(before, facts, now);
             if before.is_some_and(|before| before.history.is_some() && facts.history.is_some() && before.history != facts.history) {
                 found.changed = Some(server.clone());
@@ -130,7 +144,7 @@ fn eviction(server: &str, facts: &Facts, seen: &Seen, now: Instant) -> Option<St
 
 fn unseen(server: &str, facts: &Facts) -> Option<String> {
     let why = match &facts.refusal {
-        Some(why) => format!("does not let this user ask ({why}): allow it +info, as deploy/redis/tollgate.acl does"),
+        Some(why) => format!("does not answer to INFO ({why}): allow this user +info, as deploy/redis/tollgate.acl does"),
         None if facts.policy.is_none() => "does not tell its maxmemory-policy: see that it is noeviction".to_owned(),
         None => return None,
     };

@@ -13,9 +13,9 @@ use tollgate_telemetry::RedisErrorKind;
 
 use crate::{
     buckets::RedisBuckets,
-    connection::{self, Connection},
+    connection::Connection,
     failure::Failure,
-    look::Facts,
+    look::{Facts, Told},
 };
 
 /// How long one question may take.
@@ -26,11 +26,12 @@ impl RedisBuckets {
     pub(crate) async fn look_at_servers(&self) -> Result<StoreLook, BucketError> {
         let told = self.ask_servers().await?;
         let found = self.watch.lock().unwrap_or_else(PoisonError::into_inner).see(&told, Instant::now());
+        let told = answers(&told);
         if let Some(server) = &found.changed {
             tracing::warn!(%server, "redis is another server than before, or another master: what is held of its state is distrusted");
             self.made.fetch_add(1, Ordering::AcqRel);
         }
-        match told.iter().find_map(|(server, facts)| facts.demoted(server)) {
+        match told.into_iter().find_map(|(server, facts)| facts.demoted(server)) {
             Some(why) => self.leave_demoted(why).await.map(|()| found.look),
             None => Ok(found.look),
         }
@@ -60,26 +61,35 @@ impl RedisBuckets {
             return Ok(());
         }
         let told = self.ask_servers().await.unwrap_or_default();
-        let demoted = told.iter().find_map(|(server, facts)| facts.demoted(server));
+        let demoted = answers(&told).into_iter().find_map(|(server, facts)| facts.demoted(server));
         demoted.map_or(Ok(()), |why| Err(BucketError::Unusable(why.into())))
     }
 
-    async fn ask_servers(&self) -> Result<Vec<(String, Facts)>, BucketError> {
-        let connection = connection::usable(&self.connections);
-        let connection = connection.ok_or_else(|| BucketError::Unreachable("no connection".into()))?;
-        let asked = connection.servers().into_iter().map(|(name, server)| async move {
-            let facts = ask(connection, server).await.map_err(Failure::into_error)?;
-            Ok((name, facts))
-        });
-        future::join_all(asked).await.into_iter().collect()
+    /// By every connection that is up, as they may have gone to different servers; fails where no
+    /// server has answered.
+    async fn ask_servers(&self) -> Result<Vec<Told>, BucketError> {
+        let up = self.connections.iter().filter(|connection| connection.is_up());
+        let servers = up.flat_map(|connection| connection.servers().into_iter().map(move |server| (connection, server)));
+        let asked = servers.map(|(connection, (name, server))| async move { (name, ask(connection, server).await) });
+        let told = future::join_all(asked).await;
+        if told.iter().any(|(_, facts)| facts.is_ok()) {
+            return Ok(told.into_iter().map(|(name, facts)| (name, facts.ok())).collect());
+        }
+        let failure = told.into_iter().find_map(|(_, facts)| facts.err());
+        Err(failure.map_or_else(|| BucketError::Unreachable("no connection".into()), Failure::into_error))
     }
 }
 
-/// `INFO` tells everything. Where it is not allowed, `ROLE` may be.
+/// What those said that answered.
+fn answers(told: &[Told]) -> Vec<(&str, &Facts)> {
+    told.iter().filter_map(|(server, facts)| Some((server.as_str(), facts.as_ref()?))).collect()
+}
+
+/// `INFO` tells everything. Where it is not allowed, or not there at all, `ROLE` may be.
 async fn ask(connection: &Connection, server: Option<Server>) -> Result<Facts, Failure> {
     match connection.command_at(server.clone(), "INFO", ASK_TIMEOUT).await {
         Ok(info) => Ok(Facts::read(&text(info))),
-        Err(failure) if failure.kind == RedisErrorKind::Refused => {
+        Err(failure) if matches!(failure.kind, RedisErrorKind::Refused | RedisErrorKind::Other) => {
             let role = connection.command_at(server, "ROLE", ASK_TIMEOUT).await;
             Ok(Facts::refused(failure.text(), role.ok().and_then(role_of)))
         }

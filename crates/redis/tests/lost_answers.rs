@@ -28,8 +28,9 @@ async fn ten_thousand_charges_whose_answers_were_lost_are_made_once_and_admit_no
         proxy.set_way(Way::Down, Fault::BlackHole);
         let asked: Vec<_> = (0..AT_ONCE).map(|_| tokio::spawn(store.decide(one("a"), Instant::now() + PATIENT))).collect();
         charged += AT_ONCE;
-        let mut last = 0;
+        let (mut last, begun) = (0, Instant::now());
         while last < charged {
+            assert!(begun.elapsed() < PATIENT, "round {round}: {last} of {charged} charges came");
             last = counted.count(&mut witness).await;
             assert!(last <= charged, "round {round}: {last} charges for {charged} requests");
         }

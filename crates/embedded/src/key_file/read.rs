@@ -92,7 +92,9 @@ impl Page<'_> {
 
     /// Takes a key that is asked for; true where the page is full.
     fn take(&mut self, record: KeyRecord) -> bool {
-        if self.query.status.is_none_or(|status| status == status_at(record.lifecycle, self.query.now_ms)) {
+        let is_late = |since_ms| record.revoked.as_ref().is_some_and(|revoked| revoked.at_ms >= since_ms);
+        let is_of_status = self.query.status.is_none_or(|status| status == status_at(record.lifecycle, self.query.now_ms));
+        if is_of_status && self.query.revoked_since_ms.is_none_or(is_late) {
             self.keys.push(record);
         }
         self.keys.len() >= self.query.count_max.clamp(1, PAGE_MAX) as usize

@@ -78,6 +78,7 @@ impl GateShared {
     /// A rotation that was made before: its fence may not have been raised then.
     async fn rotated_before(&self, record: &KeyRecord) -> CreatedKey {
         let propagated = self.raise_as(ChangeKind::Rotated, fence_of_key(record)).await;
+        self.cache.forget(&record.key_id);
         self.replayed(record, Some(propagated))
     }
 }

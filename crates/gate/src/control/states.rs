@@ -1,6 +1,10 @@
 //! Out of use and back again; full buckets; and the end of all keys of an owner.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{task::JoinSet, time::Instant};
 use tollgate_api::{Key, RevokeKeyBody, RevokedKeys};
@@ -18,6 +22,8 @@ use crate::{
 
 /// Keys revoked in one transaction.
 const REVOKED_AT_ONCE: u32 = 500;
+/// How much longer than [`crate::CacheOptions::age_max`] a revoked key is fenced again: clocks differ.
+const HELD_MARGIN: Duration = Duration::from_mins(10);
 /// Fences on their way at a time.
 const FENCES_AT_ONCE: usize = 32;
 /// Looks for keys that were made while the others were being revoked.
@@ -61,16 +67,42 @@ impl Gate {
             return Err(ControlError::NotFound);
         }
         shared.keys.owner(owner.clone()).await?.ok_or(ControlError::NotFound)?;
-        let mut told = RevokedKeys { owner: owner.to_string(), revoked: 0, propagated: true };
+        let _turn = shared.revoking.take_turn(&owner)?;
+        // Whoever began this before may not have got to the fences.
+        let propagated = shared.fence_revoked(&owner).await?;
+        let mut told = RevokedKeys { owner: owner.to_string(), revoked: 0, propagated };
         for _ in 0..=LOOKS_AGAIN_MAX {
             if !shared.revoke_all(operator, (&owner, reason.as_deref()), &mut told).await? {
                 break;
             }
         }
-        if told.revoked == 0 {
-            told.propagated = shared.fence_revoked(&owner).await?;
-        }
         Ok(told)
+    }
+}
+
+/// Owners whose keys are being revoked: a call for one waits for no other's, and none is doubled.
+#[derive(Debug, Default)]
+pub(crate) struct Revoking(Mutex<HashSet<OwnerName>>);
+
+/// Ends with the call.
+struct Turn<'a>(&'a Revoking, OwnerName);
+
+impl Revoking {
+    fn take_turn(&self, owner: &OwnerName) -> Result<Turn<'_>, ControlError> {
+        if self.with(|owners| owners.insert(owner.clone())) {
+            return Ok(Turn(self, owner.clone()));
+        }
+        Err(ControlError::Unavailable("another call revokes the keys of this owner".to_owned()))
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut HashSet<OwnerName>) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.with(|owners| owners.remove(&self.1));
     }
 }
 
@@ -97,14 +129,15 @@ impl GateShared {
         }
     }
 
-    /// Raises the fences of an owner's keys that were revoked before: whoever revoked them may not
-    /// have got so far.
+    /// Raises the fences of an owner's keys that were revoked before, as far as some node may still
+    /// hold them.
     async fn fence_revoked(&self, owner: &OwnerName) -> Result<bool, ControlError> {
-        let (mut raised, mut after) = (true, None);
+        let (mut raised, mut after, now_ms) = (true, None, self.clock.unix_ms());
+        let held = self.options.cache.age_max + HELD_MARGIN;
+        let since_ms = now_ms.saturating_sub(u64::try_from(held.as_millis()).unwrap_or(u64::MAX));
         loop {
-            let status = Some(tollgate_api::KeyStatus::Revoked);
-            let query =
-                KeyListQuery { owner: Some(owner.clone()), status, after, count_max: REVOKED_AT_ONCE, now_ms: self.clock.unix_ms() };
+            let (owner, status) = (Some(owner.clone()), Some(tollgate_api::KeyStatus::Revoked));
+            let query = KeyListQuery { owner, status, revoked_since_ms: Some(since_ms), after, count_max: REVOKED_AT_ONCE, now_ms };
             let revoked = self.keys.list(query).await?;
             raised &= self.fence_all(&revoked, raised).await;
             match revoked.last() {

@@ -204,6 +204,8 @@ pub struct KeyListQuery {
     pub owner: Option<OwnerName>,
     /// Only keys of this state, as of `now_ms`.
     pub status: Option<tollgate_api::KeyStatus>,
+    /// Only keys that were revoked at this instant or later, in milliseconds since 1970.
+    pub revoked_since_ms: Option<u64>,
     /// Only ids after this one.
     pub after: Option<KeyId>,
     /// At most so many, 1 to 1000.
@@ -325,8 +327,14 @@ pub trait KeyStore: Send + Sync + fmt::Debug + 'static {
         Box::pin(async move {
             let (mut found, mut after) = (Vec::new(), None);
             loop {
-                let query =
-                    KeyListQuery { owner: None, status: Some(tollgate_api::KeyStatus::Active), after, count_max: SCAN_PAGE, now_ms };
+                let query = KeyListQuery {
+                    owner: None,
+                    status: Some(tollgate_api::KeyStatus::Active),
+                    revoked_since_ms: None,
+                    after,
+                    count_max: SCAN_PAGE,
+                    now_ms,
+                };
                 let page = self.list(query).await?;
                 after = page.last().map(|last| last.key_id.clone());
                 found.extend(page.into_iter().filter(|key| key.limits.is_unlimited()).map(|key| key.key_id));

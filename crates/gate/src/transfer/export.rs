@@ -62,7 +62,7 @@ pub async fn export(store: &dyn KeyStore, write: &mut (dyn FnMut(&str) -> io::Re
             None => break,
         }
     }
-    let mut query = KeyListQuery { owner: None, status: None, after: None, count_max: PAGE, now_ms: 0 };
+    let mut query = KeyListQuery { owner: None, status: None, revoked_since_ms: None, after: None, count_max: PAGE, now_ms: 0 };
     loop {
         let page = store.list(query.clone()).await?;
         for key in &page {

@@ -315,15 +315,43 @@ async fn an_owners_keys_revoked_again_are_fenced_again() {
     }
     world.buckets.go_down();
     let revoke = async || world.node.gate.revoke_keys_of(&admin(), "a", body(json!({}))).await.expect("revoked");
+    let fenced = || {
+        let fences = world.buckets.fences();
+        fences.iter().filter(|fence| fence.revoked).map(|fence| fence.id.to_string()).collect::<std::collections::BTreeSet<_>>().len()
+    };
     let (first, again) = (revoke().await, revoke().await);
     assert_eq!((first.revoked, first.propagated), (1_100, false));
     assert_eq!((again.revoked, again.propagated), (0, false), "nothing was fenced yet");
     world.buckets.set_down(None);
     let last = revoke().await;
-    assert_eq!((last.revoked, last.propagated), (0, true));
-    let fenced: std::collections::BTreeSet<_> =
-        world.buckets.fences().iter().filter(|fence| fence.revoked).map(|fence| fence.id.to_string()).collect();
-    assert_eq!(fenced.len(), 1_100, "by the call itself");
+    assert_eq!((last.revoked, last.propagated, fenced()), (0, true, 1_100), "by the call itself");
+    // Together with what is revoked newly.
+    world.key(of("a")).await;
+    world.buckets.go_down();
+    assert!(!revoke().await.propagated);
+    world.key(of("a")).await;
+    world.buckets.set_down(None);
+    let both = revoke().await;
+    assert_eq!((both.revoked, both.propagated, fenced()), (1, true, 1_102));
+    // What no node can hold any more costs nothing.
+    world.clock.advance_ms(2 * 3_600_000);
+    let raised = world.buckets.fences().len();
+    assert!(revoke().await.propagated);
+    assert_eq!(world.buckets.fences().len(), raised);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owners_keys_are_revoked_by_one_call_at_a_time() {
+    let world = World::new().await;
+    for owner in ["a", "b"] {
+        world.key(of(owner)).await;
+    }
+    let operator = admin();
+    let revoke = |owner| world.node.gate.revoke_keys_of(&operator, owner, body(json!({})));
+    let (one, two, other) = tokio::join!(revoke("a"), revoke("a"), revoke("b"));
+    assert_eq!((one.expect("revoked").revoked, other.expect("revoked").revoked), (1, 1));
+    assert!(matches!(two, Err(ControlError::Unavailable(_))), "{two:?}");
+    assert_eq!(revoke("a").await.expect("its turn").revoked, 0);
 }
 
 #[tokio::test(start_paused = true)]

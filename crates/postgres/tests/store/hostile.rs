@@ -46,7 +46,10 @@ async fn any_text_is_stored_as_it_is() {
         let audited: (String, String, String) = row.fetch_one(&mut witness).await.expect("a row");
         assert_eq!(audited, (text.to_owned(), text.to_owned(), text.to_owned()));
     }
-    let listed = fixture.store.list(KeyListQuery { owner: None, status: None, after: None, count_max: 1000, now_ms: NOW_MS }).await;
+    let listed = fixture
+        .store
+        .list(KeyListQuery { owner: None, status: None, revoked_since_ms: None, after: None, count_max: 1000, now_ms: NOW_MS })
+        .await;
     assert_eq!(listed.expect("a page").len(), TEXTS.len());
 }
 

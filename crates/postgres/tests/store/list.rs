@@ -11,7 +11,7 @@ use tollgate_postgres::PostgresKeys;
 use crate::support::{NOW_MS, change, create, draft, fixture, owner, revoke};
 
 fn all() -> KeyListQuery {
-    KeyListQuery { owner: None, status: None, after: None, count_max: 1000, now_ms: NOW_MS }
+    KeyListQuery { owner: None, status: None, revoked_since_ms: None, after: None, count_max: 1000, now_ms: NOW_MS }
 }
 
 async fn ids(store: &PostgresKeys, query: KeyListQuery) -> Vec<KeyId> {

@@ -102,7 +102,8 @@ async fn the_change_log_is_read_by_position(fixture: &Fixture) {
 
 async fn lists_go_by_the_index_of_what_they_ask_for(fixture: &Fixture) {
     let store = store(&fixture.database);
-    let all = || KeyListQuery { owner: None, status: None, after: KeyId::parse(ID).ok(), count_max: 100, now_ms: NOW_MS };
+    let all =
+        || KeyListQuery { owner: None, status: None, revoked_since_ms: None, after: KeyId::parse(ID).ok(), count_max: 100, now_ms: NOW_MS };
     let by_owner = KeyListQuery { owner: Some(owner("o7")), ..all() };
     let revoked = KeyListQuery { status: Some(KeyStatus::Revoked), ..all() };
     for (query, values, index) in [

@@ -15,7 +15,7 @@ fn good(evicted: u64) -> Facts {
 }
 
 fn see(watch: &mut Watch, facts: Facts, now: Instant) -> Found {
-    watch.see(&[(A.to_owned(), facts)], now)
+    watch.see(&[(A.to_owned(), Some(facts))], now)
 }
 
 #[test]
@@ -65,6 +65,24 @@ fn another_history_behind_the_same_address_is_a_change() {
 }
 
 #[test]
+fn what_a_server_counted_outlives_a_look_that_it_did_not_answer() {
+    let (mut watch, now) = (Watch::default(), Instant::now());
+    see(&mut watch, good(5), now);
+    let found = watch.see(&[(A.to_owned(), None), ("other".to_owned(), Some(good(0)))], now);
+    assert_eq!((found.look.eviction, found.look.unseen, found.changed), (None, None, None));
+    assert!(see(&mut watch, good(6), now).look.eviction.is_some_and(|why| why.contains("dropped 1 ")));
+}
+
+#[test]
+fn a_first_replica_is_no_change_and_a_promotion_is() {
+    let (mut watch, now) = (Watch::default(), Instant::now());
+    let of = |id: &str, second: &str| Facts::read(&format!("run_id:r\r\nmaster_replid:{id}\r\nmaster_replid2:{second}\r\n"));
+    for (id, second, is_change) in [("a", "0000", false), ("b", "0000", false), ("c", "b", true), ("c", "b", false), ("d", "c", true)] {
+        assert_eq!(see(&mut watch, of(id, second), now).changed.is_some(), is_change, "{id} after {second}");
+    }
+}
+
+#[test]
 fn what_cannot_be_asked_is_told_with_what_to_do() {
     let (mut watch, now) = (Watch::default(), Instant::now());
     let found = see(&mut watch, Facts::refused("NOPERM no permissions", None), now);
@@ -78,8 +96,8 @@ fn what_cannot_be_asked_is_told_with_what_to_do() {
 #[test]
 fn one_of_several_servers_is_enough_and_those_that_are_gone_are_forgotten() {
     let (mut watch, now) = (Watch::default(), Instant::now());
-    let servers: Vec<(String, Facts)> =
-        (0..3).map(|n| (n.to_string(), info("r", "master", if n == 1 { "allkeys-lru" } else { "noeviction" }, 0))).collect();
+    let servers: Vec<Told> =
+        (0..3).map(|n| (n.to_string(), Some(info("r", "master", if n == 1 { "allkeys-lru" } else { "noeviction" }, 0)))).collect();
     let found = watch.see(&servers, now);
     assert!(found.look.eviction.is_some_and(|why| why.contains("at 1 ")));
     assert_eq!(found.look.clocks_us.len(), 3);

@@ -71,7 +71,14 @@ async fn has_admin(keys: &dyn KeyStore) -> Result<bool, Failure> {
     let mut after = None;
     loop {
         let status = Some(tollgate_api::KeyStatus::Active);
-        let query = KeyListQuery { owner: None, status, after: after.take(), count_max: PAGE, now_ms: SystemClock.unix_ms() };
+        let query = KeyListQuery {
+            owner: None,
+            status,
+            revoked_since_ms: None,
+            after: after.take(),
+            count_max: PAGE,
+            now_ms: SystemClock.unix_ms(),
+        };
         let page = keys.list(query).await.map_err(MintError::Store)?;
         if page.iter().any(|key| key.owner.is_none() && key.scopes.iter().any(|scope| *scope == Scope::ADMIN)) {
             return Ok(true);

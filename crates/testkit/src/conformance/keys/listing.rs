@@ -12,7 +12,7 @@ use super::draft::{NOW_MS, draft, imported, made, owner};
 use crate::conformance::fresh;
 
 fn query(owner: Option<&OwnerName>) -> KeyListQuery {
-    KeyListQuery { owner: owner.cloned(), status: None, after: None, count_max: 1000, now_ms: NOW_MS }
+    KeyListQuery { owner: owner.cloned(), status: None, revoked_since_ms: None, after: None, count_max: 1000, now_ms: NOW_MS }
 }
 
 async fn ids(store: &dyn KeyStore, query: KeyListQuery) -> Vec<KeyId> {

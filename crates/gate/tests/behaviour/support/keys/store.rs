@@ -70,6 +70,7 @@ impl KeyStore for FakeKeys {
             let wanted = |record: &&KeyRecord| {
                 query.owner.as_ref().is_none_or(|owner| record.owner.as_ref() == Some(owner))
                     && query.after.as_ref().is_none_or(|after| record.key_id > *after)
+                    && query.revoked_since_ms.is_none_or(|since| record.revoked.as_ref().is_some_and(|revoked| revoked.at_ms >= since))
                     && query.status.is_none_or(|status| status == status_at(record.lifecycle, query.now_ms))
             };
             Ok(state.keys.values().filter(wanted).take(query.count_max.clamp(1, 1000) as usize).cloned().collect())
