@@ -150,7 +150,7 @@ impl GateShared {
         };
         let examined = self.signing.examine(&api_key);
         // Before anything that is remembered: a forgery is to cost this and no more.
-        if examined.0 == TagCheck::Forged {
+        if let Some((TagCheck::Forged | TagCheck::UnknownRing, _)) = examined {
             return Ok(self.wrong(Unauthenticated::BadSignature, client, Some(&api_key)));
         }
         let epoch = self.link.epoch();
@@ -187,7 +187,7 @@ impl GateShared {
         }
     }
 
-    async fn look(&self, asked: Asked<'_>, examined: Examined, known: &Known) -> Result<Look, GateError> {
+    async fn look(&self, asked: Asked<'_>, examined: Option<Examined>, known: &Known) -> Result<Look, GateError> {
         let (tag, tag_digest) = match self.examine(asked, examined, known).await? {
             Ok(examined) => examined,
             Err(too_many) => return Ok(Look::NotNow(too_many)),
@@ -252,19 +252,25 @@ impl GateShared {
         shown.tag_digest.unwrap_or_else(|| self.cache.digest(shown.asked.api_key))
     }
 
-    /// What the tag says, with a ring that has its character if any has.
-    async fn examine(&self, asked: Asked<'_>, examined: Examined, known: &Known) -> Result<Result<Examined, TooManyFailures>, GateError> {
-        if examined.0 != TagCheck::UnknownRing {
+    /// What the tag says, by a ring that has its character if any has.
+    async fn examine(
+        &self,
+        asked: Asked<'_>,
+        examined: Option<Examined>,
+        known: &Known,
+    ) -> Result<Result<Examined, TooManyFailures>, GateError> {
+        if let Some(examined) = examined {
             return Ok(Ok(examined));
         }
         if let Err(too_many) = self.admit(asked, known) {
             return Ok(Err(too_many));
         }
-        let reload = self.signing.reload_for_unknown(&*self.keys, self.clock.unix_ms());
-        let reloaded = tokio::time::timeout(self.options.lookup_timeout, reload).await;
-        let reloaded = reloaded.map_err(|_| self.unavailable("the signing keys could not be read in time".to_owned()))?;
-        reloaded.map_err(|error| self.unavailable(format!("the signing keys cannot be read: {error}")))?;
-        Ok(Ok(self.signing.examine(asked.api_key)))
+        let patience = self.options.lookup_timeout;
+        let reload = self.signing.reload_for_unknown(&*self.keys, self.clock.unix_ms(), patience);
+        let reloaded = tokio::time::timeout(patience, reload).await;
+        let late = || self.unavailable("the signing keys could not be read in time".to_owned());
+        reloaded.map_err(|_| late())?.map_err(|error| self.unavailable(format!("the signing keys cannot be read: {error}")))?;
+        self.signing.examine(asked.api_key).map(Ok).ok_or_else(late)
     }
 
     /// Whether something else than a good tag may be looked at now. Who was let in once with this

@@ -107,7 +107,7 @@ impl GateShared {
     }
 
     async fn reload_ring(&self) {
-        if let Err(error) = self.signing.reload(&*self.keys, self.clock.unix_ms()).await {
+        if let Err(error) = self.signing.reload(&*self.keys, self.clock.unix_ms(), self.options.lookup_timeout).await {
             tracing::debug!(%error, "the signing keys cannot be read");
         }
     }

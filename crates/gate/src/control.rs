@@ -317,7 +317,7 @@ impl From<MintError> for ControlError {
     fn from(error: MintError) -> Self {
         match error {
             MintError::Store(error) => error.into(),
-            MintError::Signing(_) | MintError::Randomness(_) | MintError::Hashing(_) | MintError::NothingSigns => {
+            MintError::Signing(_) | MintError::Randomness(_) | MintError::Hashing(_) | MintError::NothingSigns | MintError::SignsSoon => {
                 Self::Unavailable(error.to_string())
             }
         }

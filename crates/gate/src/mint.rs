@@ -10,7 +10,7 @@ use crate::{
     hashing::hash_blocking,
     ports::{ChangeContext, CreateGuard, KeyDraft, KeyStore, KeyStoreError},
     record::KeyRecord,
-    signing::{MasterKey, SigningError, load_or_begin},
+    signing::{MasterKey, SigningError, ring_to_mint_with},
 };
 
 /// Why no key was made.
@@ -31,6 +31,9 @@ pub enum MintError {
     /// There is no signing key to sign with.
     #[error("every signing key is retired: add one with `tollgate signing-keys add`")]
     NothingSigns,
+    /// The only signing key that is not retired is not known to all nodes yet.
+    #[error("the signing key was added a moment ago, and nodes are still learning of it: try again in a few seconds")]
+    SignsSoon,
 }
 
 /// A key and the api key that is told this once.
@@ -51,7 +54,7 @@ pub async fn mint_key(
     (rules, guard): (KeyRules, CreateGuard),
     context: ChangeContext,
 ) -> Result<Option<Minted>, MintError> {
-    let ring = load_or_begin(store, master, context.now_ms).await?;
+    let ring = ring_to_mint_with(store, master, context.now_ms).await?;
     let random = RandomPart::generate()?;
     let (random, hash) = hash_blocking(params, random).await.map_err(MintError::Hashing)?;
     mint_hashed(store, &ring, (rules, SecretKind::Signed), (random, hash), (guard, context)).await
@@ -65,8 +68,8 @@ pub(crate) async fn mint_hashed(
     (random, hash): (RandomPart, SecretHash),
     (guard, context): (CreateGuard, ChangeContext),
 ) -> Result<Option<Minted>, MintError> {
-    if kind == SecretKind::Signed && ring.signer().is_none() {
-        return Err(MintError::NothingSigns);
+    if kind == SecretKind::Signed {
+        check_signer(ring)?;
     }
     let id_entropy = random_bytes()?;
     let draft = KeyDraft { record: draft_of(rules, kind, hash, context.now_ms), id_entropy, own_id: false };
@@ -77,6 +80,15 @@ pub(crate) async fn mint_hashed(
     };
     let api_key = ApiKey { key_id: record.key_id.clone(), secret };
     Ok(Some(Minted { record, api_key }))
+}
+
+/// Whether the ring can sign now.
+pub(crate) fn check_signer(ring: &SigningRing) -> Result<(), MintError> {
+    match ring.signer() {
+        Some(_) => Ok(()),
+        None if ring.will_sign() => Err(MintError::SignsSoon),
+        None => Err(MintError::NothingSigns),
+    }
 }
 
 fn draft_of(rules: KeyRules, kind: SecretKind, hash: SecretHash, now_ms: u64) -> KeyRecord {

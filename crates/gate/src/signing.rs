@@ -1,16 +1,13 @@
 //! The ring of signing keys: loaded from the key store, sealed by a master key where there is one.
 
-use std::{sync::Arc, time::Duration};
-
-use arc_swap::ArcSwap;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use tokio::time::Instant;
-use tollgate_keys::{ApiKey, RingChar, SecretDigest, SigningKey, SigningRing, TagCheck, random_bytes};
+use tollgate_keys::{RingChar, SigningKey, SigningRing, random_bytes};
 
 use crate::ports::{KeyStore, KeyStoreError, StoredSigningKey};
 
-/// An unknown ring character reloads the ring at most this often, whatever callers send.
-const RELOAD_PAUSE: Duration = Duration::from_secs(1);
+mod current;
+
+pub(crate) use current::Signing;
 
 const PLAIN: u8 = 0;
 const SEALED: u8 = 1;
@@ -113,74 +110,57 @@ pub async fn add_signing_key(
     only_first: bool,
     now_ms: u64,
 ) -> Result<char, SigningError> {
-    let ring = load(store, master).await?;
+    let ring = ring_of(master, &stored(store).await?, |_| false)?;
     let character = ring.free_char().ok_or(SigningError::Full)?;
     let key = SigningKey::generate(character).map_err(|error| SigningError::Unmade(error.to_string()))?;
     store.add_signing_key(seal(master, &key, now_ms)?, only_first).await?;
     Ok(character.as_char())
 }
 
-async fn load(store: &dyn KeyStore, master: Option<&MasterKey>) -> Result<SigningRing, SigningError> {
+/// All signing keys of a store, the oldest first.
+async fn stored(store: &dyn KeyStore) -> Result<Vec<StoredSigningKey>, SigningError> {
     let mut stored = store.signing_keys().await?;
     stored.sort_by(|a, b| (a.added_at_ms, a.ring, &a.origin).cmp(&(b.added_at_ms, b.ring, &b.origin)));
-    let keys = stored.iter().map(|key| open(master, key)).collect::<Result<Vec<_>, _>>()?;
+    Ok(stored)
+}
+
+/// The same, with the first key of this store made where there is none.
+async fn stored_or_begun(store: &dyn KeyStore, master: Option<&MasterKey>, now_ms: u64) -> Result<Vec<StoredSigningKey>, SigningError> {
+    let there = stored(store).await?;
+    if own(&there).next().is_some() {
+        return Ok(there);
+    }
+    add_signing_key(store, master, true, now_ms).await?;
+    stored(store).await
+}
+
+/// The keys that were not brought along from another store.
+fn own(stored: &[StoredSigningKey]) -> impl Iterator<Item = &StoredSigningKey> {
+    stored.iter().filter(|key| key.origin.is_empty())
+}
+
+/// The ring of these keys. Of this store's own, those that `is_held_back` names sign nothing.
+fn ring_of(
+    master: Option<&MasterKey>,
+    stored: &[StoredSigningKey],
+    is_held_back: impl Fn(&StoredSigningKey) -> bool,
+) -> Result<SigningRing, SigningError> {
+    let opened = |key| open(master, key).map(|open| if is_held_back(key) { open.hold_back() } else { open });
+    let keys = stored.iter().map(opened).collect::<Result<Vec<_>, _>>()?;
     SigningRing::new(keys).map_err(|error| SigningError::Unmade(error.to_string()))
 }
 
-/// The ring of a store, with its first key made where there is none.
-pub(crate) async fn load_or_begin(store: &dyn KeyStore, master: Option<&MasterKey>, now_ms: u64) -> Result<SigningRing, SigningError> {
-    let ring = load(store, master).await?;
-    if ring.keys().iter().any(|key| !key.is_foreign()) {
+/// The ring of a store, to make one key with, its first signing key made where there is none. Where
+/// the only one that can sign was added a moment ago, waits until every node knows it.
+pub(crate) async fn ring_to_mint_with(store: &dyn KeyStore, master: Option<&MasterKey>, now_ms: u64) -> Result<SigningRing, SigningError> {
+    let stored = stored_or_begun(store, master, now_ms).await?;
+    let is_only = own(&stored).count() == 1;
+    let ring = ring_of(master, &stored, |key| !is_only && !current::is_old(key, now_ms))?;
+    if ring.signer().is_some() || !ring.will_sign() {
         return Ok(ring);
     }
-    add_signing_key(store, master, true, now_ms).await?;
-    load(store, master).await
-}
-
-/// The ring as this node knows it.
-#[derive(Debug)]
-pub(crate) struct Signing {
-    master: Option<MasterKey>,
-    ring: ArcSwap<SigningRing>,
-    /// The last reload for an unknown ring character: when it began, or failed, and how it went.
-    reloaded: tokio::sync::Mutex<Option<(Instant, Result<(), SigningError>)>>,
-}
-
-impl Signing {
-    pub(crate) fn new(master: Option<MasterKey>) -> Self {
-        Self { master, ring: ArcSwap::default(), reloaded: tokio::sync::Mutex::default() }
-    }
-
-    /// The ring; cheap.
-    pub(crate) fn ring(&self) -> Arc<SigningRing> {
-        self.ring.load_full()
-    }
-
-    /// What the tag of a secret says, and what to remember the secret by where its tag is right.
-    pub(crate) fn examine(&self, api_key: &ApiKey) -> (TagCheck, Option<SecretDigest>) {
-        self.ring.load().examine(&api_key.key_id, &api_key.secret)
-    }
-
-    /// Reads the ring from the store, making its first key where there is none.
-    pub(crate) async fn reload(&self, store: &dyn KeyStore, now_ms: u64) -> Result<(), SigningError> {
-        let ring = load_or_begin(store, self.master.as_ref(), now_ms).await?;
-        self.ring.store(Arc::new(ring));
-        Ok(())
-    }
-
-    /// The same for a ring character that is not known, unless that was done a moment ago: then
-    /// what came of it. One at a time; the others wait and find it done.
-    pub(crate) async fn reload_for_unknown(&self, store: &dyn KeyStore, now_ms: u64) -> Result<(), SigningError> {
-        let mut last = self.reloaded.lock().await;
-        if let Some((_, result)) = last.as_ref().filter(|(began, _)| began.elapsed() < RELOAD_PAUSE) {
-            return result.clone();
-        }
-        let began = Instant::now();
-        let result = self.reload(store, now_ms).await;
-        // What a slow failure kept others waiting for is not tried again at once.
-        *last = Some((if result.is_ok() { began } else { Instant::now() }, result.clone()));
-        result
-    }
+    tokio::time::sleep(current::SETTLE).await;
+    ring_of(master, &stored, |_| false)
 }
 
 #[cfg(test)]

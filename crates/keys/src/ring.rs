@@ -32,7 +32,8 @@ pub enum TagCheck {
 }
 
 impl SigningRing {
-    /// A ring of keys given oldest first: the last one that is neither retired nor foreign signs.
+    /// A ring of keys given oldest first: the last one that is neither retired nor foreign nor held
+    /// back signs.
     /// Foreign keys may share ring characters.
     pub fn new(keys: Vec<SigningKey>) -> Result<Self, RingError> {
         for (place, key) in keys.iter().enumerate() {
@@ -49,9 +50,15 @@ impl SigningRing {
         &self.0
     }
 
-    /// The newest key of this ring that is not retired; `None` where nothing can be signed.
+    /// The newest key of this ring that is neither retired nor held back; `None` where nothing can
+    /// be signed.
     pub fn signer(&self) -> Option<&SigningKey> {
-        self.0.iter().rev().find(|key| !key.is_retired() && !key.is_foreign())
+        self.0.iter().rev().find(|key| !key.is_retired() && !key.is_foreign() && !key.is_held_back())
+    }
+
+    /// Whether a key that is only held back will sign.
+    pub fn will_sign(&self) -> bool {
+        self.0.iter().any(|key| !key.is_retired() && !key.is_foreign() && key.is_held_back())
     }
 
     /// The key that a ring character names, one of this ring before a foreign one.

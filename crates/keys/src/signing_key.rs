@@ -61,6 +61,7 @@ pub struct SigningKey {
     key: Zeroizing<[u8; 32]>,
     retired: bool,
     foreign: bool,
+    held_back: bool,
     tag_mac: HmacSha256,
     receipt_mac: HmacSha256,
 }
@@ -71,7 +72,7 @@ impl SigningKey {
         let key = Zeroizing::new(key);
         let tag_mac = mac::keyed(&key);
         let receipt_mac = mac::sub_keyed(&key, b"receipt");
-        Self { ring, key, retired: false, foreign: false, tag_mac, receipt_mac }
+        Self { ring, key, retired: false, foreign: false, held_back: false, tag_mac, receipt_mac }
     }
 
     /// An active key from fresh randomness.
@@ -90,6 +91,18 @@ impl SigningKey {
     #[must_use]
     pub fn foreign(self) -> Self {
         Self { foreign: true, ..self }
+    }
+
+    /// The same key as one that signs nothing yet: others may not have heard of it. Its tags are as
+    /// good as any.
+    #[must_use]
+    pub fn hold_back(self) -> Self {
+        Self { held_back: true, ..self }
+    }
+
+    /// Whether it signs nothing yet.
+    pub fn is_held_back(&self) -> bool {
+        self.held_back
     }
 
     /// Whether it was brought along from another ring.

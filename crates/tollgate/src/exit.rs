@@ -179,7 +179,7 @@ impl From<MintError> for Failure {
         match error {
             MintError::Store(error) => error.into(),
             MintError::Signing(error) => error.into(),
-            MintError::Randomness(_) | MintError::Hashing(_) => Self::other(what, "try again"),
+            MintError::Randomness(_) | MintError::Hashing(_) | MintError::SignsSoon => Self::other(what, "try again"),
             MintError::NothingSigns => Self::new(Exit::Refused, what, "run `tollgate signing-keys add`"),
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     Gate,
     config::{ConfigError, may_hold_secret_of},
     gate::GateShared,
-    mint::MintError,
+    mint::{MintError, check_signer},
     once::once_of,
     ports::{ChangeContext, ChangeKind, KeyStoreError},
     record::KeyRecord,
@@ -47,8 +47,8 @@ impl Gate {
         may_hold_secret_of(&operator.identity, &found.key)?;
         let kind = may_rotate(&found.key, rotation)?;
         let ring = shared.signing.ring();
-        if kind == SecretKind::Signed && ring.signer().is_none() {
-            return Err(MintError::NothingSigns.into());
+        if kind == SecretKind::Signed {
+            check_signer(&ring)?;
         }
         let random = RandomPart::generate().map_err(|error| ControlError::Unavailable(error.to_string()))?;
         let (random, hash) = shared.hashing.hash(random).await?;

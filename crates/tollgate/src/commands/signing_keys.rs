@@ -48,7 +48,9 @@ async fn add(args: &SettingsArgs, output: Output) -> Result<(), Failure> {
     let settings = super::settings(args, Vec::new())?;
     let (rules, keys) = (rules(&settings)?, Keys::open(&settings)?.port());
     let ring = add_signing_key(&*keys, rules.master_key.as_ref(), false, SystemClock.unix_ms()).await?;
-    output.result(&serde_json::json!({ "ring": ring }), |_| format!("signing key {ring} is added; new api keys are signed with it"))
+    output.result(&serde_json::json!({ "ring": ring }), |_| {
+        format!("signing key {ring} is added; new api keys are signed with it as soon as every node knows it")
+    })
 }
 
 async fn retire(args: &SettingsArgs, ring: char, output: Output) -> Result<(), Failure> {
