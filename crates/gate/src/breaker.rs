@@ -71,7 +71,7 @@ impl Breaker {
         }
     }
 
-    fn open(&self, place: usize) {
+    pub(crate) fn open(&self, place: usize) {
         if self.lanes.get(place).is_some_and(|lane| !lane.open.swap(true, Ordering::AcqRel)) {
             tracing::debug!(lane = place, "the bucket store is not asked any more until it answers a probe");
             self.opened.notify_one();
@@ -134,7 +134,9 @@ impl GateShared {
                 probes.spawn(async move { (lane, tokio::time::timeout(patience, buckets.probe(lane)).await) });
             }
             while let Some(probed) = probes.join_next().await {
-                if let Ok((lane, Ok(Ok(())))) = probed {
+                if let Ok((lane, Ok(Ok(())))) = probed
+                    && self.take_in(lane).await
+                {
                     self.breaker.close(lane);
                 }
             }

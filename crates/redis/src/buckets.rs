@@ -175,18 +175,34 @@ impl RedisBuckets {
         BucketError::Unusable(text.into())
     }
 
-    async fn join_all(&self, log: &LogId) -> Result<(), BucketError> {
+    /// Joins all tags, within `patience`; tags that do not answer are left out where each of them
+    /// stands for itself.
+    async fn join_all(&self, log: &LogId, patience: Duration) -> Result<Vec<usize>, BucketError> {
         // All at once: one after the other they would take as many round trips as there are tags.
-        let tags = (0..self.desk.names.tags()).map(|tag| self.take_up(tag, log, UPKEEP_TIMEOUT));
+        let tags = (0..self.desk.names.tags()).map(|tag| self.take_up(tag, log, patience));
         let (taken_up, demoted) = future::join(future::join_all(tags), self.refuse_demoted()).await;
         demoted?;
-        let marks = all_marks(taken_up)?;
+        let marks = marks_of(taken_up, self.queues.len() > 1)?;
+        let left_out = marks.iter().enumerate().filter(|(_, mark)| mark.is_none()).map(|(tag, _)| tag).collect();
         if self.desk.marks.join(marks) {
             self.losses.fetch_add(1, Ordering::AcqRel);
             self.desk.metrics.redis_state_lost();
             tracing::warn!("redis has another state than the one that this node had joined: that one is lost");
         }
-        Ok(())
+        Ok(left_out)
+    }
+
+    async fn join_and_note(&self, log: LogId, patience: Duration) -> Result<Vec<usize>, BucketError> {
+        let result = self.join_all(&log, patience).await;
+        let mut joined = self.joined();
+        joined.unusable = match &result {
+            Err(BucketError::Unusable(why)) => Some(Arc::clone(why)),
+            _ => None,
+        };
+        if result.is_ok() {
+            joined.log = Some(log);
+        }
+        result
     }
 
     /// One attempt. Where the state is lost the fence is raised in the new one, but decisions stay
@@ -227,7 +243,8 @@ impl BucketStore for RedisBuckets {
         }
         let request = Request::new(decision, &self.desk.names);
         if !self.desk.marks.is_joined(request.tag) {
-            return Ok(Outcome::Lost).into();
+            let left_out = self.desk.marks.is_left_out(request.tag);
+            return if left_out { Err(left_out_now()) } else { Ok(Outcome::Lost) }.into();
         }
         let (asker, told) = oneshot::channel();
         let Some(queue) = self.queue(request.tag) else { return Err(BucketError::QueueFull).into() };
@@ -259,17 +276,13 @@ impl BucketStore for RedisBuckets {
 
     fn join(&self, log: LogId) -> BoxFuture<'_, Result<(), BucketError>> {
         Box::pin(async move {
-            let result = self.join_all(&log).await;
-            let mut joined = self.joined();
-            joined.unusable = match &result {
-                Err(BucketError::Unusable(why)) => Some(Arc::clone(why)),
-                _ => None,
-            };
-            if result.is_ok() {
-                joined.log = Some(log);
-            }
-            result
+            let left_out = self.join_and_note(log, UPKEEP_TIMEOUT).await?;
+            if left_out.is_empty() { Ok(()) } else { Err(left_out_now()) }
         })
+    }
+
+    fn join_within(&self, log: LogId, patience: Duration) -> BoxFuture<'_, Result<Vec<usize>, BucketError>> {
+        Box::pin(self.join_and_note(log, patience.min(UPKEEP_TIMEOUT)))
     }
 
     fn connection_count(&self) -> u64 {
@@ -337,13 +350,20 @@ fn workers<'a>(
     })
 }
 
-/// What waiting does not mend is told before what it may.
-fn all_marks(taken_up: Vec<Result<Bytes, BucketError>>) -> Result<Vec<Bytes>, BucketError> {
-    let unusable = taken_up.iter().find(|result| matches!(result, Err(BucketError::Unusable(_))));
-    match unusable {
-        Some(Err(error)) => Err(error.clone()),
-        _ => taken_up.into_iter().collect(),
+/// The state ids of all tags. What waiting does not mend is told before what it may; of parts that
+/// stand for themselves, some may be missing.
+fn marks_of(taken_up: Vec<Result<Bytes, BucketError>>, stand_alone: bool) -> Result<Vec<Option<Bytes>>, BucketError> {
+    let is_unusable = |result: &&Result<Bytes, BucketError>| matches!(result, Err(BucketError::Unusable(_)));
+    let worst = taken_up.iter().find(is_unusable).or_else(|| taken_up.iter().find(|result| result.is_err()));
+    let may_miss = stand_alone && taken_up.iter().any(Result::is_ok);
+    match worst {
+        Some(Err(error)) if !may_miss || matches!(error, BucketError::Unusable(_)) => Err(error.clone()),
+        _ => Ok(taken_up.into_iter().map(Result::ok).collect()),
     }
+}
+
+fn left_out_now() -> BucketError {
+    BucketError::Unreachable("its part of redis has not been joined".into())
 }
 
 /// 128 random bits in hex.
@@ -362,8 +382,12 @@ mod tests {
         let away = || Err(BucketError::Unreachable("away".into()));
         let foreign = || Err(BucketError::Unusable("foreign".into()));
         let mark = |text: &'static str| Ok(Bytes::from_static(text.as_bytes()));
-        assert_eq!(all_marks(vec![mark("a"), mark("b")]).expect("no error"), ["a", "b"]);
-        assert!(matches!(all_marks(vec![mark("a"), away()]), Err(BucketError::Unreachable(_))));
-        assert!(matches!(all_marks(vec![away(), foreign(), mark("a")]), Err(BucketError::Unusable(_))));
+        assert_eq!(marks_of(vec![mark("a"), mark("b")], false).expect("no error"), [Some("a".into()), Some("b".into())]);
+        assert!(matches!(marks_of(vec![mark("a"), away()], false), Err(BucketError::Unreachable(_))));
+        assert_eq!(marks_of(vec![mark("a"), away()], true).expect("one is there"), [Some("a".into()), None]);
+        assert!(matches!(marks_of(vec![away(), away()], true), Err(BucketError::Unreachable(_))));
+        for stand_alone in [false, true] {
+            assert!(matches!(marks_of(vec![away(), foreign(), mark("a")], stand_alone), Err(BucketError::Unusable(_))));
+        }
     }
 }

@@ -25,12 +25,15 @@ pub struct StateMark {
 pub(crate) struct Marks {
     held: RwLock<Arc<[Option<Bytes>]>>,
     /// What was joined last, forgotten since or not.
-    joined: Mutex<Vec<Bytes>>,
+    joined: Mutex<Vec<Option<Bytes>>>,
+    /// Tags that did not answer when the others were joined last.
+    left_out: RwLock<Arc<[bool]>>,
 }
 
 impl Marks {
     pub(crate) fn none(tags: u8) -> Self {
-        Self { held: RwLock::new(vec![None; usize::from(tags)].into()), joined: Mutex::default() }
+        let (held, left_out) = (vec![None; usize::from(tags)], vec![false; usize::from(tags)]);
+        Self { held: RwLock::new(held.into()), joined: Mutex::default(), left_out: RwLock::new(left_out.into()) }
     }
 
     pub(crate) fn load(&self) -> Arc<[Option<Bytes>]> {
@@ -46,12 +49,25 @@ impl Marks {
         marks.get(usize::from(tag)).is_some_and(Option::is_some)
     }
 
-    /// Joins. True if that is another state than the one joined before, which so is lost.
-    pub(crate) fn join(&self, marks: Vec<Bytes>) -> bool {
+    /// Whether a tag is not joined because its part of Redis did not answer: not that it is lost.
+    pub(crate) fn is_left_out(&self, tag: u8) -> bool {
+        let left_out = self.left_out.read().unwrap_or_else(PoisonError::into_inner);
+        left_out.get(usize::from(tag)).copied().unwrap_or(false) && !self.is_joined(tag)
+    }
+
+    /// Joins, but for the tags that have no mark. True if one is another state than the one joined
+    /// before, which so is lost.
+    pub(crate) fn join(&self, marks: Vec<Option<Bytes>>) -> bool {
         let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
-        *self.held.write().unwrap_or_else(PoisonError::into_inner) = marks.iter().cloned().map(Some).collect();
-        let before = std::mem::replace(&mut *joined, marks);
-        !before.is_empty() && before != *joined
+        *self.left_out.write().unwrap_or_else(PoisonError::into_inner) = marks.iter().map(Option::is_none).collect();
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = marks.iter().cloned().collect();
+        joined.resize(marks.len(), None);
+        let mut is_lost = false;
+        for (before, now) in joined.iter_mut().zip(marks).filter(|(_, now)| now.is_some()) {
+            is_lost |= before.is_some() && *before != now;
+            *before = now;
+        }
+        is_lost
     }
 
     /// Takes back one mark, unless another was joined meanwhile. True if it was there.
@@ -70,11 +86,29 @@ impl Marks {
 mod tests {
     use super::*;
 
+    fn marks_of(marks: [&'static str; 2]) -> Vec<Option<Bytes>> {
+        marks.map(|mark| (!mark.is_empty()).then(|| Bytes::from_static(mark.as_bytes()))).into()
+    }
+
+    #[test]
+    fn a_tag_that_is_left_out_is_not_joined_and_not_lost() {
+        let marks = Marks::none(2);
+        assert!(!marks.is_left_out(1), "nobody has tried");
+        assert!(!marks.join(marks_of(["a", ""])));
+        assert_eq!((marks.is_joined(0), marks.is_joined(1), marks.is_left_out(0), marks.is_left_out(1)), (true, false, false, true));
+        assert!(!marks.join(marks_of(["a", "b"])));
+        assert!(marks.is_joined(1) && !marks.is_left_out(1));
+        assert!(!marks.join(marks_of(["a", ""])), "silent is not lost");
+        assert!(!marks.join(marks_of(["a", "b"])), "the same as before");
+        assert!(!marks.join(marks_of(["a", ""])));
+        assert!(marks.join(marks_of(["a", "c"])), "another one than before");
+    }
+
     #[test]
     fn a_mark_is_forgotten_only_if_it_is_still_the_one() {
         let marks = Marks::none(2);
         assert!(!marks.is_joined(0));
-        marks.join(vec!["a".into(), "b".into()]);
+        marks.join(marks_of(["a", "b"]));
         assert!(!marks.forget(0, &"b".into()), "another one was lost");
         assert!(marks.forget(0, &"a".into()));
         assert!(!marks.forget(0, &"a".into()), "once");
@@ -85,11 +119,11 @@ mod tests {
     #[test]
     fn a_loss_is_told_once_and_as_another_state_is_joined() {
         let marks = Marks::none(2);
-        assert!(!marks.join(vec!["a".into(), "b".into()]), "the first");
-        assert!(!marks.join(vec!["a".into(), "b".into()]), "the same");
-        assert!(marks.join(vec!["a".into(), "c".into()]), "noticed by no call");
+        assert!(!marks.join(marks_of(["a", "b"])), "the first");
+        assert!(!marks.join(marks_of(["a", "b"])), "the same");
+        assert!(marks.join(marks_of(["a", "c"])), "noticed by no call");
         marks.forget(0, &"a".into());
-        assert!(marks.join(vec!["d".into(), "c".into()]), "noticed by a call");
-        assert!(!marks.join(vec!["d".into(), "c".into()]), "once");
+        assert!(marks.join(marks_of(["d", "c"])), "noticed by a call");
+        assert!(!marks.join(marks_of(["d", "c"])), "once");
     }
 }

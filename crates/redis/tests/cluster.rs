@@ -15,6 +15,7 @@ use std::{
 
 use store::{Charges, PATIENT, ask_within, is_allowed, joined, names, one};
 use tokio::{task::JoinSet, time::Instant};
+use tollgate_gate::ports::{BucketError, BucketStore as _};
 use tollgate_redis::{Options, RedisBuckets};
 use tollgate_testkit::{TestRedisCluster, eventually};
 
@@ -92,4 +93,44 @@ async fn a_moving_slot_concerns_only_its_own_decisions() {
     let quick = Instant::now();
     assert!(is_allowed(&ask_within(&store, one(moving), PATIENT).await));
     assert!(quick.elapsed() < Duration::from_secs(1), "the client has not recovered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_is_silent_is_left_out_when_the_others_are_joined() {
+    let cluster = TestRedisCluster::start(3).await.expect("a cluster");
+    let store = joined(&Options::new(cluster.url())).await;
+    let slot = cluster.slot_of(&format!("{{s{:02}}}", names().tag_of("tk_silent"))).await.expect("a slot");
+    let silent = cluster.owner_of(slot).await.expect("an owner");
+    let mut elsewhere = None;
+    for id in (0..1000).map(|n| format!("tk_{n}")) {
+        let slot = cluster.slot_of(&format!("{{s{:02}}}", names().tag_of(&id))).await.expect("a slot");
+        if cluster.owner_of(slot).await.expect("an owner") != silent {
+            elsewhere = Some(id);
+            break;
+        }
+    }
+    let elsewhere = elsewhere.expect("a tag of another master");
+    assert!(
+        is_allowed(&ask_within(&store, one(&elsewhere), PATIENT).await) && is_allowed(&ask_within(&store, one("tk_silent"), PATIENT).await)
+    );
+
+    cluster.node(silent).expect("a node").stop().expect("stopped");
+    let left_out = store.join_within(store::log(), Duration::from_secs(1)).await.expect("the others are joined");
+    assert!(
+        left_out.contains(&names().tag_of("tk_silent").into()) && !left_out.contains(&names().tag_of(&elsewhere).into()),
+        "{left_out:?}"
+    );
+    assert!(is_allowed(&ask_within(&store, one(&elsewhere), PATIENT).await), "the others are decided as ever");
+    let asked = Instant::now();
+    let told = ask_within(&store, one("tk_silent"), PATIENT).await;
+    assert!(matches!(told, Err(BucketError::Unreachable(_))), "{told:?}");
+    assert!(asked.elapsed() < Duration::from_secs(5), "nobody waits for it");
+
+    cluster.node(silent).expect("a node").cont().expect("it goes on");
+    let all = async || {
+        anyhow::ensure!(store.join_within(store::log(), Duration::from_secs(1)).await?.is_empty(), "left out");
+        Ok(())
+    };
+    eventually("all are joined", PATIENT, all).await.expect("it is back");
+    assert!(is_allowed(&ask_within(&store, one("tk_silent"), PATIENT).await));
 }

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{sync::oneshot, time::Instant};
@@ -189,6 +190,16 @@ pub trait BucketStore: Send + Sync + fmt::Debug + 'static {
     /// Takes up the store's state under the change log `log`, making it where there is none.
     /// Until this has succeeded, and again after [`Outcome::Lost`], every decision is `Lost`.
     fn join(&self, log: LogId) -> BoxFuture<'_, Result<(), BucketError>>;
+
+    /// The same within `patience`. Where several parts answer on their own, those that do not are
+    /// left out and named: their decisions are `Unreachable` until they are joined. An error means
+    /// that none was.
+    fn join_within(&self, log: LogId, patience: Duration) -> BoxFuture<'_, Result<Vec<usize>, BucketError>> {
+        Box::pin(async move {
+            let joined = tokio::time::timeout(patience, self.join(log)).await;
+            joined.unwrap_or(Err(BucketError::Deadline)).map(|()| Vec::new())
+        })
+    }
 
     /// Rises whenever a connection was lost and made anew, or another server answers: the state
     /// behind it may then be an older one. Cheap.

@@ -16,6 +16,7 @@ mod filter;
 mod fleet;
 mod follower;
 mod health_events;
+mod lanes;
 mod lifecycle;
 mod look_ups;
 mod lost;

@@ -4,7 +4,7 @@
 //! so, whoever has made a new one.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -44,6 +44,10 @@ pub(crate) struct FakeBuckets {
     connections: AtomicU64,
     joins: AtomicUsize,
     joins_hang: AtomicBool,
+    lanes: usize,
+    /// Lanes that do not answer, and those that did not when the others were joined.
+    silent: Mutex<BTreeSet<usize>>,
+    left_out: Mutex<BTreeSet<usize>>,
     decisions: Mutex<Vec<Decision>>,
     fences: Mutex<Vec<Fence>>,
     arrivals: watch::Sender<usize>,
@@ -76,11 +80,29 @@ impl FakeBuckets {
             connections: AtomicU64::new(0),
             joins: AtomicUsize::new(0),
             joins_hang: AtomicBool::new(false),
+            lanes: 1,
+            silent: Mutex::default(),
+            left_out: Mutex::default(),
             decisions: Mutex::default(),
             fences: Mutex::default(),
             arrivals: watch::Sender::new(0),
             look: Mutex::default(),
             losses: AtomicU64::new(0),
+        }
+    }
+
+    /// In so many parts.
+    pub(crate) fn in_lanes(self, lanes: usize) -> Self {
+        Self { lanes, ..self }
+    }
+
+    /// From now on a part has no answer, or has one again.
+    pub(crate) fn silence(&self, lane: usize, silent: bool) {
+        let mut lanes = lock(&self.silent);
+        if silent {
+            lanes.insert(lane);
+        } else {
+            lanes.remove(&lane);
         }
     }
 
@@ -176,6 +198,13 @@ impl BucketStore for FakeBuckets {
         if let Err(error) = self.is_up() {
             return Err(error).into();
         }
+        let lane = self.lane(decision.subjects.placed_by());
+        if lock(&self.silent).contains(&lane) {
+            return Err(BucketError::Deadline).into();
+        }
+        if lock(&self.left_out).contains(&lane) {
+            return Err(BucketError::Unreachable("left out".into())).into();
+        }
         let scripted = lock(&self.script).pop_front();
         match scripted.unwrap_or(Script::Pass) {
             Script::Pass => self.state().map_or(Ok(Outcome::Lost).into(), |state| state.decide(decision, deadline)),
@@ -208,6 +237,34 @@ impl BucketStore for FakeBuckets {
             self.losses.fetch_add(u64::from(before.is_some_and(|before| !Arc::ptr_eq(&before, &state))), Ordering::SeqCst);
             tokio::task::yield_now().await;
             Ok(())
+        })
+    }
+
+    fn join_within(&self, log: LogId, patience: Duration) -> BoxFuture<'_, Result<Vec<usize>, BucketError>> {
+        Box::pin(async move {
+            let joined = tokio::time::timeout(patience, self.join(log)).await;
+            joined.unwrap_or(Err(BucketError::Deadline))?;
+            let silent = lock(&self.silent).clone();
+            if !silent.is_empty() {
+                tokio::time::sleep(patience).await;
+            }
+            lock(&self.left_out).clone_from(&silent);
+            Ok(silent.into_iter().collect())
+        })
+    }
+
+    fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    fn lane(&self, placed_by: &str) -> usize {
+        placed_by.bytes().map(usize::from).sum::<usize>() % self.lanes
+    }
+
+    fn probe(&self, lane: usize) -> BoxFuture<'_, Result<(), BucketError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            if lock(&self.silent).contains(&lane) { Err(BucketError::Deadline) } else { Ok(()) }
         })
     }
 

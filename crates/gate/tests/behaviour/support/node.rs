@@ -285,8 +285,13 @@ impl World {
 
     /// A node that was made a moment ago.
     pub(crate) fn cold(change: impl FnOnce(&mut GateOptions)) -> Self {
+        Self::in_lanes(1, change)
+    }
+
+    /// The same before a bucket store in so many parts.
+    pub(crate) fn in_lanes(lanes: usize, change: impl FnOnce(&mut GateOptions)) -> Self {
         let (clock, keys) = (TestClock::new(), Arc::new(FakeKeys::new()));
-        let buckets = Arc::new(FakeBuckets::new(clock.micros()));
+        let buckets = Arc::new(FakeBuckets::new(clock.micros()).in_lanes(lanes));
         let mut options = options();
         change(&mut options);
         let nodes = Arc::new(FakeNodes::default());
