@@ -129,7 +129,7 @@ async fn present_keys(connection: &mut PgConnection, keys: &[KeyRecord]) -> Resu
 /// Owners that have rules already.
 async fn present_owners(connection: &mut PgConnection, owners: &[OwnerRecord]) -> Result<Vec<String>, PostgresError> {
     let names: Vec<&str> = owners.iter().map(|owner| owner.owner.as_str()).collect();
-    let found = sqlx::query_scalar("select owner from owners where owner = any ($1) and generation > 0");
+    let found = sqlx::query_scalar("select owner from owners where owner = any ($1) and ruled");
     Ok(found.bind(names).fetch_all(connection).await?)
 }
 
@@ -138,9 +138,9 @@ async fn insert_owners(connection: &mut PgConnection, owners: &[OwnerRecord], ke
     let limits = owners.iter().map(|owner| rate_limit::to_text(&owner.rules.limits, OWNER_LIMIT_NAME)).collect::<Result<Vec<_>, _>>()?;
     let generations = owners.iter().map(|owner| to_db(owner.rules.generation)).collect::<Result<Vec<_>, _>>()?;
     sqlx::query(
-        "insert into owners (owner, rate_limit, generation) \
-         select owner, rate_limit::json, generation from unnest($1::text[], $2::text[], $3::bigint[]) as ruled (owner, rate_limit, generation) \
-         on conflict on constraint owners_pkey do update set rate_limit = excluded.rate_limit, generation = excluded.generation",
+        "insert into owners (owner, rate_limit, generation, ruled) \
+         select owner, rate_limit::json, generation, true from unnest($1::text[], $2::text[], $3::bigint[]) as ruled (owner, rate_limit, generation) \
+         on conflict on constraint owners_pkey do update set rate_limit = excluded.rate_limit, generation = excluded.generation, ruled = true",
     )
     .bind(names)
     .bind(limits)
@@ -228,7 +228,7 @@ pub(crate) async fn record_uses(pool: &PgPool, uses: &[(KeyId, u64)]) -> Result<
 /// Owners with rules, in order of names.
 pub(crate) async fn owners(pool: &PgPool, after: Option<&OwnerName>, count_max: u32) -> Result<Vec<OwnerRecord>, PostgresError> {
     let names: Vec<String> =
-        sqlx::query_scalar("select owner from owners where generation > 0 and ($1::text is null or owner > $1) order by owner limit $2")
+        sqlx::query_scalar("select owner from owners where ruled and ($1::text is null or owner > $1) order by owner limit $2")
             .bind(after.map(OwnerName::as_str))
             .bind(i64::from(count_max))
             .fetch_all(pool)

@@ -37,8 +37,8 @@ pub(crate) async fn put(
     let mut transaction = pool.begin().await?;
     let drawn = log::draw(&mut transaction, context.now_ms).await?;
     sqlx::query(
-        "insert into owners (owner, rate_limit, generation) values ($1, $2::text::json, $3) \
-         on conflict on constraint owners_pkey do update set rate_limit = excluded.rate_limit, generation = excluded.generation",
+        "insert into owners (owner, rate_limit, generation, ruled) values ($1, $2::text::json, $3, true) \
+         on conflict on constraint owners_pkey do update set rate_limit = excluded.rate_limit, generation = excluded.generation, ruled = true",
     )
     .bind(owner.as_str())
     .bind(rate_limit::to_text(&limits, OWNER_LIMIT_NAME)?)

@@ -47,6 +47,7 @@ pub async fn all(store: &Arc<dyn KeyStore>) {
     the_audit_log_is_read_in_pages(&**store).await;
     once(store).await;
     a_reset_starts_the_log_anew(&**store).await;
+    a_reset_gives_no_owner_rules(&**store).await;
 }
 
 /// Moves the log's clock by a day.

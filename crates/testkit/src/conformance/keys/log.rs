@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use tollgate_gate::ports::{Change, CreateGuard, KeyStore, KeyStoreError};
+use tollgate_gate::{
+    ports::{Change, CreateGuard, ImportBatch, KeyStore, KeyStoreError},
+    record::{OwnerRecord, OwnerRules},
+};
+use tollgate_keys::OwnerName;
+use tollgate_limits::RateLimits;
 
 use super::draft::{at, context, draft, imported, made, owner, position};
 use crate::conformance::fresh;
@@ -101,4 +106,21 @@ pub async fn a_reset_starts_the_log_anew(store: &dyn KeyStore) {
     assert_eq!(rows.iter().map(|row| row.position).collect::<Vec<_>>(), [reset.position + 1]);
     let again = store.reset_log(context()).await.expect("reset");
     assert!(again.position > reset.position + 1_000_000);
+}
+
+/// Expects nobody else on the store. An owner without rules has none after a reset either, so they
+/// can be brought along; one whose rules are "no limit" keeps them.
+pub async fn a_reset_gives_no_owner_rules(store: &dyn KeyStore) {
+    let (plain, unlimited) = (owner(), owner());
+    made(store, draft(Some(&plain))).await;
+    store.put_owner(unlimited.clone(), RateLimits::unlimited(), context()).await.expect("put");
+    store.reset_log(context()).await.expect("reset");
+    let ruled: Vec<OwnerName> = store.owners(None, 1000).await.expect("owners").into_iter().map(|record| record.owner).collect();
+    assert!(ruled.contains(&unlimited) && !ruled.contains(&plain), "{ruled:?}");
+    let limits = super::draft::one_limit("owner", 7, 60);
+    let brought = |owner: &OwnerName| OwnerRecord { owner: owner.clone(), rules: OwnerRules { limits: limits.clone(), generation: 9 } };
+    let batch = ImportBatch { owners: vec![brought(&plain), brought(&unlimited)], keys: vec![] };
+    assert_eq!(store.import(batch, context()).await.expect("imported").owners_made, 1);
+    let limits_of = async |owner: &OwnerName| store.owner(owner.clone()).await.expect("an answer").expect("the owner").rules.limits;
+    assert_eq!((limits_of(&plain).await, limits_of(&unlimited).await), (limits.clone(), RateLimits::unlimited()));
 }
