@@ -10,6 +10,7 @@
 mod bootstrap;
 mod commands;
 mod credentials;
+mod log;
 mod node;
 mod serve;
 mod settings;
