@@ -2,6 +2,7 @@
 --
 -- KEYS     1  state id of the subject's tag (string)
 --          2  the subject's record (string, as in decide.lua)
+--          3  generation of the subject's last reset (string, decimal; expires)
 -- ARGV     1  what the asker takes the state id to be (string)
 --          2  generation, the change's position in the change log (whole number below 2^53)
 --          3  1 if the subject is revoked from now on, else 0
@@ -10,9 +11,10 @@
 -- Result   'A' raised | 'X' lost: the state id is another, nothing was done
 --
 -- Holds    A fence never falls: generation and end only rise, and a revoked mark stays. A reset
---          that is older than the fence does not reset. A record that cannot be read, or a key of
+--          that is older than the fence does not reset, nor does one that was done before. A record that cannot be read, or a key of
 --          another type, is replaced: the subject has a fence again, and full buckets.
---          Safe to repeat. One write, the last step: an error means that nothing was done.
+--          Safe to repeat. One write, the last step: an error means that nothing was done. A reset
+--          has another one after it, which notes that it was done.
 -- Cost     O(buckets), at most 8.
 
 local up, pk = struct.unpack, struct.pack
@@ -27,12 +29,19 @@ end
 
 local generation, flags, fence_end = tonumber(ARGV[2]), tonumber(ARGV[3]), (now - now % 1000) / 1000 + tonumber(ARGV[5])
 local n, buckets, expires = 0, '', 0
+local asked, ends = generation, fence_end
+
+local resets = ARGV[4] ~= '0'
+if resets then
+  local done = redis.pcall('GET', KEYS[3])
+  resets = type(done) ~= 'string' or (tonumber(done) or 0) < asked
+end
 
 local value = redis.pcall('GET', KEYS[2])
 if type(value) == 'string' and #value >= 16 then
   local version, stored_flags, count, stored_generation, stored_end = up('>BBBI7I6', value)
   if version == 1 and stored_flags <= 1 and count <= 8 and #value == 16 + 22 * count then
-    if ARGV[4] == '0' or generation < stored_generation then
+    if not resets or generation < stored_generation then
       n, buckets = count, string.sub(value, 17)
     end
     generation = math.max(generation, stored_generation)
@@ -48,4 +57,7 @@ end
 
 expires = math.max(expires, fence_end)
 redis.call('SET', KEYS[2], pk('>BBBI7I6', 1, flags, n, generation, fence_end) .. buckets, 'PXAT', expires)
+if resets then
+  redis.call('SET', KEYS[3], string.format('%.0f', asked), 'PXAT', ends)
+end
 return 'A'

@@ -199,7 +199,7 @@ impl GateShared {
         let (api_key, now_ms) = (asked.api_key, self.clock.unix_ms());
         let cached = self.cache.get(&api_key.key_id).filter(|entry| known.allows(entry));
         let shown = Shown { asked, is_signed: tag == TagCheck::Good, tag_digest };
-        if let Some(entry) = cached.as_ref().filter(|entry| entry.is_verified(&self.digest(&shown), entry.time.now_ms(now_ms))) {
+        if let Some(entry) = cached.as_ref().filter(|entry| entry.is_verified(&self.digest(&shown), self.day.of(&entry.time, now_ms))) {
             return Ok(self.judge(entry.clone(), true, (AuthOutcome::Cached, now_ms), api_key.secret.kind()));
         }
         if let Err(too_many) = self.admit_unverified(&shown, known, now_ms) {
@@ -213,7 +213,7 @@ impl GateShared {
                 Reading::NotNow(too_many) => return Ok(Look::NotNow(too_many)),
             },
         };
-        let (key, kind, now_ms) = (&entry.found.key, api_key.secret.kind(), entry.time.now_ms(now_ms));
+        let (key, kind, now_ms) = (&entry.found.key, api_key.secret.kind(), self.day.of(&entry.time, now_ms));
         let may_be = may_be_of(key, kind, now_ms);
         if may_be && self.options.kinds.is_over(kind_in_use(key, kind), now_ms) {
             return Ok(Look::Bad { why: Unauthenticated::KindEnded, cached: None });
@@ -229,14 +229,14 @@ impl GateShared {
 
     /// Whether the key of a right secret may be used now.
     fn judge(&self, entry: Arc<CachedKey>, cached: bool, (proven, now_ms): (Proven, u64), shown: SecretKind) -> Look {
-        let (now_ms, kind) = (entry.time.now_ms(now_ms), kind_in_use(&entry.found.key, shown));
+        let (now_ms, kind) = (self.day.of(&entry.time, now_ms), kind_in_use(&entry.found.key, shown));
         let why = match entry.found.key.lifecycle.usable(now_ms) {
             // The settings say so, so no fence need be asked.
             Ok(()) if self.options.kinds.is_over(kind, now_ms) => return Look::Bad { why: Unauthenticated::KindEnded, cached: None },
             Ok(()) => {
                 self.metrics.auth(proven);
                 self.metrics.key_use(label_of(kind));
-                self.usage.note(&entry.time, &entry.found.key.key_id, now_ms);
+                self.usage.note(&entry.noted, &entry.found.key.key_id, now_ms);
                 return Look::Good { entry, cached };
             }
             // Nothing takes a revocation back.

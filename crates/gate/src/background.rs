@@ -102,6 +102,7 @@ impl GateShared {
         }
         // Keys are added to the ring and retired from outside.
         self.reload_ring().await;
+        self.keep_time().await;
         self.cache.sweep();
         self.keep_health().await;
     }

@@ -232,7 +232,7 @@ impl GateShared {
         };
         match change.kind {
             ChangeKind::Created => BusEvent::Created(event),
-            ChangeKind::Updated => BusEvent::Updated(event),
+            ChangeKind::Updated | ChangeKind::Reset => BusEvent::Updated(event),
             ChangeKind::Rotated => BusEvent::Rotated(event),
             ChangeKind::Revoked => BusEvent::Revoked(event),
             ChangeKind::OwnerUpdated => BusEvent::OwnerUpdated(event),

@@ -16,7 +16,7 @@ use sync::{AtomicBool, Mutex, MutexGuard, Ordering, Step};
 use tokio::time::Instant;
 use tollgate_keys::{KeyId, OwnerName, ProcessKey, SecretDigest, Slot};
 
-use crate::{ports::Change, ports::FoundKey, receipts::Found, request::SharedKey, usage::HeldTime};
+use crate::{daytime::HeldTime, ports::Change, ports::FoundKey, receipts::Found, request::SharedKey, usage::Noted};
 
 /// Changes that are remembered to refuse entries read before them.
 const RECENT_CHANGES_MAX: usize = 4096;
@@ -51,6 +51,7 @@ pub(crate) struct CachedKey {
     outdated: AtomicBool,
     pub(crate) proofs: Arc<Proofs>,
     pub(crate) time: HeldTime,
+    pub(crate) noted: Noted,
 }
 
 /// What has been verified of a key's secrets. All entries with the same hashes share it, so that
@@ -91,7 +92,7 @@ struct RecentChanges {
 impl CachedKey {
     fn new(found: FoundKey, read_at: Instant, known: &[&CachedKey]) -> Self {
         let proofs = proofs_of(&found, known);
-        Self { found, read_at, outdated: AtomicBool::new(false), proofs, time: HeldTime::default() }
+        Self { found, read_at, outdated: AtomicBool::new(false), proofs, time: HeldTime::default(), noted: Noted::default() }
     }
 
     /// Whether its rules have changed, as far as this node has been told.

@@ -87,6 +87,8 @@ pub(crate) enum Membership {
     Undated,
     /// Of a time to come.
     Ahead,
+    /// Nobody can say: there is no filter. It was a key when there was one.
+    Formerly,
     /// Nobody can say: there is no filter.
     NoFilter,
 }
@@ -106,6 +108,9 @@ pub(crate) struct KeyFilter {
 #[derive(Debug, Default)]
 struct State {
     loaded: Option<Loaded>,
+    /// The one from before this node lost its place in the log, until there is another. It refuses
+    /// nobody; it tells who was no stranger.
+    former: Option<Loaded>,
     /// The instant of the last change that was applied; 0 where that is not known.
     applied_ms: u64,
     /// How often this node has lost its place in the log.
@@ -143,6 +148,11 @@ impl Loaded {
         Self { ids, tombstones: HashSet::new(), strays: HashSet::new() }
     }
 
+    /// Whether it was a key that was not revoked, or one of the few that are taken for one.
+    fn is_key(&self, key_id: &KeyId, tagger: &Tagger) -> bool {
+        self.ids.contains(key_id) && !self.is_revoked(tagger.tag(key_id))
+    }
+
     fn is_revoked(&self, tag: u128) -> bool {
         self.tombstones.contains(&tag) || self.strays.contains(&tag)
     }
@@ -155,7 +165,7 @@ impl Loaded {
             }
             // Without one it is looked up and found revoked, as long as this filter lasts.
             ChangeKind::Revoked | ChangeKind::OwnerUpdated => {}
-            ChangeKind::Created | ChangeKind::Updated | ChangeKind::Rotated => self.ids.insert(key_id),
+            ChangeKind::Created | ChangeKind::Updated | ChangeKind::Rotated | ChangeKind::Reset => self.ids.insert(key_id),
         }
     }
 }
@@ -187,7 +197,11 @@ impl KeyFilter {
         let is_ahead = made_ms.is_some_and(|made| made > now_ms.max(state.applied_ms).saturating_add(AHEAD_MAX_MS));
         let Some(loaded) = &state.loaded else {
             // Without a word from the log there is no telling how far ahead it runs.
-            return if is_ahead && state.applied_ms > 0 { Membership::Ahead } else { Membership::NoFilter };
+            return match &state.former {
+                _ if is_ahead && state.applied_ms > 0 => Membership::Ahead,
+                Some(former) if former.is_key(key_id, &self.tagger) => Membership::Formerly,
+                _ => Membership::NoFilter,
+            };
         };
         if loaded.is_revoked(self.tagger.tag(key_id)) {
             return Membership::Tombstone;
@@ -233,9 +247,9 @@ impl KeyFilter {
     pub(crate) fn restart(&self) {
         *self.building() = None;
         let mut state = self.write();
-        let State { restarts, plan, .. } = std::mem::take(&mut *state);
-        let plan = Plan { is_settled: plan.is_settled, ..Plan::default() };
-        *state = State { restarts: restarts + 1, is_placed: true, plan, ..State::default() };
+        let State { restarts, plan, loaded, former, .. } = std::mem::take(&mut *state);
+        let (plan, former) = (Plan { is_settled: plan.is_settled, ..Plan::default() }, loaded.or(former));
+        *state = State { restarts: restarts + 1, is_placed: true, plan, former, ..State::default() };
         self.tell_figures(&state);
         self.wanted.notify_one();
     }

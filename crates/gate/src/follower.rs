@@ -19,6 +19,10 @@ use crate::{
 /// Fences that wait for the bucket store to come back, at most.
 const PENDING_FENCES_MAX: usize = 10_000;
 
+/// A reset that is older than this, in milliseconds, is not made good any more: whoever asked for it
+/// has long seen what became of it. Stores remember resets for longer.
+const RESET_AGE_MAX_MS: u64 = 30 * 60 * 1000;
+
 /// How the log is followed.
 #[derive(Debug, Clone, Copy)]
 pub struct FollowOptions {
@@ -183,7 +187,7 @@ impl GateShared {
         }
         self.follower.with_seen(|seen| seen.row = changes.last().cloned());
         let last = changes.last().map_or(0, |change| change.position);
-        let owed = changes.into_iter().map(|change| Owed { fence: fence_of(&change), change });
+        let owed = changes.into_iter().map(|change| Owed { fence: fence_of(&change, now_ms), change });
         // New keys need no fence, and of many the word on the last sends everybody to the log.
         self.follower.enqueue(owed.filter(|owed| owed.fence.is_some() || owed.change.position == last));
         self.follower.fences_due.notify_one();
@@ -225,10 +229,11 @@ impl GateShared {
     }
 }
 
-/// The fence that a change calls for.
-pub(crate) fn fence_of(change: &Change) -> Option<Fence> {
+/// The fence that a change calls for at `now_ms`.
+pub(crate) fn fence_of(change: &Change, now_ms: u64) -> Option<Fence> {
     let owner: Option<Arc<str>> = change.owner.as_ref().map(|owner| owner.as_str().into());
     let revoked = change.kind == ChangeKind::Revoked;
+    let reset = change.kind == ChangeKind::Reset && change.at_ms.saturating_add(RESET_AGE_MAX_MS) > now_ms;
     let (kind, id, placed_by) = match (&change.key_id, owner) {
         // Nobody can know older rules of a key that is new.
         (Some(_), _) if change.kind == ChangeKind::Created => return None,
@@ -239,5 +244,5 @@ pub(crate) fn fence_of(change: &Change) -> Option<Fence> {
         (None, Some(owner)) => (SubjectKind::Owner, owner.clone(), owner),
         (None, None) => return None,
     };
-    Some(Fence { kind, id, placed_by, generation: change.position, revoked, reset: false })
+    Some(Fence { kind, id, placed_by, generation: change.position, revoked, reset })
 }

@@ -23,6 +23,7 @@ mod breaker;
 mod bus;
 mod cache;
 mod clock;
+mod daytime;
 mod decide;
 mod filter;
 mod follower;

@@ -192,9 +192,11 @@ impl GateShared {
             Membership::Stranger => return Err(Unauthenticated::Stranger),
             Membership::Known => Passage::Free,
             // A good tag says that it was made here, whatever this node's clock says of its instant.
-            Membership::Newer | Membership::Undated | Membership::Ahead if is_signed => Passage::Free,
+            Membership::Newer | Membership::Undated | Membership::Ahead | Membership::Formerly if is_signed => Passage::Free,
             Membership::Ahead => return Err(Unauthenticated::Unknown),
-            Membership::Newer | Membership::Undated | Membership::NoFilter | Membership::Tombstone => Passage::Budgeted,
+            Membership::Newer | Membership::Undated | Membership::Formerly | Membership::NoFilter | Membership::Tombstone => {
+                Passage::Budgeted
+            }
         };
         // Nobody can have tried a key with a good tag before it was made.
         if !is_signed && self.lookups.misses.contains(key_id, Instant::now()) {

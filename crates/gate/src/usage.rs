@@ -8,13 +8,12 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use tokio::time::Instant;
 use tollgate_keys::KeyId;
 
 use crate::{Gate, gate::GateShared};
@@ -40,30 +39,19 @@ pub(crate) struct Usage {
     pending: Mutex<HashMap<KeyId, u64>>,
 }
 
-/// Time as one held key has seen it go by.
+/// When a held key was last noted.
 #[derive(Debug, Default)]
-pub(crate) struct HeldTime {
-    /// The first time of day that it was looked at, and that instant.
-    first: OnceLock<(Instant, u64)>,
-    noted_ms: AtomicU64,
-}
+pub(crate) struct Noted(AtomicU64);
 
-impl HeldTime {
-    /// The time of day in milliseconds since 1970, which for a key that is held never falls behind
-    /// the time that has passed: a wall clock that steps back brings no ended secret to life.
-    pub(crate) fn now_ms(&self, wall_ms: u64) -> u64 {
-        let (first, first_ms) = *self.first.get_or_init(|| (Instant::now(), wall_ms));
-        let passed_ms = u64::try_from(first.elapsed().as_millis()).unwrap_or(u64::MAX);
-        wall_ms.max(first_ms.saturating_add(passed_ms))
-    }
-
+impl Noted {
     /// Whether a use at `now_ms` is to be noted: not long after the one before it is not.
     fn is_due(&self, now_ms: u64) -> bool {
-        let noted_ms = self.noted_ms.load(Ordering::Relaxed);
-        let due = noted_ms == 0 || now_ms >= noted_ms.saturating_add(NOTE_PAUSE_MS);
+        let noted_ms = self.0.load(Ordering::Relaxed);
+        // A clock that was set back must not keep a key from being noted.
+        let due = noted_ms == 0 || now_ms >= noted_ms.saturating_add(NOTE_PAUSE_MS) || now_ms.saturating_add(NOTE_PAUSE_MS) < noted_ms;
         // Two at once note it twice, which is as good.
         if due {
-            self.noted_ms.store(now_ms, Ordering::Relaxed);
+            self.0.store(now_ms, Ordering::Relaxed);
         }
         due
     }
@@ -79,7 +67,7 @@ impl Usage {
     }
 
     /// Notes that a key was used, unless that was done a moment ago. Cheap.
-    pub(crate) fn note(&self, held: &HeldTime, key_id: &KeyId, now_ms: u64) {
+    pub(crate) fn note(&self, held: &Noted, key_id: &KeyId, now_ms: u64) {
         if held.is_due(now_ms) {
             self.keep(key_id, now_ms);
         }
@@ -152,19 +140,9 @@ mod tests {
         KeyId::from_parts(count, [0; 10])
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_clock_that_steps_back_does_not_take_a_held_key_back() {
-        let held = HeldTime::default();
-        assert_eq!(held.now_ms(1000), 1000);
-        tokio::time::advance(Duration::from_millis(500)).await;
-        assert_eq!(held.now_ms(200), 1500, "time that has passed counts");
-        assert_eq!(held.now_ms(9000), 9000, "and so does a clock that was set right");
-        assert_eq!(HeldTime::default().now_ms(200), 200, "another reading of the key starts anew");
-    }
-
     #[test]
     fn a_key_in_use_is_noted_now_and_then() {
-        let (usage, held) = (usage(10), HeldTime::default());
+        let (usage, held) = (usage(10), Noted::default());
         for now_ms in (1000..61_000).step_by(100) {
             usage.note(&held, &key_id(1), now_ms);
             let noted = usage.pending().get(&key_id(1)).copied().expect("noted");
@@ -178,10 +156,10 @@ mod tests {
     fn no_more_wait_than_may() {
         let usage = usage(3);
         for count in 0..100 {
-            usage.note(&HeldTime::default(), &key_id(count), 5);
+            usage.note(&Noted::default(), &key_id(count), 5);
         }
         assert_eq!(usage.pending().len(), 3);
-        usage.note(&HeldTime::default(), &key_id(0), 7);
+        usage.note(&Noted::default(), &key_id(0), 7);
         assert_eq!(usage.pending().get(&key_id(0)), Some(&7), "one that waits already is kept up");
         usage.keep(&key_id(0), 6);
         assert_eq!(usage.pending().get(&key_id(0)), Some(&7), "never an older one");

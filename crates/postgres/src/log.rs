@@ -140,6 +140,12 @@ pub(crate) async fn head(pool: &PgPool) -> Result<LogHead, PostgresError> {
     })
 }
 
+/// The time of day by the server's clock, in milliseconds since 1970.
+pub(crate) async fn time_of_day(pool: &PgPool) -> Result<u64, PostgresError> {
+    let now_ms: i64 = sqlx::query_scalar("select (extract(epoch from clock_timestamp()) * 1000)::bigint").fetch_one(pool).await?;
+    from_db(now_ms, "clock", "now")
+}
+
 /// Changes after a position, at most `count_max`.
 pub(crate) async fn changes(pool: &PgPool, after: u64, count_max: u32) -> Result<Vec<Change>, PostgresError> {
     let rows: Vec<ChangeRow> =

@@ -234,6 +234,10 @@ impl KeyStore for PostgresKeys {
         Box::pin(self.call(async move { audit_log::read(self.ready().await?, &query).await }))
     }
 
+    fn time_of_day(&self) -> BoxFuture<'_, Result<Option<u64>, KeyStoreError>> {
+        Box::pin(self.call(async move { log::time_of_day(self.ready().await?).await.map(Some) }))
+    }
+
     fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {
         Box::pin(self.call(async move { log::head(self.ready().await?).await }))
     }

@@ -215,7 +215,8 @@ impl RedisBuckets {
             (None, Some(log)) => (self.take_up(tag, &log, timeout).await?, false),
             (None, None) => return Err(BucketError::Unreachable("the buckets have not been joined yet".into())),
         };
-        let keys = vec![self.desk.names.state_id(tag), self.desk.names.record(tag, fence.kind, &fence.id)];
+        let names = &self.desk.names;
+        let keys = vec![names.state_id(tag), names.record(tag, fence.kind, &fence.id), names.reset(tag, fence.kind, &fence.id)];
         let ttl_ms = u64::try_from(self.fence_ttl.as_millis()).unwrap_or(u64::MAX);
         let numbers = [fence.generation, u64::from(fence.revoked), u64::from(fence.reset), ttl_ms];
         let args = std::iter::once(mark.clone()).chain(numbers.map(|number| number.to_string().into())).map(Value::Bytes).collect();

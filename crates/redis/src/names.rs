@@ -80,6 +80,16 @@ impl Names {
         self.under(tag, kind, id)
     }
 
+    /// The key of what tells which reset of a subject was done last.
+    pub fn reset(&self, tag: u8, kind: SubjectKind, id: &str) -> Bytes {
+        let kind = match kind {
+            SubjectKind::Key => "z:k:",
+            SubjectKind::Owner => "z:o:",
+            SubjectKind::Named => "z:n:",
+        };
+        self.under(tag, kind, id)
+    }
+
     /// The key of a receipt. It is placed by its key alone: no decision touches it.
     pub fn receipt(&self, name: &ReceiptName) -> Bytes {
         let key_id = &*name.key_id;
@@ -139,6 +149,7 @@ mod tests {
         assert_eq!(names.record(7, SubjectKind::Owner, "acme"), "tg:{s07}o:acme");
         assert_eq!(names.record(10, SubjectKind::Key, "tk_}"), "tg:{s10}k:tk_}");
         assert_eq!(names.record(99, SubjectKind::Named, ""), "tg:{s99}n:");
+        assert_eq!(names.reset(10, SubjectKind::Key, "tk_1"), "tg:{s10}z:k:tk_1");
         let name = ReceiptName { key_id: "a-key".into(), fingerprint: 0xbeef };
         assert_eq!(names.receipt(&name), "tg:{s10}r:a-key:000000000000beef");
     }

@@ -13,6 +13,8 @@ use super::room::{Full, Room};
 /// Records that are looked at with every one that is added: with two or more, what can be
 /// forgotten never outgrows what cannot.
 const SWEEP_STEPS: usize = 2;
+/// Resets that are remembered, the last ones: many more than are raised again.
+const RESETS_KEPT: usize = 1024;
 
 type SubjectKey = (SubjectKind, Arc<str>);
 
@@ -22,6 +24,8 @@ pub(super) struct Shard {
     records: HashMap<SubjectKey, Record>,
     /// The keys of `records`, each once, in the order in which the sweep comes to them.
     round: VecDeque<SubjectKey>,
+    /// The last resets: of what, and their generations.
+    resets: VecDeque<(SubjectKey, u64)>,
 }
 
 impl Shard {
@@ -50,7 +54,7 @@ impl Shard {
         let key = (fence.kind, Arc::clone(&fence.id));
         let mut record = self.record(&key, now_us);
         record.raise(fence.generation, fence.revoked, end_ms);
-        if fence.reset {
+        if fence.reset && self.is_first_reset(&key, fence.generation) {
             record.buckets.clear();
         }
         if !self.records.contains_key(&key) {
@@ -58,6 +62,18 @@ impl Shard {
         }
         self.keep(key, record);
         self.sweep(SWEEP_STEPS, now_us, room);
+    }
+
+    /// Whether this reset was not done before; it is from now on.
+    fn is_first_reset(&mut self, key: &SubjectKey, generation: u64) -> bool {
+        if self.resets.iter().any(|(of, done)| of == key && *done >= generation) {
+            return false;
+        }
+        self.resets.push_back((key.clone(), generation));
+        if self.resets.len() > RESETS_KEPT {
+            self.resets.pop_front();
+        }
+        true
     }
 
     /// Looks at the next `steps` records, and forgets those without which nothing is lost.

@@ -43,17 +43,18 @@ impl Gate {
     }
 
     /// Makes a key's buckets full, each time it is called; the owner's are left as they are. All
-    /// that it does happens in the bucket store, so it fails where that cannot be told.
+    /// that it does happens in the bucket store, so it fails where that cannot be told; the change
+    /// stands all the same, and nodes make it good when the store answers soon.
     pub async fn reset_key(&self, operator: &Operator, key_id: &str) -> Result<Key, ControlError> {
         let shared = &*self.shared;
         let (key_id, tenant) = (known_id(key_id)?, operator.identity.owner.clone());
         // A generation of its own: the mark in the bucket store must be newer than every decision.
         let edit = Box::new(|record: &KeyRecord| not_revoked(record).map(|()| Some(record.clone())));
         let context = shared.context(operator, "keys.reset");
-        let record = shared.keys.change(key_id, tenant, ChangeKind::Updated, edit, context).await?.record;
+        let record = shared.keys.change(key_id, tenant, ChangeKind::Reset, edit, context).await?.record;
         shared.cache.forget(&record.key_id);
         if !shared.raise(Fence { reset: true, ..fence_of_key(&record) }).await {
-            return Err(ControlError::Unavailable("the bucket store cannot be told to fill the buckets".to_owned()));
+            return Err(ControlError::Unavailable("the bucket store cannot be told to fill the buckets now".to_owned()));
         }
         Ok(key_view(&record, shared.clock.unix_ms(), Some(true)))
     }

@@ -93,17 +93,21 @@ fn changes_are_taken_over_in_use_and_while_the_next_is_made() {
 #[test]
 fn a_lost_place_in_the_log_spoils_what_is_there_and_what_is_being_made() {
     let filter = filter();
-    load(&filter, &[id(1)]);
+    load(&filter, &[id(1), id(2)]);
+    filter.apply(&[change(1, ChangeKind::Revoked, &id(2))]);
     let restarts = filter.read().restarts;
     let building = filter.begin(0, restarts).expect("begun");
     filter.restart();
-    assert_eq!(filter.membership(&id(1), NOW_MS), Membership::NoFilter);
+    assert_eq!(filter.membership(&id(1), NOW_MS), Membership::Formerly, "known once, and refused by nobody");
+    assert_eq!(filter.membership(&id(2), NOW_MS), Membership::NoFilter);
+    assert_eq!(filter.membership(&id(3), NOW_MS), Membership::NoFilter);
     assert!(matches!(filter.add(&[id(2)]), Err(load::LoadError::Spoiled)));
     assert!(matches!(filter.finish(NOW_MS, restarts), Err(load::LoadError::Spoiled)));
     assert!(matches!(filter.begin(0, restarts), Err(load::LoadError::Spoiled)));
     drop(building);
     load(&filter, &[id(3)]);
     assert_eq!(filter.membership(&id(3), NOW_MS), Membership::Known);
+    assert!(filter.read().former.is_none(), "there is another one");
 }
 
 /// Revoked before the filter was made and taken for members by it: none is worth a look-up.

@@ -155,7 +155,7 @@ pub struct Fence {
     pub generation: u64,
     /// Whether the key is revoked from now on.
     pub revoked: bool,
-    /// Whether its buckets become full.
+    /// Whether its buckets become full: once for each generation, however often it is raised.
     pub reset: bool,
 }
 

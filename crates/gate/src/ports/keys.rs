@@ -42,6 +42,8 @@ pub enum ChangeKind {
     Rotated,
     /// A key was revoked.
     Revoked,
+    /// A key's buckets are to be full.
+    Reset,
     /// An owner's rules changed.
     OwnerUpdated,
 }
@@ -54,13 +56,15 @@ impl ChangeKind {
             Self::Updated => "updated",
             Self::Rotated => "rotated",
             Self::Revoked => "revoked",
+            Self::Reset => "reset",
             Self::OwnerUpdated => "owner_updated",
         }
     }
 
     /// The kind of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Created, Self::Updated, Self::Rotated, Self::Revoked, Self::OwnerUpdated].into_iter().find(|kind| kind.as_str() == name)
+        let all = [Self::Created, Self::Updated, Self::Rotated, Self::Revoked, Self::Reset, Self::OwnerUpdated];
+        all.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
@@ -405,6 +409,12 @@ pub trait KeyStore: Send + Sync + fmt::Debug + 'static {
 
     /// One page of the audit log.
     fn audit(&self, query: AuditQuery) -> BoxFuture<'_, Result<AuditRows, KeyStoreError>>;
+
+    /// The time of day by the store's own clock, in milliseconds since 1970; none where that is the
+    /// clock of this machine.
+    fn time_of_day(&self) -> BoxFuture<'_, Result<Option<u64>, KeyStoreError>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Where the log ends.
     fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>>;

@@ -12,7 +12,10 @@ use tokio::time::{Instant, timeout};
 use tollgate_keys::{ApiKey, SecretDigest, SigningRing, TagCheck};
 
 use super::{MasterKey, SigningError, own, ring_of, stored_or_begun};
-use crate::ports::{KeyStore, KeyStoreError, StoredSigningKey};
+use crate::{
+    gate::DecisionSource,
+    ports::{KeyStore, KeyStoreError, StoredSigningKey},
+};
 
 /// How long a node knows a signing key before it signs with it.
 pub(super) const SETTLE: Duration = Duration::from_secs(5);
@@ -33,6 +36,8 @@ pub(super) fn is_old(key: &StoredSigningKey, now_ms: u64) -> bool {
 #[derive(Debug)]
 pub(crate) struct Signing {
     master: Option<MasterKey>,
+    /// How long a key is known before it signs: no time where there is no other node.
+    settle: Duration,
     current: ArcSwap<Current>,
     /// One read at a time, so that an older one never takes the place of a newer one.
     reader: tokio::sync::Mutex<Reader>,
@@ -73,14 +78,15 @@ impl Reader {
         }
     }
 
-    fn is_held_back(&self, key: &StoredSigningKey) -> bool {
-        self.known_since.get(&key.ring).is_some_and(|since| since.is_some_and(|since| since.elapsed() < SETTLE))
+    fn is_held_back(&self, key: &StoredSigningKey, settle: Duration) -> bool {
+        self.known_since.get(&key.ring).is_some_and(|since| since.is_some_and(|since| since.elapsed() < settle))
     }
 }
 
 impl Signing {
-    pub(crate) fn new(master: Option<MasterKey>) -> Self {
-        Self { master, current: ArcSwap::default(), reader: tokio::sync::Mutex::default() }
+    pub(crate) fn new(master: Option<MasterKey>, source: DecisionSource) -> Self {
+        let settle = if source == DecisionSource::Local { Duration::ZERO } else { SETTLE };
+        Self { master, settle, current: ArcSwap::default(), reader: tokio::sync::Mutex::default() }
     }
 
     /// The ring; cheap.
@@ -121,7 +127,7 @@ impl Signing {
         let read = read.unwrap_or_else(|_| Err(KeyStoreError::Unreachable("the signing keys could not be read in time".into()).into()));
         let done = read.and_then(|stored| {
             reader.note(&stored, now_ms);
-            let ring = ring_of(self.master.as_ref(), &stored, |key| reader.is_held_back(key))?;
+            let ring = ring_of(self.master.as_ref(), &stored, |key| reader.is_held_back(key, self.settle))?;
             self.current.store(Arc::new(Current { ring: Arc::new(ring), read_at: Some(began) }));
             Ok(())
         });

@@ -287,6 +287,33 @@ async fn new_unsigned_and_imported_ids_are_looked_up_within_the_budget() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_place_in_the_log_keeps_no_key_with_a_good_tag_waiting() {
+    let world = World::with(|options| options.follow.page_size = 1000).await;
+    let (mut keys, mut leaked) = (Vec::new(), Vec::new());
+    for _ in 0..100 {
+        keys.push(world.key(rules()).await);
+        leaked.push(world.key(rules()).await);
+    }
+    for key in &leaked {
+        world.keys.edit(&key.key_id, ChangeKind::Revoked, |record| record.lifecycle.status = Status::Revoked);
+    }
+    world.node.turn().await;
+    let held = world.keys.hold_page();
+    world.keys.become_log("second log", 500);
+    world.node.turn().await;
+    assert!(health(&world.node).state == ComponentState::Down && world.node.gate.readiness().ready);
+    let (mut waits, before) = (0, world.keys.finds());
+    for key in &leaked {
+        waits += u32::from(matches!(world.node.check(key).await.denied(), Denial::AbnormalUsage { .. }));
+    }
+    assert_eq!((waits, world.keys.finds() - before), (50, 50), "what was revoked is within the budget, as all that nobody knows");
+    for key in &keys {
+        world.node.check(key).await.allowed();
+    }
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_log_is_another_filter() {
     let world = World::new().await;
     let key = world.used_key(rules()).await;

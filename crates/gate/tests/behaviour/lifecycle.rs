@@ -9,6 +9,7 @@ use tollgate_gate::{
     Clock as _, Deprecated, KindLife, KindLives,
     config::{ConfigErrorKind, KeyRules},
     control::{ControlError, Operator},
+    ports::ChangeKind,
     request::SharedKey,
     verdict::Unauthenticated,
 };
@@ -227,7 +228,8 @@ async fn a_reset_fills_the_buckets_once() {
     world.node.turn().await;
     tokio::time::advance(Duration::from_secs(3)).await;
     world.node.turn().await;
-    assert!(world.buckets.fences().iter().filter(|fence| fence.reset).count() == 1);
+    let resets = world.buckets.fences().iter().filter(|fence| fence.reset && fence.generation == reset.generation).count();
+    assert!(resets > 1, "who reads of it cannot know that it was raised");
     world.node.check(&key).await.limited();
     // Where the bucket store cannot be told nothing is filled, and the answer says so.
     world.buckets.go_down();
@@ -404,6 +406,82 @@ async fn a_wall_clock_that_steps_back_brings_nothing_back() {
     tokio::time::advance(Duration::from_millis(100)).await;
     assert_eq!(world.node.check(&key).await.unauthenticated(), Unauthenticated::Expired, "a second has passed, whatever the clock says");
     assert_eq!(world.node.check(&rotated).await.unauthenticated(), Unauthenticated::BadSecret);
+}
+
+/// A key that ends in ten minutes, looked at while the clock is an hour ahead, and the clock set right.
+async fn after_a_jump_ahead() -> (World, SharedKey) {
+    let world = World::new().await;
+    let end_ms = world.clock.unix_ms() + 600_000;
+    let key = world.key(KeyRules { expires_at_ms: Some(end_ms), limits: tollgate_limits::RateLimits::unlimited(), ..rules() }).await;
+    world.clock.advance_ms(3_600_000);
+    assert_eq!(world.node.check(&key).await.unauthenticated(), Unauthenticated::Expired);
+    world.clock.set_back_ms(3_600_000);
+    (world, key)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_clock_that_ran_ahead_has_ended_comes_back_once_it_is_right() {
+    let (world, key) = after_a_jump_ahead().await;
+    // The store's clock is not quite the same.
+    world.keys.set_time_of_day(world.clock.unix_ms() + 20_000);
+    assert_eq!(world.node.check(&key).await.unauthenticated(), Unauthenticated::Expired, "nobody has asked yet");
+    world.node.turn().await;
+    world.node.check(&key).await.allowed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_stays_so_while_the_key_store_says_that_the_clock_is_wrong() {
+    let (world, key) = after_a_jump_ahead().await;
+    for _ in 0..300 {
+        world.keys.set_time_of_day(world.clock.unix_ms() + 3_600_000);
+        assert_eq!(world.node.check(&key).await.unauthenticated(), Unauthenticated::Expired);
+        world.node.turn().await;
+        tokio::time::advance(Duration::from_secs(2)).await;
+    }
+    // Nor is anything believed that cannot be asked.
+    world.keys.set_down(true);
+    for _ in 0..60 {
+        assert_eq!(world.node.check(&key).await.unauthenticated(), Unauthenticated::Expired);
+        world.node.turn().await;
+        tokio::time::advance(Duration::from_secs(2)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_nobody_can_check_is_believed_after_a_minute() {
+    let (world, key) = after_a_jump_ahead().await;
+    for _ in 0..30 {
+        assert_eq!(world.node.check(&key).await.unauthenticated(), Unauthenticated::Expired);
+        world.node.turn().await;
+        tokio::time::advance(Duration::from_secs(2)).await;
+    }
+    assert_eq!(world.node.check(&key).await.unauthenticated(), Unauthenticated::Expired);
+    world.node.turn().await;
+    world.node.check(&key).await.allowed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_whose_writer_died_is_made_good_once() {
+    let world = World::new().await;
+    let other = world.other_node().await;
+    let key = world.used_key(KeyRules { limits: limits(2, 86_400), ..rules() }).await;
+    world.node.check(&key).await.allowed();
+    world.node.check(&key).await.limited();
+    // Written, and no fence was raised.
+    world.keys.edit(&key.key_id, ChangeKind::Reset, |_| {});
+    world.node.check(&key).await.limited();
+    world.node.turn().await;
+    world.node.check(&key).await.allowed();
+    other.turn().await;
+    other.check(&key).await.allowed();
+    other.check(&key).await.limited();
+    // One that is read of much later is not made good any more.
+    world.keys.edit(&key.key_id, ChangeKind::Reset, |_| {});
+    world.clock.advance_ms(31 * 60 * 1000);
+    let fences = world.buckets.fences().len();
+    world.node.turn().await;
+    assert!(world.buckets.fences()[fences..].iter().all(|fence| !fence.reset), "a fence all the same");
+    assert!(world.buckets.fences().len() > fences);
 }
 
 #[tokio::test(start_paused = true)]

@@ -136,6 +136,16 @@ async fn a_ring_character_that_nobody_has_is_forged_and_costs_no_read_of_the_rin
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_is_alone_signs_with_a_new_key_at_once() {
+    let world = World::cold(|options| options.source = tollgate_gate::DecisionSource::Local);
+    let old = world.key(rules()).await;
+    let added = add(&world).await;
+    world.keys.retire_signing_key(ring_of(&old).expect("signed"), 1).await.expect("retired");
+    world.node.turn().await;
+    assert_eq!(ring_of(&made_by(&world.node).await), Some(added));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_ring_that_was_read_late_takes_the_place_of_no_newer_one() {
     let world = World::with(|options| options.lookup_timeout = Duration::from_mins(1)).await;
     let maker = world.other_node().await;

@@ -57,6 +57,8 @@ pub(crate) struct World {
     keys: Vec<Rules>,
     owners: Vec<Rules>,
     model: HashMap<Bytes, Record>,
+    /// The last reset of each record.
+    resets: HashMap<Bytes, u64>,
 }
 
 impl World {
@@ -73,7 +75,7 @@ impl World {
         let mut rules = |kind, id| Rules { kind, id, versions: vec![(0, random.limits())] };
         let keys = (0..24).map(|i| rules(if i % 6 == 0 { SubjectKind::Named } else { SubjectKind::Key }, format!("k{i}"))).collect();
         let owners = (0..6).map(|i| rules(SubjectKind::Owner, format!("o{i}"))).collect();
-        let model = HashMap::new();
+        let (model, resets) = (HashMap::new(), HashMap::new());
         Self {
             seen: Seen::default(),
             random,
@@ -86,6 +88,7 @@ impl World {
             keys,
             owners,
             model,
+            resets,
         }
     }
 
@@ -148,13 +151,17 @@ impl World {
         let tag = self.names.tag_of(&placed_by);
         let key = self.names.record(tag, rules.kind, &rules.id);
         let mut call = redis::cmd("EVALSHA");
-        call.arg(&self.fence_sha).arg(2).arg(&self.names.state_id(tag)[..]).arg(&key[..]);
+        let reset_key = self.names.reset(tag, rules.kind, &rules.id);
+        call.arg(&self.fence_sha).arg(3).arg(&self.names.state_id(tag)[..]).arg(&key[..]).arg(&reset_key[..]);
         call.arg(&mark(tag)[..]).arg(generation).arg(u8::from(revoked)).arg(u8::from(reset)).arg(ttl_ms).arg(self.now_us);
         let told: String = call.query(&mut self.connection).expect("a fence raises no error");
         assert_eq!(told, "A");
         let record = self.model.entry(key.clone()).or_default();
-        if reset && generation >= record.generation {
-            record.buckets.clear();
+        if reset && self.resets.get(&key).is_none_or(|done| *done < generation) {
+            self.resets.insert(key.clone(), generation);
+            if generation >= record.generation {
+                record.buckets.clear();
+            }
         }
         record.raise(generation, revoked, self.now_us / 1000 + ttl_ms);
         self.seen.fences += 1;

@@ -54,6 +54,7 @@ async fn fences(store: &dyn BucketStore) {
     an_owners_fence_stops_its_keys(store).await;
     a_fence_under_an_owner_is_found_by_the_decision(store).await;
     only_a_reset_fills_buckets(store).await;
+    a_reset_fills_buckets_once(store).await;
 }
 
 async fn changes(store: &dyn BucketStore) {

@@ -36,6 +36,8 @@ pub(crate) struct FakeKeys {
     streams: AtomicUsize,
     /// Whether another node has its turn with the stream.
     stream_taken: AtomicBool,
+    /// The store's own time of day, if it has one.
+    time_of_day: Mutex<Option<u64>>,
 }
 
 #[derive(Debug)]
@@ -118,7 +120,13 @@ impl FakeKeys {
             held_page: Arc::default(),
             streams: AtomicUsize::new(0),
             stream_taken: AtomicBool::new(false),
+            time_of_day: Mutex::default(),
         }
+    }
+
+    /// The store's own clock shows this from now on.
+    pub(crate) fn set_time_of_day(&self, now_ms: u64) {
+        *lock(&self.time_of_day) = Some(now_ms);
     }
 
     pub(crate) fn set_down(&self, down: bool) {

@@ -102,3 +102,24 @@ pub async fn only_a_reset_fills_buckets(store: &dyn BucketStore) {
     ask.allowed(store).await;
     ask.limited(store).await;
 }
+
+/// A reset is raised by its writer and by all who read of it: it fills buckets once.
+pub async fn a_reset_fills_buckets_once(store: &dyn BucketStore) {
+    let ask = Ask::key(limit(10, MONTH)).cost(10);
+    ask.allowed(store).await;
+    let reset = |generation| Fence { reset: true, ..ask.fence(generation) };
+    raise(store, reset(3)).await;
+    let asker = ask.clone().generation(3);
+    asker.allowed(store).await;
+    raise(store, reset(3)).await;
+    asker.limited(store).await;
+    raise(store, reset(2)).await;
+    asker.limited(store).await;
+    // One whose rules were asked by before it was raised is a reset all the same.
+    let asker = ask.clone().generation(4);
+    asker.limited(store).await;
+    raise(store, reset(4)).await;
+    asker.allowed(store).await;
+    raise(store, reset(4)).await;
+    asker.limited(store).await;
+}

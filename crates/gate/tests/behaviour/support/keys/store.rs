@@ -244,6 +244,13 @@ impl KeyStore for FakeKeys {
         })
     }
 
+    fn time_of_day(&self) -> BoxFuture<'_, Result<Option<u64>, KeyStoreError>> {
+        Box::pin(async move {
+            self.is_up()?;
+            Ok(*lock(&self.time_of_day))
+        })
+    }
+
     fn head(&self) -> BoxFuture<'_, Result<LogHead, KeyStoreError>> {
         Box::pin(async move {
             self.heads.fetch_add(1, Ordering::SeqCst);
