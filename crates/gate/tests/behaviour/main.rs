@@ -37,4 +37,5 @@ mod signing;
 mod stale;
 mod support;
 mod tenancy;
+mod transfer;
 mod verified;

@@ -150,6 +150,14 @@ impl FakeKeys {
         Held::place(&self.held_find)
     }
 
+    pub(crate) fn put_signing_key(&self, key: StoredSigningKey) {
+        lock(&self.state).signing.push(key);
+    }
+
+    pub(crate) fn has_signing_key(&self, ring: char) -> bool {
+        lock(&self.state).signing.iter().any(|key| key.ring == ring)
+    }
+
     /// Holds the next read of the signing keys open.
     pub(crate) fn hold_signing(&self) -> Held {
         Held::place(&self.held_signing)
