@@ -81,7 +81,9 @@ async fn a_round_trip_from_embedded_to_a_cluster_keeps_every_key_usable() {
     }
     // The cluster has a ring of its own already, with a key under the same character.
     let cluster = Cluster::start(2).await;
+    let begun = std::time::Instant::now();
     let report = import(&cluster.fleet.builder, &file).await;
+    assert!(begun.elapsed() > Duration::from_secs(2), "it waits until nodes have read the log");
     assert_eq!((&report["keys_made"], &report["owners_made"], &report["signing_keys_made"]), (&json!(6), &json!(1), &json!(1)));
     let usable = [&admin_key, &signed.api_key, &unsigned.api_key, &rotated.api_key, &new["api_key"].as_str().unwrap().to_owned()];
     for key in usable {

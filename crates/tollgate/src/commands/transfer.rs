@@ -5,6 +5,7 @@ use std::{
     io::{self, BufRead, BufReader, BufWriter, IsTerminal as _, Read, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
+    time::Duration,
 };
 
 use tollgate_client::RequestId;
@@ -13,6 +14,8 @@ use tollgate_gate::{
     ports::ChangeContext,
     transfer::{ExportError, ImportReport, Importer, export as export_lines},
 };
+
+use tollgate_settings::Mode;
 
 use crate::{
     cli::{ExportKeys, ImportKeys},
@@ -25,7 +28,10 @@ use crate::{
 /// No line is longer; what is longer is another file.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Brings in lines one by one.
+/// How long a node that is due to read the change log takes to, with room.
+const LEARNED_WITHIN: Duration = Duration::from_millis(500);
+
+/// Brings in lines one by one. When it is done, every node that reaches the store knows the keys.
 pub(super) async fn import(args: &ImportKeys, output: Output) -> Result<Exit, Failure> {
     let settings = super::settings(&args.settings, Vec::new())?;
     let (rules, keys) = (rules(&settings)?, Keys::open(&settings)?.port());
@@ -41,6 +47,10 @@ pub(super) async fn import(args: &ImportKeys, output: Output) -> Result<Exit, Fa
         importer.take(&line).await?;
     }
     let report = importer.finish().await?;
+    if settings.mode == Mode::Cluster && report.keys_made + report.signing_keys_made > 0 {
+        output.note("all is in the store; waiting until the nodes have read it");
+        tokio::time::sleep(settings.change_log.poll_interval.get() + LEARNED_WITHIN).await;
+    }
     if report.keys_differing > 0 {
         output.note(&format!(
             "warning: {} keys were there with another secret or owner than their line says, and stayed as they are",
