@@ -51,6 +51,16 @@ async fn an_owner_may_be_named_twice(cluster: &Cluster, folder: &Scratch, export
     assert_eq!((&report["owners_made"], &report["owners_kept"]), (&json!(1), &json!(1)), "{report}");
 }
 
+/// A node that is slow to poll learns of the ring later.
+async fn becomes_good(api: &Api) {
+    let good = eventually("an imported key is good", Duration::from_mins(1), async || {
+        let answer = api.authorize("").await;
+        anyhow::ensure!(answer.status == 200, "{}", answer.text());
+        Ok(())
+    });
+    good.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_round_trip_from_embedded_to_a_cluster_keeps_every_key_usable() {
     let (folder, data) = (Scratch::new("export").unwrap(), Scratch::new("data").unwrap());
@@ -88,13 +98,7 @@ async fn a_round_trip_from_embedded_to_a_cluster_keeps_every_key_usable() {
     let usable = [&admin_key, &signed.api_key, &unsigned.api_key, &rotated.api_key, &new["api_key"].as_str().unwrap().to_owned()];
     for key in usable {
         for api in cluster.each(key) {
-            // Nodes learn of the ring with the next poll.
-            let good = eventually("an imported key is good", Duration::from_mins(1), async || {
-                let answer = api.authorize("").await;
-                anyhow::ensure!(answer.status == 200, "{}", answer.text());
-                Ok(())
-            });
-            good.await.unwrap();
+            becomes_good(&api).await;
         }
     }
     for key in [&revoked, &suspended] {
