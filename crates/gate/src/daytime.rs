@@ -19,6 +19,8 @@ use crate::gate::GateShared;
 
 /// Clocks may differ by so much without anybody asking why, in milliseconds.
 const TOLERANCE_MS: u64 = 1000;
+/// A wall clock this far from the key store's is not believed, whatever it was before, in milliseconds.
+const NEAR_MS: u64 = 60_000;
 /// How long the wall clock must have been behind before it is believed where nobody else can be asked.
 const BEHIND_MIN: Duration = Duration::from_mins(1);
 /// After so long without anybody noticing, a clock that is behind is behind anew.
@@ -104,7 +106,10 @@ impl GateShared {
         let told = timeout(self.options.lookup_timeout, self.keys.time_of_day()).await;
         let wall_ms = self.clock.unix_ms();
         let is_right = match told {
-            Ok(Ok(Some(store_ms))) => wall_ms.abs_diff(store_ms) < wall_ms.saturating_add(behind_ms).abs_diff(store_ms),
+            Ok(Ok(Some(store_ms))) => {
+                let off_ms = wall_ms.abs_diff(store_ms);
+                off_ms < NEAR_MS && off_ms < wall_ms.saturating_add(behind_ms).abs_diff(store_ms)
+            }
             Ok(Ok(None)) => first.elapsed() >= BEHIND_MIN,
             Ok(Err(_)) | Err(_) => false,
         };

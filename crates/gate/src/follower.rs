@@ -51,15 +51,8 @@ struct Seen {
     read_at: Option<Instant>,
     /// The row at this node's place, if it was read: another one there means another history.
     row: Option<Change>,
-    pending: VecDeque<Owed>,
-}
-
-/// What a change from the log calls for.
-#[derive(Debug, Clone)]
-struct Owed {
-    change: Change,
-    /// None where nobody can know older rules.
-    fence: Option<Fence>,
+    /// Changes whose fences are to be raised, and that others are to be told of.
+    pending: VecDeque<Change>,
 }
 
 /// How a node finds that it has lost its place in the log.
@@ -88,7 +81,7 @@ impl Follower {
         look(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn enqueue(&self, owed: impl IntoIterator<Item = Owed>) {
+    fn enqueue(&self, owed: impl IntoIterator<Item = Change>) {
         let dropped = self.with_seen(|seen| {
             seen.pending.extend(owed);
             let excess = seen.pending.len().saturating_sub(PENDING_FENCES_MAX);
@@ -187,9 +180,9 @@ impl GateShared {
         }
         self.follower.with_seen(|seen| seen.row = changes.last().cloned());
         let last = changes.last().map_or(0, |change| change.position);
-        let owed = changes.into_iter().map(|change| Owed { fence: fence_of(&change, now_ms), change });
         // New keys need no fence, and of many the word on the last sends everybody to the log.
-        self.follower.enqueue(owed.filter(|owed| owed.fence.is_some() || owed.change.position == last));
+        let is_owed = |change: &Change| change.position == last || fence_of(change, now_ms).is_some();
+        self.follower.enqueue(changes.into_iter().filter(is_owed));
         self.follower.fences_due.notify_one();
     }
 
@@ -216,7 +209,8 @@ impl GateShared {
     pub(crate) async fn raise_pending(&self) {
         for _ in 0..self.follower.with_seen(|seen| seen.pending.len()) {
             let Some(owed) = self.follower.with_seen(|seen| seen.pending.pop_front()) else { return };
-            if let Some(fence) = owed.fence.clone() {
+            // A reset may have become too old to be made good while it waited.
+            if let Some(fence) = fence_of(&owed, self.clock.unix_ms()) {
                 let deadline = Instant::now() + self.follower.options.fence_timeout;
                 if let Err(error) = self.buckets.raise_fence(fence, deadline).await {
                     tracing::debug!(%error, "a fence could not be raised yet");
@@ -224,7 +218,7 @@ impl GateShared {
                     continue;
                 }
             }
-            self.line.owe(owed.change);
+            self.line.owe(owed);
         }
     }
 }

@@ -211,7 +211,7 @@ impl GateShared {
     }
 
     async fn try_take_up(&self, join_patience: Duration) -> Result<(), Trouble> {
-        let connection = self.buckets.connection_count();
+        let (connection, losses) = (self.buckets.connection_count(), self.buckets.losses());
         let keys = |error: crate::ports::KeyStoreError| Trouble::Keys(error.to_string().into());
         self.catch_up().await.map_err(keys)?;
         let log = self.log_id().ok_or_else(|| Trouble::Keys("the change log was not read".into()))?;
@@ -220,6 +220,10 @@ impl GateShared {
         let joined = timeout(join_patience.saturating_add(JOIN_GRACE), self.buckets.join_within(log, join_patience)).await;
         drop(joining);
         let left_out = joined.unwrap_or(Err(BucketError::Deadline)).map_err(|error| Trouble::Buckets(error.to_string().into()))?;
+        if self.buckets.losses() > losses {
+            // Fences that went with the old state may be of changes since the log was read.
+            self.catch_up().await.map_err(keys)?;
+        }
         // What does not answer is asked by nobody before it answers a probe, which takes it in.
         for lane in &left_out {
             self.breaker.open(*lane);

@@ -40,6 +40,8 @@ const UPKEEP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one attempt at a fence may take, and the pause before the next.
 const FENCE_ATTEMPT: Duration = Duration::from_millis(500);
 const FENCE_PAUSE: Duration = Duration::from_millis(10);
+/// How long a reset is remembered at least: longer than any node makes one good.
+const RESET_TTL_MIN: Duration = Duration::from_mins(45);
 
 /// Buckets and fences in Redis. Everything it started ends with it.
 #[derive(Debug)]
@@ -179,7 +181,10 @@ impl RedisBuckets {
     /// stands for itself.
     async fn join_all(&self, log: &LogId, patience: Duration) -> Result<Vec<usize>, BucketError> {
         // All at once: one after the other they would take as many round trips as there are tags.
-        let tags = (0..self.desk.names.tags()).map(|tag| self.take_up(tag, log, patience));
+        let tags = (0..self.desk.names.tags()).map(|tag| async move {
+            let taken_up = tokio::time::timeout(patience, self.take_up(tag, log, patience)).await;
+            taken_up.unwrap_or(Err(BucketError::Deadline))
+        });
         let (taken_up, demoted) = future::join(future::join_all(tags), self.refuse_demoted()).await;
         demoted?;
         let marks = marks_of(taken_up, self.queues.len() > 1)?;
@@ -217,7 +222,8 @@ impl RedisBuckets {
         };
         let names = &self.desk.names;
         let keys = vec![names.state_id(tag), names.record(tag, fence.kind, &fence.id), names.reset(tag, fence.kind, &fence.id)];
-        let ttl_ms = u64::try_from(self.fence_ttl.as_millis()).unwrap_or(u64::MAX);
+        let ttl = if fence.reset { self.fence_ttl.max(RESET_TTL_MIN) } else { self.fence_ttl };
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         let numbers = [fence.generation, u64::from(fence.revoked), u64::from(fence.reset), ttl_ms];
         let args = std::iter::once(mark.clone()).chain(numbers.map(|number| number.to_string().into())).map(Value::Bytes).collect();
         let told = self.run(&self.fence, keys, args, timeout).await?;

@@ -97,7 +97,10 @@ impl Watch {
         for (server, facts) in told {
             let before = before.get(server);
             let Some(facts) = facts else {
-                self.servers.extend(before.map(|before| (server.clone(), before.clone())));
+                // Another connection to it may have had an answer.
+                if let Some(before) = before {
+                    self.servers.entry(server.clone()).or_insert_with(|| before.clone());
+                }
                 continue;
             };
             let seen = Seen::after(before, facts, now);
@@ -106,7 +109,8 @@ impl Watch {
             }
             found.look.eviction = found.look.eviction.take().or_else(|| eviction(server, facts, &seen, now));
             found.look.unseen = found.look.unseen.take().or_else(|| unseen(server, facts));
-            found.look.clocks_us.extend(facts.unix_us);
+            // Several connections may have gone to one server.
+            found.look.clocks_us.extend(facts.unix_us.filter(|_| !self.servers.contains_key(server)));
             self.servers.insert(server.clone(), seen);
         }
         found

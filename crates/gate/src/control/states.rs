@@ -69,14 +69,15 @@ impl Gate {
         }
         shared.keys.owner(owner.clone()).await?.ok_or(ControlError::NotFound)?;
         let _turn = shared.revoking.take_turn(&owner)?;
-        // Whoever began this before may not have got to the fences.
-        let propagated = shared.fence_revoked(&owner).await?;
-        let mut told = RevokedKeys { owner: owner.to_string(), revoked: 0, propagated };
+        let begun_ms = shared.clock.unix_ms();
+        let mut told = RevokedKeys { owner: owner.to_string(), revoked: 0, propagated: true };
         for _ in 0..=LOOKS_AGAIN_MAX {
             if !shared.revoke_all(operator, (&owner, reason.as_deref()), &mut told).await? {
                 break;
             }
         }
+        // Whoever began this before may not have got to the fences.
+        told.propagated &= shared.fence_revoked(&owner, begun_ms).await?;
         Ok(told)
     }
 }
@@ -130,9 +131,9 @@ impl GateShared {
         }
     }
 
-    /// Raises the fences of an owner's keys that were revoked before, as far as some node may still
-    /// hold them.
-    async fn fence_revoked(&self, owner: &OwnerName) -> Result<bool, ControlError> {
+    /// Raises the fences of an owner's keys that were revoked no later than `before_ms`, as far as some node
+    /// may still hold them.
+    async fn fence_revoked(&self, owner: &OwnerName, before_ms: u64) -> Result<bool, ControlError> {
         let (mut raised, mut after, now_ms) = (true, None, self.clock.unix_ms());
         let held = self.options.cache.age_max + HELD_MARGIN;
         let since_ms = now_ms.saturating_sub(u64::try_from(held.as_millis()).unwrap_or(u64::MAX));
@@ -140,10 +141,12 @@ impl GateShared {
             let (owner, status) = (Some(owner.clone()), Some(tollgate_api::KeyStatus::Revoked));
             let query = KeyListQuery { owner, status, revoked_since_ms: Some(since_ms), after, count_max: REVOKED_AT_ONCE, now_ms };
             let revoked = self.keys.list(query).await?;
-            raised &= self.fence_all(&revoked, raised).await;
-            match revoked.last() {
-                Some(last) if raised => after = Some(last.key_id.clone()),
-                _ => return Ok(raised),
+            after = revoked.last().map(|last| last.key_id.clone());
+            let is_earlier = |record: &KeyRecord| record.revoked.as_ref().is_some_and(|revoked| revoked.at_ms <= before_ms);
+            let earlier: Vec<KeyRecord> = revoked.into_iter().filter(is_earlier).collect();
+            raised &= self.fence_all(&earlier, raised).await;
+            if after.is_none() || !raised {
+                return Ok(raised);
             }
         }
     }

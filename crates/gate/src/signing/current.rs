@@ -69,11 +69,11 @@ impl Reader {
     /// Takes up keys that were read just now.
     fn note(&mut self, stored: &[StoredSigningKey], now_ms: u64) {
         let is_first = self.known_since.is_empty();
-        // Who has a ring at all has its first key: without any nobody is told that a key is forged.
-        let is_only = own(stored).count() == 1;
+        // Who has a ring at all has its oldest key: without any nobody is told that a key is forged.
+        let oldest = own(stored).min_by_key(|key| (key.added_at_ms, key.ring)).map(|key| key.ring);
         let now = Instant::now();
         for key in own(stored) {
-            let is_known = is_only || (is_first && is_old(key, now_ms));
+            let is_known = oldest == Some(key.ring) || (is_first && is_old(key, now_ms));
             self.known_since.entry(key.ring).or_insert(if is_known { None } else { Some(now) });
         }
     }

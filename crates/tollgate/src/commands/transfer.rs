@@ -31,6 +31,9 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 /// How long a node that is due to read the change log takes to, with room.
 const LEARNED_WITHIN: Duration = Duration::from_millis(500);
 
+/// How long a node takes a ring that it has read for all there is.
+const RING_KNOWN_WITHIN: Duration = Duration::from_secs(4);
+
 /// Brings in lines one by one. When it is done, every node that reaches the store knows the keys.
 pub(super) async fn import(args: &ImportKeys, output: Output) -> Result<Exit, Failure> {
     let settings = super::settings(&args.settings, Vec::new())?;
@@ -49,7 +52,9 @@ pub(super) async fn import(args: &ImportKeys, output: Output) -> Result<Exit, Fa
     let report = importer.finish().await?;
     if settings.mode == Mode::Cluster && report.keys_made + report.signing_keys_made > 0 {
         output.note("all is in the store; waiting until the nodes have read it");
-        tokio::time::sleep(settings.change_log.poll_interval.get() + LEARNED_WITHIN).await;
+        let read_within = settings.change_log.poll_interval.get();
+        let known_within = if report.signing_keys_made > 0 { read_within.max(RING_KNOWN_WITHIN) } else { read_within };
+        tokio::time::sleep(known_within + LEARNED_WITHIN).await;
     }
     if report.keys_differing > 0 {
         output.note(&format!(
