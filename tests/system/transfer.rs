@@ -23,7 +23,12 @@ async fn run_on_a_terminal(builder: &NodeBuilder, arguments: &str, status: i32) 
     let plain = builder.command(&[]).unwrap();
     let mut command = tokio::process::Command::new("script");
     command.args(["-qec", &format!("'{}' {arguments}", plain.get_program().display()), "/dev/null"]);
-    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     let output = command.output().await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(status), "{arguments}: {text}");

@@ -24,6 +24,7 @@ mod minting;
 mod named;
 mod once;
 mod outage;
+mod owners_keys;
 mod paging;
 mod paused;
 mod preauth;
