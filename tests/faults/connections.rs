@@ -63,20 +63,27 @@ async fn a_charge_whose_answer_was_lost_is_not_sent_again() {
         behind.env("TOLLGATE_REDIS__POOL_SIZE", "1").env("TOLLGATE_REDIS__URL", redis.url_through(proxy.addr())).start().await.unwrap();
     let key = cluster.limited_key(1000, PERIOD).await;
     let (witness, asker) = (cluster.node(0).with(&key.api_key), Api::of(&behind).with(&key.api_key));
-    asker.authorize("").await.expect(200);
-    let mut left = 999;
+    // What was read before the news of the key's making is not kept: the next reading is, and no round
+    // has to ask Redis for more than its charges.
+    for _ in 0..3 {
+        asker.authorize("").await.expect(200);
+    }
+    let (mut left, mut lost) = (997, 0);
     for round in 0..ROUNDS {
         proxy.set_way(Way::Down, Fault::BlackHole);
         let load = Load::on(vec![asker.clone()]).connections(AT_ONCE);
         let firing = tokio::spawn(async move { load.fire(AT_ONCE).await });
-        left -= AT_ONCE as u64;
-        until("all are charged", SOON, async || Ok(witness.peek().await.remaining == Some(left))).await;
+        // A node that is slow to ask finds its connection given up, and those charges are not made.
+        until("half are charged", SOON, async || Ok(witness.peek().await.remaining <= Some(left - AT_ONCE as u64 / 2))).await;
         proxy.cut();
         let tally = Tally::of(&firing.await.unwrap());
-        proxy.mend();
         assert_eq!(tally.unavailable, AT_ONCE as u64, "round {round}: {tally:?}");
-        assert_eq!(remaining(&asker, BACK_WITHIN).await, left, "round {round}: charged again");
+        let charged = left - witness.peek().await.remaining.unwrap();
+        assert!(charged <= AT_ONCE as u64, "round {round}: {charged} charges");
+        proxy.mend();
+        assert_eq!(remaining(&asker, BACK_WITHIN).await, left - charged, "round {round}: charged again");
         asker.authorize("").await.expect(200);
-        left -= 1;
+        (left, lost) = (left - charged - 1, lost + charged);
     }
+    assert!(lost >= ROUNDS * AT_ONCE as u64 / 2, "{lost} answers were lost");
 }

@@ -122,6 +122,9 @@ async fn keys_without_a_limit_are_told_by_every_node_until_the_last_is_gone() {
     };
     eventually("the other one alone", PATIENCE, named).await.unwrap();
     assert_eq!(rail(&admin, "unlimited_keys").await["state"], "degraded");
+    let tenant = cluster.key(json!({"owner": "acme", "scopes": ["health:read"]})).await;
+    let told = cluster.node(0).with(&tenant.api_key).get("/health/full").send().await.expect(200).json();
+    assert_eq!(told["figures"]["unlimited_keys"], json!([]), "a tenant hears of nobody else's keys");
     second.patch(&admin, json!({"rate_limit": {"burst": 10, "per_seconds": 60}})).await;
     until(&cluster, "unlimited_keys", "ok").await;
 }

@@ -213,7 +213,8 @@ impl GateShared {
                 Reading::NotNow(too_many) => return Ok(Look::NotNow(too_many)),
             },
         };
-        let (key, kind, held_ms) = (&entry.found.key, api_key.secret.kind(), self.day.of(&entry.time, now_ms));
+        // The reading may have taken a while, and so may the hashing: what time it is by then counts.
+        let (key, kind, held_ms) = (&entry.found.key, api_key.secret.kind(), self.day.of(&entry.time, self.clock.unix_ms()));
         let may_be = may_be_of(key, kind, held_ms);
         if may_be && self.options.kinds.is_over(kind_in_use(key, kind), held_ms) {
             return Ok(Look::Bad { why: Unauthenticated::KindEnded, cached: None });
@@ -221,7 +222,7 @@ impl GateShared {
         let wrong = known.refutes(&entry) || !may_be;
         let check = if wrong { Check::Wrong } else { self.verify(&entry, &shown, held_ms).await? };
         Ok(match check {
-            Check::Right(proven) => self.judge(entry, from_cache, (proven, now_ms), kind),
+            Check::Right(proven) => self.judge(entry, from_cache, (proven, self.clock.unix_ms()), kind),
             Check::Wrong => Look::Bad { why: Unauthenticated::BadSecret, cached: from_cache.then_some(entry) },
             Check::NotNow(too_many) => Look::NotNow(too_many),
         })
