@@ -210,3 +210,22 @@ async fn guesses_at_a_key_id_do_not_lock_its_owner_out() {
     node.ask(&signed, Ask::client(6001)).await.allowed();
     assert_eq!(node.hashes(), 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_receipts_is_not_taken_for_a_clock_that_ran_ahead() {
+    let fleet = Fleet::new().await;
+    let node = fleet.node_with(|options| options.decision_timeout = Duration::from_secs(20)).await;
+    let key = fleet.world.key(tollgate_gate::config::KeyRules { limits: tollgate_limits::RateLimits::unlimited(), ..rules() }).await;
+    fleet.receipts.hang();
+    // It waits twice: to find one and to leave one.
+    let clock_goes_on = async {
+        while fleet.receipts.finds() == 0 {
+            tokio::task::yield_now().await;
+        }
+        fleet.world.clock.advance_ms(40_000);
+    };
+    let (first, ()) = tokio::join!(node.check(&key), clock_goes_on);
+    first.allowed();
+    node.turn().await;
+    assert_eq!(fleet.world.keys.times_asked(), 0, "nobody doubts the clock");
+}

@@ -28,6 +28,7 @@ pub(crate) struct FakeKeys {
     finds: AtomicUsize,
     heads: AtomicUsize,
     signing_reads: AtomicUsize,
+    times_asked: AtomicUsize,
     changes_with_reads: Mutex<Option<KeyId>>,
     held_find: Mutex<Option<Door>>,
     held_signing: Mutex<Option<Door>>,
@@ -113,6 +114,7 @@ impl FakeKeys {
             finds: AtomicUsize::new(0),
             heads: AtomicUsize::new(0),
             signing_reads: AtomicUsize::new(0),
+            times_asked: AtomicUsize::new(0),
             changes_with_reads: Mutex::default(),
             held_find: Mutex::default(),
             held_signing: Mutex::default(),
@@ -139,6 +141,11 @@ impl FakeKeys {
 
     pub(crate) fn heads(&self) -> usize {
         self.heads.load(Ordering::SeqCst)
+    }
+
+    /// How often somebody asked what time it is.
+    pub(crate) fn times_asked(&self) -> usize {
+        self.times_asked.load(Ordering::SeqCst)
     }
 
     pub(crate) fn signing_reads(&self) -> usize {

@@ -246,6 +246,7 @@ impl KeyStore for FakeKeys {
 
     fn time_of_day(&self) -> BoxFuture<'_, Result<Option<u64>, KeyStoreError>> {
         Box::pin(async move {
+            self.times_asked.fetch_add(1, Ordering::SeqCst);
             self.is_up()?;
             Ok(*lock(&self.time_of_day))
         })
