@@ -26,7 +26,9 @@
 --          A tag is a place in KEYS, 1..T; a record likewise, T+1..#KEYS. A step is what the cost
 --          is worth: cost x per_seconds x 10^6 / burst us, at most one period.
 -- ARGV[2..T+1]         what the asker takes the state ids to be (string)
--- ARGV[T+2..T+1+2S]    swaps: a record as the asker read it, and what replaces it
+-- ARGV[T+2..T+1+2S]    swaps: the buckets of a record as the asker read them, and a record whose
+--                      buckets replace them. Of its head only the generation counts, if it is the
+--                      higher one: fences are raised meanwhile, by every node that reads a change.
 --
 -- Result   one string: u56 now, us | a result for each entry, in order:
 --            'A' allowed, 'L' limited: per limit u48 (arrival - now), us | u32 its fraction; as it
@@ -120,15 +122,15 @@ for swap = 1, swaps do
   local tag, record
   tag, record, at = up('>BI2', batch, at)
   local from = tags + 2 * swap
-  if own[tag] and stored[record] == ARGV[from] then
-    local value, latest = ARGV[from + 1], (now - now % 1000) / 1000 + 1
-    local _, _, fence, n = read_head(value)
-    latest = math.max(latest, fence)
+  local generation, revoked, fence = read_head(stored[record])
+  if own[tag] and stored[record] and generation and not revoked and sub(stored[record], 17) == ARGV[from] then
+    local value, latest = ARGV[from + 1], math.max(fence, (now - now % 1000) / 1000 + 1)
+    local asker, _, _, n = read_head(value)
     for bucket = 1, n do
       local seconds, t = up('>I3I7', value, 3 + 22 * bucket)
       latest = math.max(latest, forget_after(t, seconds))
     end
-    change(record, value, latest, 0)
+    change(record, pk('>BBBI7I6', 1, 0, n, math.max(generation, asker), fence) .. sub(value, 17), latest, 0)
   end
 end
 

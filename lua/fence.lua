@@ -10,9 +10,10 @@
 --          5  how long the fence must be kept (ms)
 -- Result   'A' raised | 'X' lost: the state id is another, nothing was done
 --
--- Holds    A fence never falls: generation and end only rise, and a revoked mark stays. A reset
---          that is older than the fence does not reset, nor does one that was done before. A record that cannot be read, or a key of
---          another type, is replaced: the subject has a fence again, and full buckets.
+-- Holds    A fence never falls: generation and end only rise, and a revoked mark stays. A reset is
+--          done once, also where newer fences came before it; none is that is older than the last.
+--          A record that cannot be read, or a key of another type, is replaced: the subject has a
+--          fence again, and full buckets.
 --          Safe to repeat. One write, the last step: an error means that nothing was done. A reset
 --          has another one after it, which notes that it was done.
 -- Cost     O(buckets), at most 8.
@@ -41,7 +42,7 @@ local value = redis.pcall('GET', KEYS[2])
 if type(value) == 'string' and #value >= 16 then
   local version, stored_flags, count, stored_generation, stored_end = up('>BBBI7I6', value)
   if version == 1 and stored_flags <= 1 and count <= 8 and #value == 16 + 22 * count then
-    if not resets or generation < stored_generation then
+    if not resets then
       n, buckets = count, string.sub(value, 17)
     end
     generation = math.max(generation, stored_generation)

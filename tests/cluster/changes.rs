@@ -83,7 +83,7 @@ async fn a_removed_scope_is_missed_by_every_node() {
 #[tokio::test]
 async fn a_changed_limit_holds_on_every_node() {
     let cluster = by_fence_alone().await;
-    let key = cluster.limited_key(1_000_000, DAY).await;
+    let key = cluster.limited_key(1000, DAY).await;
     let each = cluster.each(&key.api_key);
     for round in 0..ROUNDS {
         warm(&each, "").await;

@@ -7,7 +7,7 @@ mod record;
 mod reply;
 
 pub use batch::{Batch, ENTRIES_MAX, Request, Swap};
-pub use record::{decode_record, encode_record};
+pub use record::{buckets_of, decode_record, encode_record};
 pub use reply::{Answer, Reply, ReplyError, read_reply};
 
 /// The largest number that a script computes with exactly: 2⁵³ − 1.

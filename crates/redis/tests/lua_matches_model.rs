@@ -32,6 +32,7 @@ async fn lua_decides_as_the_reference_does() {
         ("cut after the clock stepped back", seen.cut),
         ("records of several buckets", seen.several),
         ("fences", seen.fences),
+        ("fences between the two calls of a conversion", seen.fences_between),
     ] {
         assert!(count >= decisions / 2000, "only {count} times: {what}");
     }

@@ -29,14 +29,15 @@ pub struct Request {
     pub swaps: Vec<Swap>,
 }
 
-/// A record that is replaced if it still is what the asker read.
+/// Buckets that are replaced if they still are what the asker read. Whatever else the record
+/// holds may have changed meanwhile: its fence stays as it is.
 #[derive(Debug, Clone)]
 pub struct Swap {
     /// The record's key.
     pub key: Bytes,
-    /// What the asker read.
+    /// The buckets that the asker read.
     pub expected: Bytes,
-    /// What replaces it.
+    /// A record with the buckets that replace them, and the asker's generation.
     pub replacement: Bytes,
 }
 

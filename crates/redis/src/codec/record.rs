@@ -46,6 +46,11 @@ pub fn decode_record(mut bytes: &[u8]) -> Option<Record> {
     Some(Record { generation, revoked: flags == REVOKED, fence_end_ms, buckets: buckets? })
 }
 
+/// The buckets of a record that [`decode_record`] can read, as they are stored.
+pub fn buckets_of(record: &Bytes) -> Bytes {
+    record.slice(HEAD_BYTES.min(record.len())..)
+}
+
 fn decode_bucket(mut bytes: &[u8]) -> Option<Bucket> {
     let (name_id, burst, per_seconds) = (bytes.get_u32(), bytes.get_u32(), bytes.get_uint(3));
     let limit = RateLimit::new(u64::from(burst), per_seconds).ok()?;

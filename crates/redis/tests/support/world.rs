@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tollgate_gate::ports::{Decision, Outcome, Subject, SubjectKind, SubjectStanding, Subjects};
 use tollgate_limits::{Arrival, Ask, Bucket, Cost, Decided, LimitName, NamedLimit, RateLimit, RateLimits, Record, decide};
 use tollgate_redis::{
-    codec::{Answer, Batch, Reply, Request, Swap, decode_record, encode_record, read_reply},
+    codec::{Answer, Batch, Reply, Request, Swap, buckets_of, decode_record, encode_record, read_reply},
     convert::swaps,
     names::Names,
     scripts,
@@ -36,6 +36,8 @@ pub(crate) struct Seen {
     pub(crate) cut: u64,
     pub(crate) several: u64,
     pub(crate) fences: u64,
+    /// Raised between an answer that a record is to be converted and the call that does it.
+    pub(crate) fences_between: u64,
 }
 
 /// The rules of one subject through time; askers know the last or an earlier one.
@@ -109,6 +111,10 @@ impl World {
             if requests.is_empty() {
                 return;
             }
+            if self.random.one_in(3) {
+                self.raise_fence();
+                self.seen.fences_between += 1;
+            }
         }
     }
 
@@ -159,9 +165,7 @@ impl World {
         let record = self.model.entry(key.clone()).or_default();
         if reset && self.resets.get(&key).is_none_or(|done| *done < generation) {
             self.resets.insert(key.clone(), generation);
-            if generation >= record.generation {
-                record.buckets.clear();
-            }
+            record.buckets.clear();
         }
         record.raise(generation, revoked, self.now_us / 1000 + ttl_ms);
         self.seen.fences += 1;
@@ -235,8 +239,10 @@ impl World {
 
     fn apply(&mut self, swap: &Swap) {
         let record = self.model.entry(swap.key.clone()).or_default();
-        if encode_record(record) == swap.expected {
-            *record = decode_record(&swap.replacement).expect("a good replacement");
+        if !record.revoked && buckets_of(&encode_record(record)) == swap.expected {
+            let replacement = decode_record(&swap.replacement).expect("a good replacement");
+            record.generation = record.generation.max(replacement.generation);
+            record.buckets = replacement.buckets;
         }
     }
 

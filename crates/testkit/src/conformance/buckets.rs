@@ -71,4 +71,5 @@ async fn parallel(store: &Arc<dyn BucketStore>) {
     parallel_calls_admit_exactly_the_burst(store).await;
     parallel_costs_admit_what_fits(store).await;
     parallel_keys_of_one_owner_share_exactly(store).await;
+    figures_change_while_fences_are_raised(store).await;
 }

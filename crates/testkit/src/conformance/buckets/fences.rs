@@ -122,4 +122,9 @@ pub async fn a_reset_fills_buckets_once(store: &dyn BucketStore) {
     asker.allowed(store).await;
     raise(store, reset(4)).await;
     asker.limited(store).await;
+    // Nor does it get lost where a later change was quicker.
+    raise(store, ask.fence(6)).await;
+    raise(store, reset(5)).await;
+    ask.clone().generation(5).stale(store).await;
+    ask.generation(6).allowed(store).await;
 }

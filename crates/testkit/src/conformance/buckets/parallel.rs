@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tollgate_gate::ports::{BucketStore, Outcome};
 
-use super::ask::{Ask, MONTH, limit, list, owner};
+use super::ask::{Ask, MONTH, limit, list, owner, raise};
 
 /// 2000 calls at once against bursts of 1, 7, 100 and 1000.
 pub async fn parallel_calls_admit_exactly_the_burst(store: &Arc<dyn BucketStore>) {
@@ -37,6 +37,30 @@ pub async fn parallel_keys_of_one_owner_share_exactly(store: &Arc<dyn BucketStor
         total += count;
     }
     assert_eq!(total, 100);
+}
+
+/// Every node that reads a change raises its fence again, and so moves its end: a bucket whose
+/// figures change at that moment is converted all the same.
+pub async fn figures_change_while_fences_are_raised(store: &Arc<dyn BucketStore>) {
+    let ask = Ask::key(limit(1000, MONTH));
+    ask.allowed(&**store).await;
+    let mut raising = JoinSet::new();
+    for _ in 0..3 {
+        let (store, ask) = (Arc::clone(store), ask.clone());
+        raising.spawn(async move {
+            loop {
+                raise(&*store, ask.fence(1)).await;
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    let other = ask.clone().limits(limit(2000, MONTH));
+    for _ in 0..100 {
+        other.allowed(&**store).await;
+        ask.allowed(&**store).await;
+    }
+    raising.shutdown().await;
+    assert_eq!(ask.remaining(&**store).await, 1000 - 201);
 }
 
 /// How many of `calls` calls at once are admitted; the others must be limited.
