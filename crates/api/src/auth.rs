@@ -5,6 +5,15 @@ use serde::{Deserialize, Serialize};
 /// The header that joins a command, a server's log lines, an audit row and a problem.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
 
+/// The header that tells whose key was used, by its public id.
+pub const KEY_ID_HEADER: &str = "x-tollgate-key-id";
+
+/// The header that tells the tenant that holds the key; empty where there is none.
+pub const OWNER_HEADER: &str = "x-tollgate-owner";
+
+/// The header that tells what the key may do: scopes with spaces between them.
+pub const SCOPES_HEADER: &str = "x-tollgate-scopes";
+
 /// The longest request id that is taken from a caller, in bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 

@@ -16,7 +16,7 @@ mod problem;
 mod rate_limit;
 
 pub use audit::{AuditEntry, AuditPage};
-pub use auth::{AuthContext, REQUEST_ID_BYTES_MAX, REQUEST_ID_HEADER, is_sane_request_id};
+pub use auth::{AuthContext, KEY_ID_HEADER, OWNER_HEADER, REQUEST_ID_BYTES_MAX, REQUEST_ID_HEADER, SCOPES_HEADER, is_sane_request_id};
 pub use decisions::{CheckAnswer, CheckBody, LimitBody, LimitStanding, VerdictName};
 pub use events::{BusEvent, ChangeEvent, HealthChanged, HealthTold, HeartbeatEvent};
 pub use health::{Component, ComponentHealth, ComponentState, DecisionFigures, NodeFigures, Readiness};

@@ -3,11 +3,11 @@
 use reqwest::Method;
 use serde_json::Value;
 use tollgate_api::{
-    CheckAnswer, CheckBody, CreateKeyBody, CreatedKey, Key, KeyPage, KeyStatus, LimitBody, Owner, PatchKeyBody, PutOwnerBody, Readiness,
-    RevokeKeyBody,
+    AuditPage, CheckAnswer, CheckBody, CreateKeyBody, CreatedKey, Key, KeyPage, KeyStatus, LimitBody, Owner, PatchKeyBody, PutOwnerBody,
+    Readiness, RevokeKeyBody,
 };
 
-use crate::{Client, ClientError, client::Call};
+use crate::{Client, ClientError, IdempotencyKey, client::Call, retry::Repeat};
 
 /// Which keys to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +19,19 @@ pub struct ListKeys {
     /// Where the page before ended.
     pub cursor: Option<String>,
     /// Keys of a page at most, 1 to 1000.
+    pub page_size: Option<u32>,
+}
+
+/// Which changes to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListAudit {
+    /// Only what concerns this owner.
+    pub owner: Option<String>,
+    /// Only what concerns this key.
+    pub key_id: Option<String>,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+    /// Changes of a page at most, 1 to 1000.
     pub page_size: Option<u32>,
 }
 
@@ -37,6 +50,12 @@ impl Client {
     /// Makes a key; its api key is in the answer this once.
     pub async fn create_key(&self, body: &CreateKeyBody) -> Result<CreatedKey, ClientError> {
         self.send(Call::new(Method::POST, &["v1", "keys"]).body(body)).await
+    }
+
+    /// The same under a name, so that it is sent again where its answer was lost. An answer that is
+    /// `replayed` has no api key: it was lost with the first answer, so rotate the key.
+    pub async fn create_key_once(&self, body: &CreateKeyBody, key: &IdempotencyKey) -> Result<CreatedKey, ClientError> {
+        self.send(Call::new(Method::POST, &["v1", "keys"]).body(body).named(key)).await
     }
 
     /// One page of keys.
@@ -66,6 +85,16 @@ impl Client {
         self.send(Call::new(Method::POST, &["v1", "keys", key_id, "revoke"]).body(body)).await
     }
 
+    /// One page of changes, newest first.
+    pub async fn audit(&self, list: &ListAudit) -> Result<AuditPage, ClientError> {
+        let mut call = Call::new(Method::GET, &["v1", "audit"]);
+        call.query.extend(list.owner.clone().map(|owner| ("owner", owner)));
+        call.query.extend(list.key_id.clone().map(|key_id| ("key_id", key_id)));
+        call.query.extend(list.cursor.clone().map(|cursor| ("cursor", cursor)));
+        call.query.extend(list.page_size.map(|count| ("page_size", count.to_string())));
+        self.send(call).await
+    }
+
     /// One owner.
     pub async fn owner(&self, owner: &str) -> Result<Owner, ClientError> {
         self.send(Call::new(Method::GET, &["v1", "owners", owner])).await
@@ -78,12 +107,18 @@ impl Client {
 
     /// Asks whether a key may spend, and charges it.
     pub async fn check(&self, body: &CheckBody) -> Result<CheckAnswer, ClientError> {
-        self.send(Call::new(Method::POST, &["v1", "check"]).body(body)).await
+        self.send(Call::new(Method::POST, &["v1", "check"]).body(body).repeat(charging(body.peek))).await
     }
 
     /// Limits a named thing.
     pub async fn limit(&self, body: &LimitBody) -> Result<CheckAnswer, ClientError> {
-        self.send(Call::new(Method::POST, &["v1", "limit"]).body(body)).await
+        self.send(Call::new(Method::POST, &["v1", "limit"]).body(body).repeat(charging(body.peek))).await
+    }
+
+    /// Whether there is a node at all; needs no credential.
+    pub async fn live(&self) -> Result<(), ClientError> {
+        let answer = self.ask(Call::new(Method::GET, &["health", "live"]).repeat(Repeat::Once)).await?;
+        if answer.is_success() { Ok(()) } else { Err(answer.refusal()) }
     }
 
     /// Whether the node should be sent requests; needs no credential.
@@ -97,12 +132,16 @@ impl Client {
     }
 
     async fn readiness(&self, path: &[&str]) -> Result<HealthAnswer, ClientError> {
-        let answer = self.ask(Call::new(Method::GET, path)).await?;
+        let answer = self.ask(Call::new(Method::GET, path).repeat(Repeat::Once)).await?;
         if !matches!(answer.status, 200 | 503) || answer.is_problem() {
             return Err(answer.refusal());
         }
         Ok(HealthAnswer { status: answer.status, readiness: answer.decode()?, body: answer.decode()? })
     }
+}
+
+fn charging(peek: bool) -> Repeat {
+    if peek { Repeat::Harmless } else { Repeat::Charges }
 }
 
 fn status_name(status: KeyStatus) -> &'static str {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use tollgate_api::Problem;
 
+use crate::GateHeaders;
+
 /// A call that came to nothing, and the id by which the node knows it.
 #[derive(Debug, thiserror::Error)]
 pub struct ClientError {
@@ -20,8 +22,10 @@ pub enum ErrorKind {
     Problem(Box<Refusal>),
     /// Somebody answered with this status and no problem: not a node, or something before it.
     Status(u16),
-    /// No connection, or it broke before the answer was whole. A change may or may not stand.
+    /// No connection could be made: nothing was sent.
     Unreachable(String),
+    /// The connection broke before the answer was whole. A change may or may not stand.
+    Broken(String),
     /// No whole answer in time. A change may or may not stand.
     Timeout,
     /// The answer is not what this version understands.
@@ -35,6 +39,8 @@ pub struct Refusal {
     pub problem: Problem,
     /// Seconds of the header `Retry-After`.
     pub retry_after_s: Option<u64>,
+    /// What the node said of limits and keys beside it.
+    pub headers: GateHeaders,
 }
 
 impl ClientError {
@@ -43,7 +49,7 @@ impl ClientError {
         match &self.kind {
             ErrorKind::Problem(refusal) => Some(refusal.problem.status),
             ErrorKind::Status(status) => Some(*status),
-            ErrorKind::Unreachable(_) | ErrorKind::Timeout | ErrorKind::Undecodable(_) => None,
+            ErrorKind::Unreachable(_) | ErrorKind::Broken(_) | ErrorKind::Timeout | ErrorKind::Undecodable(_) => None,
         }
     }
 
@@ -51,7 +57,9 @@ impl ClientError {
     pub fn retry_after_s(&self) -> Option<u64> {
         match &self.kind {
             ErrorKind::Problem(refusal) => refusal.retry_after_s,
-            ErrorKind::Status(_) | ErrorKind::Unreachable(_) | ErrorKind::Timeout | ErrorKind::Undecodable(_) => None,
+            ErrorKind::Status(_) | ErrorKind::Unreachable(_) | ErrorKind::Broken(_) | ErrorKind::Timeout | ErrorKind::Undecodable(_) => {
+                None
+            }
         }
     }
 }
@@ -62,6 +70,7 @@ impl fmt::Display for ClientError {
             ErrorKind::Problem(refusal) => refusal.fmt(f),
             ErrorKind::Status(status) => write!(f, "the answer has status {status} and no problem: is that a Tollgate node?"),
             ErrorKind::Unreachable(why) => write!(f, "the node cannot be reached: {why}"),
+            ErrorKind::Broken(why) => write!(f, "the connection to the node broke before its answer: {why}"),
             ErrorKind::Timeout => f.write_str("the node did not answer in time"),
             ErrorKind::Undecodable(why) => write!(f, "the answer cannot be read: {why}"),
         }

@@ -3,12 +3,18 @@
 use reqwest::Method;
 use tollgate_api::{CreatedKey, Key, RevokeKeyBody, RevokedKeys, RotateKeyBody};
 
-use crate::{Client, ClientError, client::Call};
+use crate::{Client, ClientError, IdempotencyKey, client::Call};
 
 impl Client {
     /// Makes another secret for a key; its api key is in the answer this once.
     pub async fn rotate_key(&self, key_id: &str, body: &RotateKeyBody) -> Result<CreatedKey, ClientError> {
         self.send(Call::new(Method::POST, &["v1", "keys", key_id, "rotate"]).body(body)).await
+    }
+
+    /// The same under a name, so that it is sent again where its answer was lost. An answer that is
+    /// `replayed` has no api key: it was lost with the first answer, so rotate once more.
+    pub async fn rotate_key_once(&self, key_id: &str, body: &RotateKeyBody, key: &IdempotencyKey) -> Result<CreatedKey, ClientError> {
+        self.send(Call::new(Method::POST, &["v1", "keys", key_id, "rotate"]).body(body).named(key)).await
     }
 
     /// Takes a key out of use until it is resumed.

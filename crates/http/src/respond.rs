@@ -3,7 +3,7 @@
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
-use tollgate_api::{CheckAnswer, CreatedKey, Key, LimitStanding, VerdictName};
+use tollgate_api::{CheckAnswer, CreatedKey, KEY_ID_HEADER, Key, LimitStanding, OWNER_HEADER, SCOPES_HEADER, VerdictName};
 use tollgate_gate::{
     ports::SubjectStanding,
     verdict::{Denial, Identity, Passed, Verdict},
@@ -18,9 +18,9 @@ use crate::{
     warning,
 };
 
-const KEY_ID: HeaderName = HeaderName::from_static("x-tollgate-key-id");
-const OWNER: HeaderName = HeaderName::from_static("x-tollgate-owner");
-const SCOPES: HeaderName = HeaderName::from_static("x-tollgate-scopes");
+const KEY_ID: HeaderName = HeaderName::from_static(KEY_ID_HEADER);
+const OWNER: HeaderName = HeaderName::from_static(OWNER_HEADER);
+const SCOPES: HeaderName = HeaderName::from_static(SCOPES_HEADER);
 
 /// `/v1/authorize`: no body. All three identity headers are always there, empty if need be, so
 /// that a gateway which copies them overwrites whatever a client sent under these names.

@@ -15,7 +15,7 @@ mod transfer;
 
 use std::future::Future;
 
-use tollgate_client::{Client, ClientOptions, Credential, RequestId};
+use tollgate_client::{Client, ClientOptions, Credential, RequestId, RetryPolicy};
 use tollgate_settings::{LoadFrom, Settings};
 use tollgate_telemetry::LogFormat;
 
@@ -77,7 +77,9 @@ fn client_of(global: &Global, credential: Option<Credential>, output: Output) ->
     let read = |path: &std::path::PathBuf| {
         std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display()), "name a PEM file"))
     };
-    let options = ClientOptions { ca_pem: global.ca_file.as_ref().map(read).transpose()?, ..ClientOptions::default() };
+    let ca_pem = global.ca_file.as_ref().map(read).transpose()?;
+    // A script is told by the exit status when to come back; nobody wants to sit and wait for it.
+    let options = ClientOptions { ca_pem, retry: RetryPolicy::never(), ..ClientOptions::default() };
     let client = Client::with_options(&global.url, credential, &options);
     let client = client.map_err(|error| Failure::usage(error.to_string(), "set --url or TOLLGATE_URL, such as http://127.0.0.1:8080"))?;
     if client.is_exposed() {

@@ -92,7 +92,7 @@ impl From<ClientError> for Failure {
         let exit = match &error.kind {
             ErrorKind::Problem(refusal) => Exit::of_status(refusal.problem.status),
             ErrorKind::Status(status) => Exit::of_status(*status),
-            ErrorKind::Unreachable(_) | ErrorKind::Timeout => Exit::Unreachable,
+            ErrorKind::Unreachable(_) | ErrorKind::Broken(_) | ErrorKind::Timeout => Exit::Unreachable,
             ErrorKind::Undecodable(_) => Exit::Other,
         };
         let request_id = Some(error.request_id.clone());

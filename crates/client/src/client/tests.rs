@@ -6,7 +6,7 @@ use tokio::{
 use tollgate_api::{CheckBody, PatchKeyBody};
 
 use super::*;
-use crate::ListKeys;
+use crate::{ErrorKind, ListKeys};
 
 const SECRET: &str = "open-sesame";
 

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use tollgate_api::Problem;
-use tollgate_client::Refusal;
+use tollgate_client::{GateHeaders, Refusal};
 
 use super::*;
 
 fn problem(status: u16, retry_after_s: Option<u64>) -> Failure {
     let problem = Problem { status, title: "Title".into(), detail: "detail".into(), ..Problem::default() };
-    failure(ErrorKind::Problem(Box::new(Refusal { problem, retry_after_s })))
+    failure(ErrorKind::Problem(Box::new(Refusal { problem, retry_after_s, headers: GateHeaders::default() })))
 }
 
 fn failure(kind: ErrorKind) -> Failure {
