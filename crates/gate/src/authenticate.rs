@@ -17,7 +17,7 @@ use crate::{
     hashing::HashingError,
     kinds::{kind_in_use, label_of, may_be_of},
     lookups::{Reading, Wanted},
-    ports::{Decision, Outcome, SubjectKind},
+    ports::{Decision, Outcome},
     preauth::TooManyFailures,
     request::{CheckRequest, Credential, SharedKey},
     verdict::{Denial, GateError, Identity, Unauthenticated},
@@ -154,6 +154,36 @@ impl GateShared {
             return Ok(self.wrong(Unauthenticated::BadSignature, client, Some(&api_key)));
         }
         let epoch = self.link.epoch();
+        if let Some(entry) = self.recall(&api_key, examined.as_ref()) {
+            return Ok(Standing::Verified(Verified { request, entry, cached: true, epoch }));
+        }
+        // Rare, and large: in a box of its own, so that the usual request is small.
+        Box::pin(self.authenticate_anew(request, api_key, examined, epoch)).await
+    }
+
+    /// The key of a secret that this node has verified before, if it may be used now.
+    fn recall(&self, api_key: &SharedKey, examined: Option<&Examined>) -> Option<Arc<CachedKey>> {
+        let (_, tag_digest) = examined?;
+        let entry = self.cache.get(&api_key.key_id)?;
+        let now_ms = self.clock.unix_ms();
+        let digest = tag_digest.unwrap_or_else(|| self.cache.digest(api_key));
+        if !entry.is_verified(&digest, self.day.of(&entry.time, now_ms)) {
+            return None;
+        }
+        match self.judge(entry, true, (AuthOutcome::Cached, now_ms), api_key.secret.kind()) {
+            Look::Good { entry, .. } => Some(entry),
+            Look::Bad { .. } | Look::NotNow(_) => None,
+        }
+    }
+
+    async fn authenticate_anew(
+        &self,
+        request: CheckRequest,
+        api_key: SharedKey,
+        examined: Option<Examined>,
+        epoch: u64,
+    ) -> Result<Standing, GateError> {
+        let client = request.client;
         let standing = match self.look(Asked { api_key: &api_key, client }, examined, &Known::Nothing).await? {
             Look::Good { entry, cached } => return Ok(Standing::Verified(Verified { request, entry, cached, epoch })),
             Look::Bad { why, cached: None } => self.refused(why),
@@ -392,7 +422,7 @@ impl GateShared {
         if !self.is_link_trusted() {
             return false;
         }
-        let mut subjects = subjects_of(entry);
+        let mut subjects = entry.subjects.clone();
         for subject in std::iter::once(&mut subjects.first).chain(&mut subjects.owner) {
             subject.limits = tollgate_limits::RateLimits::unlimited();
         }
@@ -424,24 +454,6 @@ impl GateShared {
         self.metrics.auth(AuthOutcome::Unavailable);
         GateError::Unavailable { reason, retry_after_s: 1 }
     }
-}
-
-/// The subjects of a key's decisions.
-pub(crate) fn subjects_of(entry: &CachedKey) -> crate::ports::Subjects {
-    let key = &entry.found.key;
-    let owner = key.owner.as_ref().zip(entry.found.owner.as_ref()).map(|(owner, rules)| crate::ports::Subject {
-        kind: SubjectKind::Owner,
-        id: owner.as_str().into(),
-        generation: rules.generation,
-        limits: rules.limits.clone(),
-    });
-    let first = crate::ports::Subject {
-        kind: SubjectKind::Key,
-        id: key.key_id.as_str().into(),
-        generation: key.generation,
-        limits: key.limits.clone(),
-    };
-    crate::ports::Subjects { first, owner }
 }
 
 /// Who a verified caller is.

@@ -16,7 +16,13 @@ use sync::{AtomicBool, Mutex, MutexGuard, Ordering, Step};
 use tokio::time::Instant;
 use tollgate_keys::{KeyId, OwnerName, ProcessKey, SecretDigest, Slot};
 
-use crate::{daytime::HeldTime, ports::Change, ports::FoundKey, receipts::Found, request::SharedKey, usage::Noted};
+use crate::{
+    daytime::HeldTime,
+    ports::{Change, FoundKey, Subject, SubjectKind, Subjects},
+    receipts::Found,
+    request::SharedKey,
+    usage::Noted,
+};
 
 /// Changes that are remembered to refuse entries read before them.
 const RECENT_CHANGES_MAX: usize = 4096;
@@ -46,6 +52,8 @@ pub(crate) struct KeyCache {
 #[derive(Debug)]
 pub(crate) struct CachedKey {
     pub(crate) found: FoundKey,
+    /// Whom each decision on it asks.
+    pub(crate) subjects: Subjects,
     read_at: Instant,
     /// Its rules have changed: good for nothing but its proofs.
     outdated: AtomicBool,
@@ -89,10 +97,31 @@ struct RecentChanges {
     changes: VecDeque<(u64, Option<KeyId>, Option<OwnerName>)>,
 }
 
+/// The subjects of a key's decisions.
+fn subjects_of(found: &FoundKey) -> Subjects {
+    let key = &found.key;
+    let owner = key.owner.as_ref().zip(found.owner.as_ref()).map(|(owner, rules)| Subject {
+        kind: SubjectKind::Owner,
+        id: owner.as_str().into(),
+        generation: rules.generation,
+        limits: rules.limits.clone(),
+    });
+    let first = Subject { kind: SubjectKind::Key, id: key.key_id.as_str().into(), generation: key.generation, limits: key.limits.clone() };
+    Subjects { first, owner }
+}
+
 impl CachedKey {
     fn new(found: FoundKey, read_at: Instant, known: &[&CachedKey]) -> Self {
         let proofs = proofs_of(&found, known);
-        Self { found, read_at, outdated: AtomicBool::new(false), proofs, time: HeldTime::default(), noted: Noted::default() }
+        Self {
+            subjects: subjects_of(&found),
+            found,
+            read_at,
+            outdated: AtomicBool::new(false),
+            proofs,
+            time: HeldTime::default(),
+            noted: Noted::default(),
+        }
     }
 
     /// Whether its rules have changed, as far as this node has been told.

@@ -6,7 +6,7 @@ use tollgate_telemetry::{Source, Verdict as VerdictLabel};
 
 use crate::{
     Gate, OutageMode,
-    authenticate::{Caller, Standing, Verified, identity_of, subjects_of},
+    authenticate::{Caller, Standing, Verified, identity_of},
     breaker::not_asked,
     gate::{DecisionSource, GateShared},
     link::Trouble,
@@ -56,6 +56,11 @@ impl GateShared {
             Attempt::AuthenticateAgain => false,
             Attempt::ChargedByOldRules => true,
         };
+        // Rare, and large: in a box of its own, so that the usual request is small.
+        Box::pin(self.decide_again(first, charged)).await
+    }
+
+    async fn decide_again(&self, first: Verified, charged: bool) -> Result<Verdict, GateError> {
         let again = match self.authenticate_again(first.request, &first.entry).await? {
             Standing::Refused(denial) => return Ok(self.denied(denial)),
             Standing::Verified(_) if charged => return Err(self.unavailable("the rules changed while a charge was under way".to_owned())),
@@ -74,11 +79,11 @@ impl GateShared {
 
     async fn attempt(&self, verified: &Verified) -> Result<Attempt, GateError> {
         if let Some(denial) = refusal(verified) {
-            let stands = !verified.cached || self.is_confirmed(&verified.entry, verified.epoch).await;
+            let stands = !verified.cached || Box::pin(self.is_confirmed(&verified.entry, verified.epoch)).await;
             return Ok(if stands { Attempt::Verdict(self.denied(denial)) } else { Attempt::AuthenticateAgain });
         }
         let request = &verified.request;
-        let decision = Decision { subjects: subjects_of(&verified.entry), cost: request.cost, peek: request.peek };
+        let decision = Decision { subjects: verified.entry.subjects.clone(), cost: request.cost, peek: request.peek };
         let is_current = || self.is_current(&verified.entry, verified.epoch);
         let mode = self.outage_mode(request.plane, verified.entry.found.key.outage_mode);
         Ok(match self.ask(decision, mode, is_current).await? {
@@ -87,7 +92,7 @@ impl GateShared {
                 Attempt::Verdict(self.decided(allowed, passed, source, request.peek))
             }
             // Never charged a second time: either the rules are the same, or nobody can say.
-            Told::Doubtful { standings, source } if self.has_same_rules(verified).await? => {
+            Told::Doubtful { standings, source } if Box::pin(self.has_same_rules(verified)).await? => {
                 let passed = self.passed(verified, standings);
                 Attempt::Verdict(self.decided(true, passed, source, request.peek))
             }
@@ -112,9 +117,11 @@ impl GateShared {
                 return self.without_buckets(&decision, mode, &reason);
             }
             let seen = self.link.count();
-            if let Err(trouble) = self.trust_link(seen).await {
+            if !self.is_link_trusted()
+                && let Err(trouble) = Box::pin(self.trust_link(seen)).await
+            {
                 return match trouble {
-                    Trouble::Keys(reason) if self.is_answering(&decision).await => Err(self.unavailable(reason.to_string())),
+                    Trouble::Keys(reason) if Box::pin(self.is_answering(&decision)).await => Err(self.unavailable(reason.to_string())),
                     // With both gone nothing more can have been lost than what the grace is for.
                     Trouble::Keys(reason) | Trouble::Buckets(reason) => {
                         self.begin_outage(&reason);
@@ -154,7 +161,7 @@ impl GateShared {
     /// trusted when it was asked for, or else by the change log.
     async fn still_holds(&self, seen: u64, is_current: &impl Fn() -> bool) -> Result<bool, GateError> {
         if !self.is_link_trusted()
-            && let Err(Trouble::Keys(reason)) = self.trust_link(seen).await
+            && let Err(Trouble::Keys(reason)) = Box::pin(self.trust_link(seen)).await
         {
             return Err(self.unavailable(reason.to_string()));
         }

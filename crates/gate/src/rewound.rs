@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use tollgate_limits::{Cost, RateLimits};
 
 use crate::{
-    authenticate::subjects_of,
     cache::CachedKey,
     gate::GateShared,
     ports::{Decision, Outcome},
@@ -45,7 +44,7 @@ impl GateShared {
     }
 
     async fn is_fence_ahead(&self, entry: &CachedKey) -> bool {
-        let mut subjects = subjects_of(entry);
+        let mut subjects = entry.subjects.clone();
         for subject in std::iter::once(&mut subjects.first).chain(&mut subjects.owner) {
             subject.limits = RateLimits::unlimited();
         }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::{
+    body::HttpBody,
     extract::{Request, State},
-    http::request::Parts,
+    http::{Method, header, request::Parts},
     response::Response,
 };
 use tollgate_api::LimitBody;
@@ -20,11 +21,23 @@ use crate::{
     respond,
 };
 
-/// `/v1/authorize`, any method. Floods come here: its problems are written at once, as what an
-/// answer carries out to the surface costs as much as a forgery's refusal.
-pub(crate) async fn authorize(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    authorized(&front, &parts).await.unwrap_or_else(|failure| problem::answer(failure, &parts, &front.log))
+/// Where [`authorize`] is.
+pub(crate) const PATH: &str = "/v1/authorize";
+
+/// `/v1/authorize`, any method. Floods come here: it is not routed, and its problems are written
+/// at once, as a router costs as much as a forgery's refusal.
+pub(crate) async fn authorize(front: Arc<Front>, parts: Parts) -> Response {
+    let response = authorized(&front, &parts).await.unwrap_or_else(|failure| problem::answer(failure, &parts, &front.log));
+    if parts.method == Method::HEAD { without_body(response) } else { response }
+}
+
+/// The answer to a HEAD: it tells how long its body would be.
+fn without_body(mut response: Response) -> Response {
+    let body = std::mem::take(response.body_mut());
+    if let Some(length) = body.size_hint().exact() {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    response
 }
 
 async fn authorized(front: &Front, parts: &Parts) -> Result<Response, Failure> {

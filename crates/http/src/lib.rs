@@ -30,4 +30,4 @@ pub use metrics_page::metrics_surface;
 pub use options::{HttpOptions, ServerOptions};
 pub use routes::surface;
 pub use server::{Phase, Served, Server};
-pub use surface::{Answering, Envelope, Surface};
+pub use surface::{Envelope, Surface};

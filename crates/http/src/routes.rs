@@ -2,7 +2,8 @@
 //!
 //! From outside in, a request passes:
 //! 1. the accept loop (`server.rs`): time-outs, caps, one connection's bounds;
-//! 2. the envelope (`surface.rs`): request id, panics, problems written out, `Cache-Control`;
+//! 2. the envelope (`surface.rs`): request id, panics, problems written out, `Cache-Control`; from
+//!    here `/v1/authorize` goes straight to its handler;
 //! 3. the router of this file;
 //! 4. for the control plane alone, its own task (`control_task`): a deadline for the caller, and a
 //!    span for whatever is logged inside;
@@ -34,19 +35,17 @@ const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
 /// The whole public surface over a gate.
 pub fn surface(gate: Gate, options: HttpOptions) -> Surface {
-    let log = Arc::new(LogBudget::new());
-    let front = Arc::new(Front { gate, options, log: Arc::clone(&log) });
+    let front = Arc::new(Front { gate, options, log: Arc::new(LogBudget::new()) });
     let router = data_plane()
         .merge(control_plane().route_layer(from_fn_with_state(Arc::clone(&front), control_task)))
         .fallback(|| async { Failure::NotFound })
         .method_not_allowed_fallback(|| async { Failure::MethodNotAllowed })
-        .with_state(front);
-    Surface::with_log(router, log)
+        .with_state(Arc::clone(&front));
+    Surface::of(front, router)
 }
 
 fn data_plane() -> Router<Arc<Front>> {
     Router::new()
-        .route("/v1/authorize", any(decisions::authorize))
         .route("/v1/authorize/", any(decisions::authorize_forwarded))
         .route("/v1/authorize/{*rest}", any(decisions::authorize_forwarded))
         .route("/v1/check", post(decisions::check))

@@ -1,7 +1,8 @@
 //! What lies around every request and is blind to what it asks.
 //!
 //! One hand-written service instead of a stack of layers: each layer of a router is a boxed
-//! clone a request, and a decision is to cost little more than an empty handler.
+//! clone a request, and a decision is to cost little more than an empty handler. `/v1/authorize`,
+//! where floods come, is not routed at all.
 
 use std::{
     convert::Infallible,
@@ -20,11 +21,14 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+use pin_project_lite::pin_project;
 use tollgate_api::REQUEST_ID_HEADER;
 use tower::Service;
 use tracing::Span;
 
 use crate::{
+    decisions,
+    front::Front,
     log_budget::LogBudget,
     origin::Origin,
     problem::{self, Failure},
@@ -37,6 +41,8 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 #[derive(Debug, Clone)]
 pub struct Surface {
     router: Router,
+    /// Who answers [`decisions::PATH`], which the router does not know.
+    front: Option<Arc<Front>>,
     log: Arc<LogBudget>,
 }
 
@@ -47,13 +53,25 @@ pub struct Envelope {
     peer: IpAddr,
 }
 
-/// An answer on its way.
-pub struct Answering {
-    /// None once it has panicked.
-    inner: Option<RouteFuture<Infallible>>,
-    about: About,
-    log: Arc<LogBudget>,
-    span: Span,
+pin_project! {
+    /// An answer on its way.
+    struct Answering<F> {
+        // None once it has panicked.
+        #[pin]
+        inner: Option<F>,
+        about: About,
+        log: Arc<LogBudget>,
+        span: Span,
+    }
+}
+
+pin_project! {
+    /// Who is at work on an answer.
+    #[project = AtWork]
+    enum Work<D> {
+        Decision { #[pin] decision: D },
+        Routed { #[pin] routed: RouteFuture<Infallible> },
+    }
 }
 
 /// What an answer must know of its request.
@@ -64,21 +82,15 @@ struct About {
     uri: Uri,
 }
 
-impl std::fmt::Debug for Answering {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answering").field("request_id", &self.about.origin.request_id).finish_non_exhaustive()
-    }
-}
-
 impl Surface {
     /// Puts the envelope around any routes.
     pub fn new(router: Router) -> Self {
-        Self::with_log(router, Arc::new(LogBudget::new()))
+        Self { router, front: None, log: Arc::new(LogBudget::new()) }
     }
 
-    /// The same for routes that log refusals themselves.
-    pub(crate) fn with_log(router: Router, log: Arc<LogBudget>) -> Self {
-        Self { router, log }
+    /// The same beside the decisions of a front.
+    pub(crate) fn of(front: Arc<Front>, router: Router) -> Self {
+        Self { router, log: Arc::clone(&front.log), front: Some(front) }
     }
 
     /// The surface for the requests of one peer.
@@ -89,7 +101,7 @@ impl Surface {
 
 impl Envelope {
     /// Answers one request. Whatever happens inside, this becomes a response.
-    pub fn answer<B>(&self, mut request: Request<B>) -> Answering
+    pub fn answer<B>(&self, mut request: Request<B>) -> impl Future<Output = Result<Response, Infallible>> + Send + 'static + use<B>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -98,44 +110,43 @@ impl Envelope {
         request.extensions_mut().insert(origin.clone());
         let span = tracing::debug_span!("request", request_id = origin.request_id.as_str());
         let about = About { origin, method: request.method().clone(), uri: request.uri().clone() };
-        let inner = self.surface.router.clone().call(request);
-        Answering { inner: Some(inner), about, log: Arc::clone(&self.surface.log), span }
+        let work = match &self.surface.front {
+            Some(front) if request.uri().path() == decisions::PATH => {
+                let (parts, _) = request.into_parts();
+                Work::Decision { decision: decisions::authorize(Arc::clone(front), parts) }
+            }
+            _ => Work::Routed { routed: self.surface.router.clone().call(request) },
+        };
+        Answering { inner: Some(work), about, log: Arc::clone(&self.surface.log), span }
     }
 }
 
-impl<B> Service<Request<B>> for Envelope
-where
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Answering;
+impl<D: Future<Output = Response>> Future for Work<D> {
+    type Output = Response;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Answering {
-        self.answer(request)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        match self.project() {
+            AtWork::Decision { decision } => decision.poll(cx),
+            AtWork::Routed { routed } => routed.poll(cx).map(|Ok(response)| response),
+        }
     }
 }
 
-impl Future for Answering {
+impl<F: Future<Output = Response>> Future for Answering<F> {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
+        let mut this = self.project();
         let _entered = this.span.enter();
-        let Some(inner) = &mut this.inner else { return Poll::Pending };
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Pending };
         // A future that has panicked is never polled again, so no broken state is seen.
-        let mut response = match catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll(cx))) {
+        let mut response = match catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(Ok(response))) => response,
+            Ok(Poll::Ready(response)) => response,
             Err(_) => Failure::Internal { cause: "a handler panicked" }.into_response(),
         };
-        this.inner = None;
-        this.about.finish(&mut response, &this.log);
+        this.inner.set(None);
+        this.about.finish(&mut response, this.log);
         Poll::Ready(Ok(response))
     }
 }

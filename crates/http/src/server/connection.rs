@@ -10,8 +10,9 @@ use std::{
 };
 
 use http::{HeaderValue, Request, Response, Version, header};
-use hyper::{body::Incoming, service::Service};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
 use tokio::{net::TcpStream, sync::watch, time::Instant};
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     activity::{Activity, Found, InFlight},
     watched::Watched,
 };
-use crate::surface::{AnswerBody, Answering, Envelope};
+use crate::surface::{AnswerBody, Envelope};
 
 /// How long a connection that was told to end may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -39,7 +40,7 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared, mu
         Phase::Drain => activity.close(),
         Phase::Stop => return,
     }
-    let mut connection = pin!(shared.builder.serve_connection(io, requests));
+    let mut connection = pin!(shared.builder.serve_connection(io, service_fn(|request| requests.answer(request))));
     let mut look_again = pin!(tokio::time::sleep(Activity::look_every(&shared.options)));
     let goodbye = loop {
         tokio::select! {
@@ -90,34 +91,35 @@ struct Requests {
     activity: Arc<Activity>,
 }
 
-impl Service<Request<Incoming>> for Requests {
-    type Response = Response<AnswerBody>;
-    type Error = Infallible;
-    type Future = Counted;
-
-    fn call(&self, request: Request<Incoming>) -> Counted {
+impl Requests {
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static + use<> {
         let http2 = request.version() == Version::HTTP_2;
         let in_flight = self.activity.begin(http2);
         Counted { answering: self.envelope.answer(request), in_flight: Some(in_flight), http2 }
     }
 }
 
-/// An answer on its way, and in flight until it is there.
-#[derive(Debug)]
-struct Counted {
-    answering: Answering,
-    in_flight: Option<InFlight>,
-    http2: bool,
+pin_project! {
+    /// An answer on its way, and in flight until it is there.
+    struct Counted<F> {
+        #[pin]
+        answering: F,
+        in_flight: Option<InFlight>,
+        http2: bool,
+    }
 }
 
-impl Future for Counted {
+impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Future for Counted<F> {
     type Output = Result<Response<AnswerBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let Poll::Ready(Ok(mut response)) = Pin::new(&mut this.answering).poll(cx) else { return Poll::Pending };
+        let this = self.project();
+        let Poll::Ready(Ok(mut response)) = this.answering.poll(cx) else { return Poll::Pending };
         let closing = this.in_flight.take().is_some_and(|in_flight| in_flight.is_last());
-        if closing && !this.http2 {
+        if closing && !*this.http2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Poll::Ready(Ok(response))

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderName, Method};
+use http_body_util::BodyExt as _;
 use serde_json::json;
 use tollgate_settings::RateLimitHeaders;
 
@@ -205,4 +206,26 @@ async fn rate_limit_headers_can_be_legacy_or_off() {
             assert_eq!(answer.header("x-ratelimit-reset"), if legacy { "60" } else { "" });
         }
     }
+}
+
+#[tokio::test]
+async fn a_refused_head_tells_the_length_of_a_body_that_it_has_not() {
+    let site = Site::start().await;
+    let ask = |method: &str| {
+        let request = axum::http::Request::builder().method(method).uri("/v1/authorize").body(axum::body::Body::empty());
+        site.surface.of_peer([192, 0, 2, 1].into()).answer(request.expect("a request"))
+    };
+    let (get, head) = (ask("GET").await.expect("infallible"), ask("HEAD").await.expect("infallible"));
+    let body_of_get = get.into_body().collect().await.expect("a body").to_bytes();
+    assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (401, &body_of_get.len().into()));
+    assert!(head.into_body().collect().await.expect("a body").to_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn a_decision_takes_little_memory_while_it_is_under_way() {
+    let site = Site::start().await;
+    let request = axum::http::Request::get("/v1/authorize").body(axum::body::Body::empty()).expect("a request");
+    let answering = site.surface.of_peer([192, 0, 2, 1].into()).answer(request);
+    // Each connection holds one; what a decision rarely needs is in boxes of its own.
+    assert!(size_of_val(&answering) <= 2048, "{} bytes", size_of_val(&answering));
 }
