@@ -3,7 +3,7 @@
 use super::metadata::{Package, locked};
 use super::tree::none;
 
-const ALLOWED: [&str; 11] = [
+const ALLOWED: [&str; 12] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -13,6 +13,7 @@ const ALLOWED: [&str; 11] = [
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
+    "MIT-0",
     "Unicode-3.0",
     "Zlib",
 ];
@@ -80,6 +81,7 @@ fn every_licence_is_allowed() {
 fn expressions_are_read_as_they_are_meant() {
     for good in [
         "MIT",
+        "MIT-0",
         "GPL-3.0 OR MIT",
         "MIT/Unlicense",
         "(MIT OR GPL-2.0) AND Zlib",
