@@ -15,6 +15,7 @@ mod front;
 mod health;
 mod log_budget;
 mod metrics_page;
+mod openapi;
 mod options;
 mod origin;
 mod permit;

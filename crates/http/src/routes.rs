@@ -25,7 +25,7 @@ use tollgate_gate::Gate;
 use tracing::Instrument;
 
 use crate::{
-    control, control::lifecycle, decisions, front::Front, health, log_budget::LogBudget, options::HttpOptions, origin::Origin,
+    control, control::lifecycle, decisions, front::Front, health, log_budget::LogBudget, openapi, options::HttpOptions, origin::Origin,
     problem::Failure, surface::Surface,
 };
 
@@ -35,7 +35,8 @@ const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
 /// The whole public surface over a gate.
 pub fn surface(gate: Gate, options: HttpOptions) -> Surface {
-    let front = Arc::new(Front { gate, options, log: Arc::new(LogBudget::new()) });
+    let documents = openapi::Documents::of(options.version);
+    let front = Arc::new(Front { gate, options, log: Arc::new(LogBudget::new()), documents });
     let router = data_plane()
         .merge(control_plane().route_layer(from_fn_with_state(Arc::clone(&front), control_task)))
         .fallback(|| async { Failure::NotFound })
@@ -52,6 +53,8 @@ fn data_plane() -> Router<Arc<Front>> {
         .route("/v1/limit", post(decisions::limit))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
+        .route("/openapi.json", get(openapi::openapi))
+        .route("/docs", get(openapi::docs))
 }
 
 fn control_plane() -> Router<Arc<Front>> {

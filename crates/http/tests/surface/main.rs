@@ -10,6 +10,7 @@ mod control;
 mod credentials;
 mod limit;
 mod logs;
+mod openapi;
 mod problems;
 mod raw;
 mod site;
