@@ -5,11 +5,13 @@
 //! a part that answers on its own, such as what one tag of a Redis Cluster lies on.
 
 use std::{
+    collections::HashMap,
     num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
@@ -20,6 +22,9 @@ use crate::{
 };
 
 const NOT_ASKED: &str = "it has not answered lately and is not asked before it does";
+
+/// From an attempt to take in a lane that failed to the next one.
+const TAKE_IN_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Breaker {
@@ -124,20 +129,25 @@ impl GateShared {
     /// Probes what does not answer, for ever. A lane that is slow stays open: its probe may take no
     /// longer than a decision.
     pub(crate) async fn keep_probing(&self) {
+        let mut not_before = HashMap::new();
         loop {
             if !self.breaker.is_any_open() {
                 self.breaker.opened.notified().await;
             }
+            let now = Instant::now();
+            not_before.retain(|_, at| *at > now);
             let mut probes = JoinSet::new();
-            for lane in self.breaker.open_lanes() {
+            for lane in self.breaker.open_lanes().filter(|lane| !not_before.contains_key(lane)) {
                 let (buckets, patience) = (Arc::clone(&self.buckets), self.options.decision_timeout);
                 probes.spawn(async move { (lane, tokio::time::timeout(patience, buckets.probe(lane)).await) });
             }
             while let Some(probed) = probes.join_next().await {
-                if let Ok((lane, Ok(Ok(())))) = probed
-                    && self.take_in(lane).await
-                {
+                let Ok((lane, Ok(Ok(())))) = probed else { continue };
+                if self.take_in(lane).await {
                     self.breaker.close(lane);
+                } else {
+                    // It answers and cannot be joined: each attempt reads the change log.
+                    not_before.insert(lane, Instant::now() + TAKE_IN_PAUSE);
                 }
             }
             if self.breaker.is_any_open() {

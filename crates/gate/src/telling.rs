@@ -11,7 +11,10 @@ use std::{
 
 use time::OffsetDateTime;
 use tokio::{
-    sync::broadcast::{self, error::RecvError},
+    sync::{
+        Notify,
+        broadcast::{self, error::RecvError},
+    },
     time::{Instant, MissedTickBehavior, interval},
 };
 use tollgate_api::{BusEvent, ComponentHealth, ComponentState, DecisionFigures, HealthChanged, HealthTold, NodeFigures, Rfc3339};
@@ -37,6 +40,7 @@ pub(crate) struct Telling {
     board: Mutex<Board>,
     events: broadcast::Sender<Arc<HealthChanged>>,
     outbox: Mutex<VecDeque<HealthChanged>>,
+    posted: Notify,
 }
 
 /// What a listener hears next.
@@ -66,7 +70,12 @@ pub struct HealthReport {
 
 impl Telling {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { board: Mutex::new(Board::new(now)), events: broadcast::Sender::new(EVENTS_MAX), outbox: Mutex::default() }
+        Self {
+            board: Mutex::new(Board::new(now)),
+            events: broadcast::Sender::new(EVENTS_MAX),
+            outbox: Mutex::default(),
+            posted: Notify::new(),
+        }
     }
 
     fn with_outbox<T>(&self, look: impl FnOnce(&mut VecDeque<HealthChanged>) -> T) -> T {
@@ -114,21 +123,31 @@ impl GateShared {
                 }
                 outbox.push_back(event.clone());
             });
+            self.telling.posted.notify_one();
         }
         self.telling.send(event);
     }
 
-    /// Tells, for ever.
+    /// Tells, for ever. A bus that hangs keeps nobody here from being told.
     pub(crate) async fn keep_telling(&self) {
         let mut ticks = interval(LOOK_PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let looks = async {
+            loop {
+                ticks.tick().await;
+                self.tell_health();
+            }
+        };
+        tokio::join!(looks, self.keep_posting());
+    }
+
+    async fn keep_posting(&self) {
         loop {
-            ticks.tick().await;
-            self.tell_health();
             while let (Some(bus), Some(changed)) = (&self.line.bus, self.telling.with_outbox(VecDeque::pop_front)) {
                 let process = self.line.node.clone();
                 self.publish(&**bus, BusEvent::HealthChanged(HealthTold { process, changed })).await;
             }
+            self.telling.posted.notified().await;
         }
     }
 

@@ -31,15 +31,27 @@ pub(crate) struct UnlimitedKeys {
 #[derive(Debug, Default)]
 struct Seen {
     keys: Vec<KeyId>,
-    /// The place in the log when they were read, when that was, and how long it took.
-    read: Option<(u64, Instant, Duration)>,
+    read: Option<Read>,
+}
+
+/// The last reading.
+#[derive(Debug, Clone, Copy)]
+struct Read {
+    /// The place in the log when it began; none if it failed.
+    position: Option<u64>,
+    began: Instant,
+    took: Duration,
 }
 
 impl Seen {
     fn is_due(&self, position: u64, now: Instant) -> bool {
-        self.read.is_none_or(|(read_at, began, took)| {
-            let age = now.duration_since(began);
-            age >= took * PAUSE_FACTOR && (read_at != position || age >= GOOD_FOR)
+        self.read.is_none_or(|read| {
+            let age = now.duration_since(read.began);
+            let pause = read.took * PAUSE_FACTOR;
+            match read.position {
+                Some(read_at) => age >= pause && (read_at != position || age >= GOOD_FOR),
+                None => age >= pause.min(GOOD_FOR),
+            }
         })
     }
 }
@@ -85,14 +97,13 @@ impl GateShared {
             return;
         }
         let read = tokio::time::timeout(READ_TIMEOUT, self.keys.unlimited_keys(self.clock.unix_ms(), NAMED_MAX)).await;
+        let read_of = |position| Some(Read { position, began, took: began.elapsed() });
         match read {
-            Ok(Ok(keys)) => {
-                let read = Some((position, began, began.elapsed()));
-                self.unlimited.with_seen(|seen| *seen = Seen { keys, read });
-            }
+            Ok(Ok(keys)) => return self.unlimited.with_seen(|seen| *seen = Seen { keys, read: read_of(Some(position)) }),
             Ok(Err(error)) => tracing::debug!(%error, "keys without a limit cannot be read"),
             Err(_) => tracing::debug!("keys without a limit are not read in time"),
         }
+        self.unlimited.with_seen(|seen| seen.read = read_of(None));
     }
 }
 
@@ -105,9 +116,10 @@ mod tests {
         let (start, took) = (Instant::now(), Duration::from_secs(1));
         let after = |seconds| start + Duration::from_secs(seconds);
         assert!(Seen::default().is_due(0, start));
-        let seen = Seen { keys: Vec::new(), read: Some((7, start, took)) };
-        assert!(!seen.is_due(7, after(59)) && seen.is_due(7, after(60)));
-        assert!(!seen.is_due(8, after(19)) && seen.is_due(8, after(20)));
+        let seen = |position| Seen { keys: Vec::new(), read: Some(Read { position, began: start, took }) };
+        assert!(!seen(Some(7)).is_due(7, after(59)) && seen(Some(7)).is_due(7, after(60)));
+        assert!(!seen(Some(7)).is_due(8, after(19)) && seen(Some(7)).is_due(8, after(20)));
+        assert!(!seen(None).is_due(7, after(19)) && seen(None).is_due(7, after(20)), "one that failed is tried again, not at once");
     }
 
     #[test]

@@ -123,8 +123,11 @@ impl Signing {
 
     async fn read(&self, reader: &mut Reader, store: &dyn KeyStore, (now_ms, patience): (u64, Duration)) -> Result<(), SigningError> {
         let began = Instant::now();
+        let in_time = || KeyStoreError::Unreachable("the signing keys could not be read in time".into());
+        // Whoever waits may give this up at any moment: then it has failed.
+        reader.failed = Some((began + patience, in_time().into()));
         let read = timeout(patience, stored_or_begun(store, self.master.as_ref(), now_ms)).await;
-        let read = read.unwrap_or_else(|_| Err(KeyStoreError::Unreachable("the signing keys could not be read in time".into()).into()));
+        let read = read.unwrap_or_else(|_| Err(in_time().into()));
         let done = read.and_then(|stored| {
             reader.note(&stored, now_ms);
             let ring = ring_of(self.master.as_ref(), &stored, |key| reader.is_held_back(key, self.settle))?;

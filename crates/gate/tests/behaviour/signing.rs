@@ -212,3 +212,18 @@ async fn a_crowd_waits_for_a_ring_that_does_not_come_no_longer_than_for_a_look_u
     assert!(told > 0, "the first waits for what never comes");
     assert!(begun.elapsed() < std::time::Duration::from_secs(6), "{:?}", begun.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_that_was_waited_for_in_vain_is_not_asked_for_again_at_once() {
+    let world = World::cold(|_| {});
+    let key = world.key(rules()).await;
+    let held = world.keys.hold_signing();
+    let reads = world.keys.signing_reads();
+    assert!(world.node.check(&key).await.is_err(), "waited as long as for a look-up");
+    drop(held);
+    let asked = Instant::now();
+    assert!(world.node.check(&key).await.is_err());
+    assert_eq!((asked.elapsed(), world.keys.signing_reads()), (Duration::ZERO, reads + 1));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    world.node.check(&key).await.allowed();
+}
