@@ -8,6 +8,7 @@ mod expiry;
 mod fresh;
 mod intervals;
 mod limit_changes;
+mod obedient;
 mod revocations;
 mod rewound;
 mod rotation;

@@ -9,6 +9,7 @@ mod credentials;
 mod embedded;
 mod failures;
 mod health;
+mod layer;
 mod lifecycle;
 mod limited;
 mod malformed;

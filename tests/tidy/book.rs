@@ -72,6 +72,18 @@ fn exists(sources: &[Source], path: &str) -> bool {
     sources.iter().any(|source| source.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
+/// Files that a page takes in, `{{#include path}}`, and that are not there.
+fn dead_includes(sources: &[Source]) -> Vec<String> {
+    let pages = sources.iter().filter(|source| source.extension() == "md");
+    let named = pages.flat_map(|page| included(&page.text).map(move |path| (page, path)));
+    let dead = named.filter(|(page, path)| !sources.iter().any(|source| source.path == resolve(&page.path, path)));
+    dead.map(|(page, path)| format!("{}: no file {path} to include", page.path)).collect()
+}
+
+fn included(text: &str) -> impl Iterator<Item = &str> {
+    text.split("{{#include ").skip(1).filter_map(|rest| rest.split("}}").next())
+}
+
 /// Pages of the book that its summary does not lead to.
 fn unlisted(sources: &[Source]) -> Vec<String> {
     let summary = format!("{PAGES}SUMMARY.md");
@@ -111,6 +123,11 @@ fn no_path_is_dead() {
 }
 
 #[test]
+fn no_included_file_is_missing() {
+    none(&dead_includes(&sources()));
+}
+
+#[test]
 fn every_page_is_in_the_summary() {
     none(&unlisted(&sources()));
 }
@@ -131,6 +148,8 @@ fn seeded_faults_are_found() {
     assert_eq!(dead_links(&[page("docs/src/a.md", good), there.clone(), page("README.md", "")]), Vec::<String>::new());
     let named = [page("README.md", "`lua/a.lua` `lua/` `lua/gone.lua` `lua/*.lua` `lu/b`"), page("lua/a.lua", "")];
     assert_eq!(dead_paths(&named), ["README.md: there is no lua/gone.lua"]);
+    let taking_in = page("docs/src/a.md", "```\n{{#include ../b.py}}\n```\n{{#include gone.py}}");
+    assert_eq!(dead_includes(&[taking_in, page("docs/b.py", "")]), ["docs/src/a.md: no file gone.py to include"]);
     assert_eq!(unlisted(&[page("docs/src/SUMMARY.md", "[a](a.md)"), there]).len(), 1);
     assert_eq!(unlisted(&[]).len(), 1);
     assert_eq!(incomplete(&[page("docs/src/adr/0001-x.md", "## Status\n## Context\n")]).len(), 4);

@@ -5,7 +5,7 @@ use super::tree::{entries, none};
 use tollgate_testkit::repository;
 
 /// Which floor a crate is on.
-const FLOORS: [(&str, u8); 12] = [
+const FLOORS: [(&str, u8); 13] = [
     ("tollgate-api", 0),
     ("tollgate-keys", 0),
     ("tollgate-limits", 0),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 12] = [
     ("tollgate-client", 3),
     ("tollgate-http", 3),
     ("tollgate", 4),
+    ("tollgate-layer", 4),
 ];
 
 /// Outside the house: nothing that is shipped depends on them.
@@ -114,6 +115,8 @@ fn seeded_faults_are_found() {
         ("tollgate-http", "sqlx"),
         ("tollgate-limits", "tokio"),
         ("tollgate", "tollgate-testkit"),
+        ("tollgate-client", "tollgate-layer"),
+        ("tollgate-layer", "axum"),
         ("tollgate-new", "serde"),
     ] {
         let found = violations(&[Package::seeded(name, &[dependency])]);

@@ -2,7 +2,7 @@
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     task::JoinHandle,
 };
 use tollgate_api::{CheckBody, CreateKeyBody, PatchKeyBody};
@@ -108,9 +108,10 @@ async fn a_yes_from_somebody_else_is_no_answer() {
 
 #[tokio::test]
 async fn a_charge_goes_to_the_next_node_where_the_first_is_gone_and_stays_there() {
-    let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    // Taken, so that nobody else listens there.
+    let gone = TcpSocket::new_v4().expect("a socket");
+    gone.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
     let gone_url = format!("http://{}", gone.local_addr().expect("an address"));
-    drop(gone);
     let refused = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let (url, requests) = node(&[refused, refused]).await;
     let client = client(&[&gone_url, &url], &quick());
