@@ -13,6 +13,7 @@
 
 mod cluster;
 mod faults;
+mod fuzz;
 mod nodes;
 mod scale;
 mod support;
