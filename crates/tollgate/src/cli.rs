@@ -9,7 +9,7 @@ pub(crate) use keys::{
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::OutputFormat;
 
@@ -72,6 +72,8 @@ pub(crate) enum Command {
     /// The settings
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print what a shell needs to complete this command line, or its manual page
+    Completions(CompletionsArgs),
 }
 
 /// Where settings come from.
@@ -170,6 +172,34 @@ pub(crate) struct CheckArgs {
     /// A file with the api key to check, instead of your own
     #[arg(long, value_name = "FILE")]
     pub(crate) checked_key_file: Option<PathBuf>,
+}
+
+/// `tollgate completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// For which shell; `man` for the manual page
+    #[arg(value_enum)]
+    pub(crate) form: CompletionsForm,
+    /// Write into this directory instead, under the usual name; `man` writes a page for every command
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+/// What can be written of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompletionsForm {
+    /// For bash
+    Bash,
+    /// For Elvish
+    Elvish,
+    /// For fish
+    Fish,
+    /// For PowerShell
+    Powershell,
+    /// For Zsh
+    Zsh,
+    /// Manual pages (roff)
+    Man,
 }
 
 /// `tollgate config …`.

@@ -3,6 +3,7 @@
 mod bootstrap;
 pub(crate) use bootstrap::mint_admin;
 mod check;
+mod completions;
 mod config;
 mod health;
 mod keys;
@@ -33,6 +34,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     match command {
         Command::Serve(args) => serve::run(&args, output),
         Command::Config(command) => config::run(&command, output),
+        Command::Completions(args) => completions::run(&args, output),
         command => {
             // What a library has to say in an error, and the place of a panic.
             tollgate_telemetry::init_logs(LogFormat::Pretty, "error").ok();
@@ -53,7 +55,7 @@ async fn one(global: &Global, command: Command, output: Output) -> Result<Exit, 
         Command::Owners(command) => owners::run(&client(global, output)?, command, output).await,
         Command::Check(args) => check::run(global, &args, output).await,
         Command::Health => health::run(&client(global, output)?, output).await,
-        Command::Serve(_) | Command::Config(_) => Ok(Exit::Done),
+        Command::Serve(_) | Command::Config(_) | Command::Completions(_) => Ok(Exit::Done),
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod bootstrap;
 mod commands;
+mod completions;
 mod credentials;
 mod log;
 mod node;
