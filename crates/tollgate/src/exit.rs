@@ -109,13 +109,27 @@ fn remedy(exit: Exit, error: &ClientError) -> String {
         }
         (Exit::ScopeMissing, _) => "use a key that has the scope, or have an operator add it: tollgate keys update --scope".into(),
         (Exit::NotFound, _) => "check the id and the URL; a key with an owner sees that owner's keys only".into(),
+        (Exit::Refused, Some(409)) => "it is not in a state that allows this: look at it first, such as with `tollgate keys show`".into(),
         (Exit::Refused, Some(412)) => "it was changed meanwhile: read it again and repeat with its generation".into(),
         (Exit::Refused, _) => "mend the input and try again".into(),
         (Exit::Limited, _) => format!("try again {again}"),
         (Exit::Unreachable, Some(_)) => format!("the node cannot answer now: see `tollgate health`, and try again {again}"),
-        (Exit::Unreachable, None) => "is a node running there? set --url or TOLLGATE_URL, and see its log".into(),
+        (Exit::Unreachable, None) => way_to_a_node(&error.kind).into(),
         (Exit::Done | Exit::Other | Exit::Usage | Exit::Settings, Some(500..)) => "look for the request id in the node's log".into(),
         (Exit::Done | Exit::Other | Exit::Usage | Exit::Settings, _) => "check that --url is a Tollgate node of this version".into(),
+    }
+}
+
+/// What to do where there is no answer. The libraries below tell in words alone what went wrong; words
+/// that are not known get the remedy that fits all.
+fn way_to_a_node(kind: &ErrorKind) -> &'static str {
+    let told = |words: &[&str]| matches!(kind, ErrorKind::Unreachable(why) | ErrorKind::Broken(why) if words.iter().any(|word| why.contains(word)));
+    if told(&["dns error", "failed to lookup address"]) {
+        "nobody knows that name: check --url or TOLLGATE_URL"
+    } else if told(&["certificate", "corrupt message", "tls", "TLS"]) {
+        "check that --url is an https address of a node, and name the authority of its certificate with --ca-file"
+    } else {
+        "is a node running there? set --url or TOLLGATE_URL, and see its log"
     }
 }
 

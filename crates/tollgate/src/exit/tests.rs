@@ -66,6 +66,14 @@ fn every_failure_of_a_call_has_a_remedy_of_one_line_with_the_request_id() {
 }
 
 #[test]
+fn where_there_is_no_answer_the_help_fits_the_reason() {
+    let help = |why: &str| failure(ErrorKind::Unreachable(why.into())).remedy;
+    assert!(help("client error (Connect): dns error: failed to lookup address information").contains("nobody knows that name"));
+    assert!(help("client error (Connect): invalid peer certificate: UnknownIssuer").contains("--ca-file"));
+    assert!(help("client error (Connect): tcp connect error: Connection refused").contains("is a node running there?"));
+}
+
+#[test]
 fn a_limited_caller_is_told_when_to_retry() {
     assert!(problem(429, Some(17)).remedy.contains("in 17 s"));
     assert!(problem(503, Some(2)).remedy.contains("in 2 s"));
