@@ -98,8 +98,7 @@ fn a_node_told_to_stop_serves_on_and_is_not_ready() {
 #[test]
 fn metrics_are_on_their_own_listener_alone() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut node = Node::launch(tollgate(folder.path(), &["serve"]).env("TOLLGATE_LOG__FILTER", "info"));
-    node.logged("the stores are taken up");
+    let node = Node::start(folder.path());
     let public = ran(Command::new("curl").args(["-s", "-o", "/dev/null", "-w", "%{http_code}", &format!("{}/metrics", node.url)]));
     assert_eq!(public.out, "404");
 }
