@@ -10,10 +10,12 @@ mod decisions;
 mod events;
 mod health;
 mod keys;
+mod nodes;
 mod owners;
 mod patch;
 mod problem;
 mod rate_limit;
+mod stream;
 
 pub use audit::{AuditEntry, AuditPage};
 pub use auth::{AuthContext, KEY_ID_HEADER, OWNER_HEADER, REQUEST_ID_BYTES_MAX, REQUEST_ID_HEADER, SCOPES_HEADER, is_sane_request_id};
@@ -24,7 +26,9 @@ pub use keys::{
     CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, KeyStatus, OutageModeName, PatchKeyBody, RevokeKeyBody, RevokedKeys, Rfc3339,
     RotateKeyBody,
 };
+pub use nodes::{FilterFigures, NodeList, NodeStatus};
 pub use owners::{Owner, PutOwnerBody};
 pub use patch::Patch;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use rate_limit::{NamedRateLimitFields, RateLimitFields, RateLimitSpec};
+pub use stream::{ChangeTold, ChangesMissed, EndReason, HealthSnapshot, MissedReason, StreamEnded, StreamEvent, event_id, event_position};

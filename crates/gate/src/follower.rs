@@ -122,6 +122,7 @@ impl GateShared {
             }
         }
         self.follower.with_seen(|seen| seen.read_at = Some(started));
+        self.events.moved(self.cache.position());
         self.line.caught_up(self.cache.position(), started);
         Ok(())
     }
@@ -190,6 +191,11 @@ impl GateShared {
     async fn start_over(&self, head: &LogHead, lost: LostPlace) -> Result<(), KeyStoreError> {
         let is_first = self.log_id().is_none();
         self.cache.restart_at(head.position);
+        if is_first {
+            self.events.moved(head.position);
+        } else {
+            self.events.restarted(head.position);
+        }
         self.lookups.restart();
         self.filter.restart();
         self.follower.with_seen(|seen| (seen.log, seen.row) = (Some(head.log.clone()), None));

@@ -19,6 +19,7 @@ use crate::{
     config::ConfigService,
     control::Revoking,
     daytime::DayTime,
+    events::{EventOptions, Events},
     filter::{FilterOptions, KeyFilter},
     follower::{FollowOptions, Follower},
     hashing::{HashingOptions, HashingPool},
@@ -68,6 +69,8 @@ pub struct GateOptions {
     pub look_interval: Duration,
     /// When keys were last used.
     pub usage: UsageOptions,
+    /// Streams of events.
+    pub events: EventOptions,
     /// How long each kind of key is still good.
     pub kinds: KindLives,
     /// Where decisions come from, for the metric: another process, or this one's memory.
@@ -133,6 +136,7 @@ pub(crate) struct GateShared {
     pub(crate) marks: Marks,
     pub(crate) rails: Rails,
     pub(crate) telling: Telling,
+    pub(crate) events: Events,
     pub(crate) unlimited: UnlimitedKeys,
     pub(crate) receipts: Option<Receipts>,
     pub(crate) signing: Signing,
@@ -166,6 +170,7 @@ impl Gate {
             marks: Marks::new(tokio::time::Instant::now()),
             rails: Rails::default(),
             telling: Telling::new(tokio::time::Instant::now()),
+            events: Events::new(options.events),
             unlimited: UnlimitedKeys::default(),
             day: DayTime::new(tokio::time::Instant::now()),
             signing: Signing::new(master_key, options.source),

@@ -210,7 +210,7 @@ impl Gate {
 }
 
 /// An instant of the clock; one that no calendar has is 1970.
-fn rfc3339(ms: u64) -> Rfc3339 {
+pub(crate) fn rfc3339(ms: u64) -> Rfc3339 {
     let nanos = i128::from(ms) * 1_000_000;
     Rfc3339(OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH))
 }

@@ -11,6 +11,7 @@ mod body;
 pub mod client_address;
 mod control;
 mod decisions;
+mod events;
 mod front;
 mod health;
 mod log_budget;
@@ -27,6 +28,7 @@ mod server;
 mod surface;
 mod warning;
 
+pub use events::EventStreamOptions;
 pub use metrics_page::metrics_surface;
 pub use options::{HttpOptions, ServerOptions};
 pub use routes::surface;

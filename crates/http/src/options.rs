@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::HeaderName;
 use tollgate_settings::{Network, RateLimitHeaders};
 
+use crate::events::EventStreamOptions;
+
 /// How requests are read and answered.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
@@ -20,6 +22,8 @@ pub struct HttpOptions {
     pub cost_header: Option<HeaderName>,
     /// The header that `/v1/authorize/{rest}` takes the scope from, if any.
     pub scope_header: Option<HeaderName>,
+    /// Streams of events.
+    pub events: EventStreamOptions,
     /// This node's name, for `/health/full`.
     pub node: String,
     /// This build's version, for `/health/full`.
@@ -35,6 +39,7 @@ impl Default for HttpOptions {
             trusted_proxies: Vec::new(),
             cost_header: None,
             scope_header: None,
+            events: EventStreamOptions::default(),
             node: String::new(),
             version: env!("CARGO_PKG_VERSION"),
         }

@@ -80,6 +80,7 @@ impl Failure {
                 "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
                 "Cannot decide at the moment",
             ),
+            Self::TooManyStreams { .. } => kind(S::SERVICE_UNAVAILABLE, "urn:tollgate:problem:too-many-streams", "Too many event streams"),
             Self::Internal { .. } => kind(S::INTERNAL_SERVER_ERROR, "urn:tollgate:problem:internal", "Internal error"),
         }
     }
@@ -98,6 +99,7 @@ impl Failure {
             | Self::Forbidden { detail, .. }
             | Self::Conflict { detail, .. }
             | Self::GenerationMismatch { detail }
+            | Self::TooManyStreams { detail, .. }
             | Self::InvalidField { detail, .. } => detail.into(),
             Self::NotFound => "there is nothing here, or nothing that this key may see".into(),
             Self::MethodNotAllowed => "this path has other methods, see the Allow header".into(),
@@ -131,7 +133,9 @@ impl Failure {
                 ratelimit_headers::write(*mode, &passed.standings, headers);
                 warning::write(passed, headers);
             }
-            Self::Unavailable { retry_after_s, .. } | Self::AbnormalUsage { retry_after_s, .. } => {
+            Self::Unavailable { retry_after_s, .. }
+            | Self::AbnormalUsage { retry_after_s, .. }
+            | Self::TooManyStreams { retry_after_s, .. } => {
                 headers.insert(header::RETRY_AFTER, (*retry_after_s).max(1).into());
             }
             _ => {}

@@ -25,8 +25,8 @@ use tollgate_gate::Gate;
 use tracing::Instrument;
 
 use crate::{
-    control, control::lifecycle, decisions, front::Front, health, log_budget::LogBudget, openapi, options::HttpOptions, origin::Origin,
-    problem::Failure, surface::Surface,
+    control, control::lifecycle, decisions, events, front::Front, health, log_budget::LogBudget, openapi, options::HttpOptions,
+    origin::Origin, problem::Failure, surface::Surface,
 };
 
 /// How much later than a body that does not arrive a call of the control plane is given up: what is
@@ -69,6 +69,7 @@ fn control_plane() -> Router<Arc<Front>> {
         .route("/v1/owners/{owner}/revoke-keys", post(lifecycle::revoke_keys))
         .route("/v1/owners/{owner}", get(control::owner).put(control::put_owner))
         .route("/v1/audit", get(control::audit))
+        .route("/v1/events", get(events::events))
         .route("/health/full", get(health::full))
 }
 

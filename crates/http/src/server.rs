@@ -22,6 +22,8 @@ mod activity;
 mod connection;
 mod watched;
 
+pub(crate) use activity::Lasting;
+
 /// Where a listener is in its life; it only moves on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {

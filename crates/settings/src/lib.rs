@@ -18,9 +18,9 @@ mod values;
 pub use error::{Problem, SettingsError};
 pub use load::LoadFrom;
 pub use sections::{
-    Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, DefaultRateLimit, DeprecatedKinds, FailureBudget,
-    ForwardAuthSettings, HttpSettings, KeysSettings, LogFormat, LogSettings, LookupBudget, LookupSettings, OutageMode, OutageSettings,
-    PostgresSettings, PreauthSettings, RedisSettings, ShutdownSettings, TlsSettings,
+    Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, DefaultRateLimit, DeprecatedKinds, EventsSettings,
+    FailureBudget, ForwardAuthSettings, HttpSettings, KeysSettings, LogFormat, LogSettings, LookupBudget, LookupSettings, OutageMode,
+    OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, ShutdownSettings, TlsSettings,
 };
 pub use settings::{Mode, RateLimitHeaders, Settings};
 pub use show::Shown;

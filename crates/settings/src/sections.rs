@@ -4,6 +4,7 @@ mod argon2;
 mod bloom_filter;
 mod cache;
 mod change_log;
+mod events;
 mod forward_auth;
 mod http;
 mod keys;
@@ -20,6 +21,7 @@ pub use argon2::Argon2Settings;
 pub use bloom_filter::BloomFilterSettings;
 pub use cache::CacheSettings;
 pub use change_log::ChangeLogSettings;
+pub use events::EventsSettings;
 pub use forward_auth::ForwardAuthSettings;
 pub use http::HttpSettings;
 pub use keys::{DefaultRateLimit, DeprecatedKinds, KeysSettings};
@@ -36,7 +38,7 @@ use crate::values::Bound;
 
 /// The range of every setting that is a number, a time or a size.
 pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
-    let sections: [&[Bound]; 12] = [
+    let sections: [&[Bound]; 13] = [
         redis::BOUNDS,
         postgres::BOUNDS,
         outage::BOUNDS,
@@ -47,6 +49,7 @@ pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
         argon2::BOUNDS,
         preauth::BOUNDS,
         change_log::BOUNDS,
+        events::BOUNDS,
         http::BOUNDS,
         shutdown::BOUNDS,
     ];

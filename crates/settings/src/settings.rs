@@ -1,9 +1,9 @@
 //! All settings of a node, and what must hold between the sections.
 
 use crate::{
-    Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, ForwardAuthSettings, HttpSettings, KeysSettings, LogSettings,
-    LookupSettings, Network, OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, Shown, ShutdownSettings, TlsSettings,
-    load::Check,
+    Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, EventsSettings, ForwardAuthSettings, HttpSettings, KeysSettings,
+    LogSettings, LookupSettings, Network, OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, Shown, ShutdownSettings,
+    TlsSettings, load::Check,
 };
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -47,6 +47,8 @@ pub struct Settings {
     pub preauth: PreauthSettings,
     /// How changes of keys are followed.
     pub change_log: ChangeLogSettings,
+    /// Streams of events.
+    pub events: EventsSettings,
     /// What one client may take.
     pub http: HttpSettings,
     /// How a node leaves.

@@ -11,6 +11,7 @@ mod bus;
 mod confirmed;
 mod control;
 mod credentials;
+mod event_streams;
 mod figures;
 mod filter;
 mod fleet;

@@ -47,6 +47,7 @@ pub(super) const HEADERS: &[Header] = &[
     header("X-Tollgate-Key-Id", true, "The key's public id."),
     header("X-Tollgate-Owner", true, "Its owner, or empty."),
     header("X-Tollgate-Scopes", true, "Its scopes, separated by spaces, or empty."),
+    header("X-Accel-Buffering", true, "no: a proxy is to pass on each event at once."),
     header("Content-Security-Policy", true, "What the page may do: nothing but show itself."),
 ];
 

@@ -66,6 +66,12 @@ pub(super) const IF_MATCH: Parameter = Parameter {
     about: "Change it only if this is its generation, as ETag told it; * for any.",
     form: Form::Pattern("^(\\*|\"[0-9]{1,19}\")$"),
 };
+pub(super) const LAST_EVENT_ID: Parameter = Parameter {
+    name: "Last-Event-ID",
+    place: Place::Header,
+    about: "The id that was seen last: the stream begins after it; with what happens from now on where absent.",
+    form: Form::Pattern("^(L[0-9]{1,19})?$"),
+};
 pub(super) const IDEMPOTENCY_KEY: Parameter = Parameter {
     name: "Idempotency-Key",
     place: Place::Header,

@@ -41,6 +41,7 @@ pub(super) const ALL: &[ProblemKind] = &[
     kind(429, QUOTA, "limited; wait for Retry-After"),
     kind(429, ABNORMAL, "too many credentials that nobody knows; wait for Retry-After"),
     kind(500, "urn:tollgate:problem:internal", "a fault of Tollgate's: report the request id"),
+    kind(503, "urn:tollgate:problem:too-many-streams", "as many event streams are open as there may be; try again after Retry-After"),
     kind(503, REDUCED, "a store does not answer; try again after Retry-After"),
 ];
 

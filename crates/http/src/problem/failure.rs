@@ -34,6 +34,7 @@ pub(crate) enum Failure {
     CostExceedsBurst { key_id: KeyId, burst: u32 },
     AbnormalUsage { retry_after_s: u32, told_as: StatusCode },
     Limited { passed: Passed, told_as: StatusCode, headers: RateLimitHeaders },
+    TooManyStreams { detail: String, retry_after_s: u32 },
     Unavailable { cause: String, retry_after_s: u32 },
     Internal { cause: &'static str },
 }

@@ -48,6 +48,7 @@ async fn each_failure_has_its_status_and_type() {
             429,
             "https://iana.org/assignments/http-problem-types#abnormal-usage-detected",
         ),
+        (Failure::TooManyStreams { detail: text("d"), retry_after_s: 5 }, 503, "urn:tollgate:problem:too-many-streams"),
         (Failure::Internal { cause: "c" }, 500, "urn:tollgate:problem:internal"),
         (
             Failure::Unavailable { cause: text("c"), retry_after_s: 1 },

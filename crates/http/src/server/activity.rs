@@ -41,6 +41,19 @@ pub(crate) enum Found {
 #[derive(Debug)]
 pub(crate) struct InFlight(std::sync::Arc<Activity>);
 
+/// Keeps a connection in flight for as long as an answer that has no end is being told. Left with the
+/// response by whoever tells it, who keeps a clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lasting(std::sync::Arc<std::sync::OnceLock<InFlight>>);
+
+impl Lasting {
+    /// Takes over from the answer's head.
+    pub(crate) fn hold(&self, in_flight: InFlight) {
+        // A response has one request, so nobody was here before.
+        drop(self.0.set(in_flight));
+    }
+}
+
 impl Activity {
     pub(crate) fn new(now: Instant) -> Self {
         Self {

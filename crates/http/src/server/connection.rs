@@ -17,7 +17,7 @@ use tokio::{net::TcpStream, sync::watch, time::Instant};
 
 use super::{
     Phase, Shared,
-    activity::{Activity, Found, InFlight},
+    activity::{Activity, Found, InFlight, Lasting},
     watched::Watched,
 };
 use crate::surface::{AnswerBody, Envelope};
@@ -118,7 +118,11 @@ impl<F: Future<Output = Result<Response<AnswerBody>, Infallible>>> Future for Co
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Poll::Ready(Ok(mut response)) = this.answering.poll(cx) else { return Poll::Pending };
-        let closing = this.in_flight.take().is_some_and(|in_flight| in_flight.is_last());
+        let in_flight = this.in_flight.take();
+        let closing = in_flight.as_ref().is_some_and(InFlight::is_last);
+        if let (Some(lasting), Some(in_flight)) = (response.extensions_mut().remove::<Lasting>(), in_flight) {
+            lasting.hold(in_flight);
+        }
         if closing && !*this.http2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

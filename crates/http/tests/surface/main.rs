@@ -8,6 +8,7 @@ mod bodies;
 mod check;
 mod control;
 mod credentials;
+mod events;
 mod limit;
 mod logs;
 mod openapi;

@@ -18,8 +18,8 @@ use serde_json::{Map, Value, json};
 use tollgate_api::{Problem, RateLimitFields, RateLimitSpec};
 use tollgate_embedded::{KeyFile, KeyFileRetention, MemoryBuckets, MemoryBucketsBounds, MicrosClock};
 use tollgate_gate::{
-    CacheOptions, DecisionSource, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, KindLives, OutageMode, OutageOptions,
-    PreauthOptions, SystemClock, UsageOptions,
+    CacheOptions, DecisionSource, EventOptions, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, KindLives, OutageMode,
+    OutageOptions, PreauthOptions, SystemClock, UsageOptions,
     config::{ConfigService, KeyRules},
     mint_key,
     ports::{Alone, ChangeContext, CreateGuard, KeyStore},
@@ -147,6 +147,12 @@ impl Call<'_> {
         self
     }
 
+    /// The answer as soon as its head is there.
+    pub(crate) async fn open(self) -> axum::response::Response {
+        let request = self.builder.body(self.body).expect("a request");
+        self.site.surface.of_peer(self.peer).answer(request).await.expect("infallible")
+    }
+
     pub(crate) async fn send(self) -> Answer {
         let request = self.builder.body(self.body).expect("a request");
         let path = request.uri().path().to_owned();
@@ -268,6 +274,7 @@ fn gate_options() -> GateOptions {
         node: "here".to_owned(),
         look_interval: Duration::from_secs(10),
         usage: UsageOptions { interval: Duration::from_secs(20), pending_max: 10_000 },
+        events: EventOptions::default(),
         kinds: KindLives::default(),
         source: DecisionSource::Local,
     }

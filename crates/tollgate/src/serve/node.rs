@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderName;
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tollgate_gate::{
-    BudgetOptions, CacheOptions, DecisionSource, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts, HashingOptions,
-    KindLife, KindLives, LookupOptions, MissOptions, PreauthOptions, Receipts, SystemClock, UsageOptions,
+    BudgetOptions, CacheOptions, DecisionSource, EventOptions, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts,
+    HashingOptions, KindLife, KindLives, LookupOptions, MissOptions, PreauthOptions, Receipts, SystemClock, UsageOptions,
     ports::{Alone, BucketStore, Bus, NodeRegistry},
 };
-use tollgate_http::{HttpOptions, Phase, Served, metrics_surface, surface};
+use tollgate_http::{EventStreamOptions, HttpOptions, Phase, Served, metrics_surface, surface};
 use tollgate_settings::{DeprecatedKinds, KindEnd, Mode, Settings};
 use tollgate_telemetry::Recorder;
 
@@ -94,6 +94,7 @@ impl Node {
         self.gate.start_draining();
         self.requests_phase.send_replace(Phase::Drain);
         tokio::time::sleep(drain_delay).await;
+        self.gate.end_streams();
         self.requests_phase.send_replace(Phase::Stop);
         // The listener itself says how many connections it had to cut off.
         (&mut self.requests).await.ok();
@@ -134,6 +135,11 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         node: node_name(settings),
         look_interval: settings.redis.look_interval.get(),
         usage: UsageOptions { interval: settings.keys.last_used_interval.get(), pending_max: settings.keys.last_used_pending_max },
+        events: EventOptions {
+            streams_max: settings.events.streams_max,
+            streams_per_caller_max: settings.events.streams_per_caller_max,
+            heartbeat_interval: settings.events.heartbeat_interval.get(),
+        },
         kinds: kinds(settings),
         source,
     };
@@ -227,6 +233,7 @@ fn http_options(settings: &Settings) -> Result<HttpOptions, Failure> {
         trusted_proxies: settings.trusted_proxies.clone(),
         cost_header: header(&settings.forward_auth.cost_header)?,
         scope_header: header(&settings.forward_auth.scope_header)?,
+        events: EventStreamOptions { queue_max: settings.events.queue_max, stall_timeout: settings.events.stall_timeout.get() },
         node: node_name(settings),
         version: env!("CARGO_PKG_VERSION"),
     })

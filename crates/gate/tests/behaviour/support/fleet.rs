@@ -20,6 +20,7 @@ pub(crate) struct Member {
 pub(crate) struct RunningFleet {
     pub(crate) keys: Arc<FakeKeys>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) clock: TestClock,
     pub(crate) members: Vec<Member>,
     _loops: JoinSet<()>,
 }
@@ -45,7 +46,7 @@ impl RunningFleet {
             members.push(Member { node, buckets, bus });
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        Self { keys, hub, members, _loops: loops }
+        Self { keys, hub, clock, members, _loops: loops }
     }
 
     pub(crate) fn node(&self, place: usize) -> &Node {

@@ -10,8 +10,8 @@ use std::{
 use serde_json::Map;
 use tollgate_api::{RateLimitFields, RateLimitSpec};
 use tollgate_gate::{
-    CacheOptions, DecisionSource, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, KindLives,
-    LookupOptions, OutageOptions, PreauthOptions, Receipts, UsageOptions,
+    CacheOptions, DecisionSource, EventOptions, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts, HashingOptions,
+    KindLives, LookupOptions, OutageOptions, PreauthOptions, Receipts, UsageOptions,
     config::{ConfigService, KeyRules},
     control::Operator,
     mint_key,
@@ -44,6 +44,7 @@ pub(crate) fn options() -> GateOptions {
         node: "here".to_owned(),
         look_interval: Duration::from_secs(10),
         usage: UsageOptions { interval: Duration::from_secs(20), pending_max: 10_000 },
+        events: EventOptions::default(),
         kinds: KindLives::default(),
         source: DecisionSource::Redis,
     }

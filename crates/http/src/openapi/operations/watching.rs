@@ -1,11 +1,13 @@
-//! What operators look at: who changed what.
+//! What operators look at: who changed what, and what is going on.
 
 use super::{Answer, Body, Content, Method, Needs, Operation};
-use crate::openapi::parameters::{AUDIT_CURSOR, KEY_FILTER, OWNER_FILTER, PAGE_SIZE};
+use crate::openapi::parameters::{AUDIT_CURSOR, KEY_FILTER, LAST_EVENT_ID, OWNER_FILTER, PAGE_SIZE};
 
 const TAG: &str = "Watching";
 
-pub(super) const CALLS: &[Operation] = &[Operation {
+pub(super) const CALLS: &[Operation] = &[AUDIT, EVENTS];
+
+const AUDIT: Operation = Operation {
     tag: TAG,
     path: "/v1/audit",
     method: Method::Get,
@@ -17,4 +19,23 @@ pub(super) const CALLS: &[Operation] = &[Operation {
     body: Body::Ignored,
     answers: &[Answer { status: 200, about: "A page of changes.", content: Content::Json("AuditPage"), headers: &[] }],
     problems: &[422],
-}];
+};
+
+const EVENTS: Operation = Operation {
+    tag: TAG,
+    path: "/v1/events",
+    method: Method::Get,
+    id: "events",
+    summary: "Changes of keys and of health as they happen",
+    about: "Server-sent events, without an end; the book tells their types. A key with an owner is told of that owner's changes.",
+    needs: Needs::Scope("events:read"),
+    parameters: &[LAST_EVENT_ID],
+    body: Body::Ignored,
+    answers: &[Answer {
+        status: 200,
+        about: "A stream. Ids are L and a position of the change log, and are good at any node.",
+        content: Content::Text("text/event-stream"),
+        headers: &["X-Accel-Buffering"],
+    }],
+    problems: &[],
+};

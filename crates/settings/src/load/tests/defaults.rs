@@ -47,13 +47,15 @@ fn look_ups_are_as_documented() {
 
 #[test]
 fn the_rest_is_as_documented() {
-    let Settings { keys, argon2, http, shutdown, forward_auth, tls, log, .. } = Settings::load(&LoadFrom::default()).unwrap();
+    let Settings { keys, argon2, events, http, shutdown, forward_auth, tls, log, .. } = Settings::load(&LoadFrom::default()).unwrap();
     assert_eq!((keys.default_rate_limit.burst, keys.default_rate_limit.per_seconds, keys.master_key_file), (1000, 60, None));
     assert_eq!((argon2.memory_kib, argon2.iterations, argon2.parallelism, argon2.threads, argon2.queue_max), (19_456, 2, 1, 0, 256));
     assert_eq!(argon2.wait_max, TimeSpan::secs(2));
     assert_eq!((http.header_timeout, http.first_byte_timeout), (TimeSpan::secs(5), TimeSpan::secs(10)));
     assert_eq!((http.request_timeout, http.keep_alive_timeout), (TimeSpan::secs(10), TimeSpan::secs(75)));
     assert_eq!((http.header_bytes_max, http.body_bytes_max), (ByteSize::kib(16), ByteSize::kib(64)));
+    assert_eq!((events.streams_max, events.streams_per_caller_max, events.queue_max), (256, 16, 64));
+    assert_eq!((events.heartbeat_interval, events.stall_timeout), (TimeSpan::secs(15), TimeSpan::secs(30)));
     assert_eq!((http.connections_max, http.streams_max), (10_000, 100));
     assert_eq!((shutdown.drain_delay, shutdown.grace), (TimeSpan::secs(5), TimeSpan::secs(20)));
     assert_eq!((forward_auth.cost_header, forward_auth.scope_header), (None, None));
