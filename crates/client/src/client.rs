@@ -143,20 +143,44 @@ impl Client {
         result
     }
 
+    /// Sends a call once and gives the answer as soon as its head is there. What comes after has no
+    /// bound but those of its reader.
+    pub(crate) async fn open(&self, call: &Call<'_>, header: Option<(&str, &str)>) -> Result<(reqwest::Response, RequestId), ClientError> {
+        let request_id = self.request_id.clone().unwrap_or_else(RequestId::generate);
+        let failure = |kind| ClientError { kind, request_id: request_id.to_string() };
+        let Some((number, base)) = self.shared.nodes.preferred() else {
+            return Err(failure(crate::ErrorKind::Unreachable("there is no node to ask".into())));
+        };
+        let request = self.request(call, base, &request_id);
+        let request = header.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        let head = tokio::time::timeout(self.shared.timeout, request.send()).await;
+        let head = head.map_or(Err(crate::ErrorKind::Timeout), |head| head.map_err(told));
+        let is_gone = head.as_ref().map_or(true, |response| matches!(response.status().as_u16(), 502..=504));
+        if is_gone {
+            self.shared.nodes.leave(number);
+        }
+        Ok((head.map_err(failure)?, request_id))
+    }
+
+    /// A call with all that goes with it.
+    fn request(&self, call: &Call<'_>, base: &reqwest::Url, request_id: &RequestId) -> reqwest::RequestBuilder {
+        let request = self.http.request(call.method.clone(), call.url(base));
+        let request = call.fill(request).header(REQUEST_ID_HEADER, request_id.as_str());
+        match (call.shown, &self.credential) {
+            (Some(shown), _) => request.headers(shown.clone()),
+            // Marked as sensitive, so that it is never printed on the way.
+            (None, Some(credential)) => request.bearer_auth(credential.expose()),
+            (None, None) => request,
+        }
+    }
+
     /// Sends a call once, to the node that is preferred now.
     async fn attempt(&self, call: &Call<'_>, request_id: &RequestId, left: Duration) -> Result<Answer, ClientError> {
         let failure = |kind| ClientError { kind, request_id: request_id.to_string() };
         let Some((number, base)) = self.shared.nodes.preferred() else {
             return Err(failure(crate::ErrorKind::Unreachable("there is no node to ask".into())));
         };
-        let request = self.http.request(call.method.clone(), call.url(base)).timeout(left.min(self.shared.timeout));
-        let request = call.fill(request).header(REQUEST_ID_HEADER, request_id.as_str());
-        let request = match (call.shown, &self.credential) {
-            (Some(shown), _) => request.headers(shown.clone()),
-            // Marked as sensitive, so that it is never printed on the way.
-            (None, Some(credential)) => request.bearer_auth(credential.expose()),
-            (None, None) => request,
-        };
+        let request = self.request(call, base, request_id).timeout(left.min(self.shared.timeout));
         let result = match request.send().await {
             Ok(response) => Answer::read(response, request_id).await,
             Err(error) => Err(told(error)),

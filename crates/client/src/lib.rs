@@ -27,6 +27,7 @@
 //! | decisions: they may have been made and charged | yes | only with [`RetryPolicy::resend_charges`] |
 //! | other changes: they may stand | yes | no |
 //! | health: a failure is the answer | no | no |
+//! | [`Client::events`] | no: a [`Follower`] goes on where a stream ends | no |
 //!
 //! Any other answer is final. A client of several nodes ([`Client::of_nodes`]) asks the next one
 //! at once where one does not answer, under the same rules.
@@ -44,6 +45,7 @@ mod calls;
 mod client;
 mod credential;
 mod error;
+mod events;
 mod gate_headers;
 mod idempotency;
 mod lifecycle;
@@ -58,6 +60,7 @@ pub use calls::{HealthAnswer, ListAudit, ListKeys};
 pub use client::{Client, ClientOptions};
 pub use credential::{Credential, CredentialError};
 pub use error::{ClientError, ClientSetupError, ErrorKind, Refusal};
+pub use events::{EventReader, FollowOptions, Followed, Follower, SentEvent};
 pub use gate_headers::GateHeaders;
 pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
 pub use rate_limits::{LimitPolicy, LimitState, RateLimits};

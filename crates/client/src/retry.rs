@@ -93,7 +93,7 @@ impl Randomness {
         Self(Arc::new(next))
     }
 
-    fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         (self.0)()
     }
 }

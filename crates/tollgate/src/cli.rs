@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Log(LogCommand),
     /// Ask whether a key may spend now, and charge it
     Check(CheckArgs),
+    /// Follow changes of keys and of health, one line each, until interrupted
+    Events(EventsArgs),
     /// How a node and what it depends on are; for container health checks
     Health,
     /// The settings
@@ -200,6 +202,18 @@ pub(crate) enum CompletionsForm {
     Zsh,
     /// Manual pages (roff)
     Man,
+}
+
+/// `tollgate events`.
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Begin after the event of this id, such as L17; L0 begins with the oldest that is kept. Without it
+    /// you are told what happens from now on
+    #[arg(long, value_name = "ID", value_parser = values::event_id)]
+    pub(crate) last_event_id: Option<String>,
+    /// End after so many events
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
 }
 
 /// `tollgate config …`.

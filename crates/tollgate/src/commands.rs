@@ -5,6 +5,7 @@ pub(crate) use bootstrap::mint_admin;
 mod check;
 mod completions;
 mod config;
+mod events;
 mod health;
 mod keys;
 mod lifecycle;
@@ -54,6 +55,7 @@ async fn one(global: &Global, command: Command, output: Output) -> Result<Exit, 
         Command::Keys(command) => keys::run(&client(global, output)?, command, output).await,
         Command::Owners(command) => owners::run(&client(global, output)?, command, output).await,
         Command::Check(args) => check::run(global, &args, output).await,
+        Command::Events(args) => events::run(client(global, output)?, &args, output).await,
         Command::Health => health::run(&client(global, output)?, output).await,
         Command::Serve(_) | Command::Config(_) | Command::Completions(_) => Ok(Exit::Done),
     }

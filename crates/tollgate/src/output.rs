@@ -28,6 +28,14 @@ pub(crate) enum OutputFormat {
     Json,
 }
 
+/// Whether anybody still reads what is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    Heard,
+    /// The reader has seen enough.
+    Unheard,
+}
+
 /// Writes what a command has to say.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Output {
@@ -50,17 +58,20 @@ impl Output {
         }
     }
 
+    /// One result of many: a line of JSON of `value`, or the line that `text` makes.
+    pub(crate) fn line<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) -> Result<Written, Failure> {
+        let text = match self.format {
+            OutputFormat::Table => text(),
+            OutputFormat::Json => serde_json::to_string(value)
+                .map_err(|error| Failure::other(format!("the result is no JSON: {error}"), "use --output table"))?,
+        };
+        write(&text)
+    }
+
     /// A result that has one form only.
     #[allow(clippy::unused_self, reason = "reads as what it is beside result()")]
     pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
-        let written = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
-        match written {
-            // The reader has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(Failure::other(format!("cannot write the result: {error}"), "check where standard output leads")),
-            Ok(()) => Ok(()),
-        }
+        write(text).map(|_| ())
     }
 
     /// A word to the person, which is no result.
@@ -74,6 +85,18 @@ impl Output {
     pub(crate) fn failed(self, failure: &Failure) -> Exit {
         self.note(&failure.to_string());
         failure.exit
+    }
+}
+
+/// Writes to standard output.
+fn write(text: &str) -> Result<Written, Failure> {
+    let mut out = io::stdout().lock();
+    let written = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
+    match written {
+        // The reader has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Written::Unheard),
+        Err(error) => Err(Failure::other(format!("cannot write the result: {error}"), "check where standard output leads")),
+        Ok(()) => Ok(Written::Heard),
     }
 }
 

@@ -26,7 +26,7 @@ fn padded(text: &str, to: usize) -> String {
 }
 
 /// What a node sends must not steer the terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 

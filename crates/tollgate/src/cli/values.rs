@@ -33,6 +33,12 @@ pub(crate) fn owner(text: &str) -> Result<String, String> {
     OwnerName::parse(text).map(|owner| owner.as_str().to_owned()).map_err(|error| error.to_string())
 }
 
+/// The id of an event: `L17`.
+pub(crate) fn event_id(text: &str) -> Result<String, String> {
+    let position = tollgate_api::event_position(text);
+    position.map(tollgate_api::event_id).ok_or_else(|| "must be the id of an event, such as L17; L0 for the oldest".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

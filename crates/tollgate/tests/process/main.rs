@@ -11,6 +11,7 @@ mod bootstrap;
 mod commands;
 mod completions;
 mod credentials;
+mod events;
 mod failures;
 mod log;
 mod node;

@@ -1,0 +1,148 @@
+//! Following events for as long as somebody wants: where a stream ends another one goes on after the
+//! last event.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{EventReader, SentEvent};
+use crate::{Client, ClientError, ErrorKind, Randomness};
+
+/// How patiently events are followed.
+#[derive(Debug, Clone)]
+pub struct FollowOptions {
+    /// Attempts in a row that may fail before that is final.
+    pub failures_max: u32,
+    /// About the wait after a stream that ended; twice as long after every attempt that fails.
+    pub first_wait: Duration,
+    /// The longest wait, unless a node asks for a longer one.
+    pub wait_max: Duration,
+    /// How long a stream may be silent before it is given up: nodes give a sign of life every 15 s, if
+    /// their settings say nothing else.
+    pub silence_max: Duration,
+    /// Where the jitter of waits comes from.
+    pub random: Randomness,
+}
+
+impl Default for FollowOptions {
+    /// 10 failures, waits of half a second to half a minute, a minute of silence.
+    fn default() -> Self {
+        Self {
+            failures_max: 10,
+            first_wait: Duration::from_millis(500),
+            wait_max: Duration::from_secs(30),
+            silence_max: Duration::from_mins(1),
+            random: Randomness::default(),
+        }
+    }
+}
+
+/// Events of one stream after the other.
+#[derive(Debug)]
+pub struct Follower {
+    client: Client,
+    options: FollowOptions,
+    last_event_id: Option<String>,
+    reader: Option<EventReader>,
+    /// Whether there ever was a stream: before, a failure is final.
+    is_begun: bool,
+    failures: u32,
+    /// When to ask again.
+    not_before: Instant,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Followed {
+    /// An event.
+    Event(Box<SentEvent>),
+    /// The stream is over; another one is asked for after this wait, at the next call.
+    Lost {
+        /// Why, where it did not simply end.
+        why: Option<ClientError>,
+        /// How long the next call waits.
+        wait: Duration,
+    },
+}
+
+impl Follower {
+    /// Follows events after the one of this id, or from now on.
+    pub fn new(client: Client, last_event_id: Option<String>, options: FollowOptions) -> Self {
+        Self { client, options, last_event_id, reader: None, is_begun: false, failures: 0, not_before: Instant::now() }
+    }
+
+    /// The next event, or word that the stream is over and when another one is asked for. An error is
+    /// final: the node refuses, or too many attempts have failed.
+    pub async fn next(&mut self) -> Result<Followed, ClientError> {
+        let Some(reader) = &mut self.reader else { return self.open().await };
+        let told = reader.next(self.options.silence_max).await;
+        self.last_event_id = reader.last_event_id().map(str::to_owned).or(self.last_event_id.take());
+        match told {
+            Ok(Some(event)) => {
+                self.failures = 0;
+                Ok(Followed::Event(Box::new(event)))
+            }
+            Ok(None) => self.lost(None),
+            Err(error) => self.lost(Some(error)),
+        }
+    }
+
+    /// Where it goes on.
+    pub fn last_event_id(&self) -> Option<&str> {
+        self.last_event_id.as_deref()
+    }
+
+    async fn open(&mut self) -> Result<Followed, ClientError> {
+        tokio::time::sleep_until(self.not_before).await;
+        let mut reader = match self.client.events(self.last_event_id.as_deref()).await {
+            Ok(reader) => reader,
+            Err(error) if self.is_begun && may_pass(&error) => return self.lost(Some(error)),
+            Err(error) => return Err(error),
+        };
+        self.is_begun = true;
+        // Every stream begins with an event; one that does not was none.
+        let first = reader.next(self.options.silence_max).await;
+        self.reader = Some(reader);
+        match first {
+            Ok(Some(event)) => Ok(self.first(event)),
+            Ok(None) => self.lost(None),
+            Err(error) => self.lost(Some(error)),
+        }
+    }
+
+    fn first(&mut self, event: SentEvent) -> Followed {
+        self.failures = 0;
+        self.last_event_id = event.id.clone().or(self.last_event_id.take());
+        Followed::Event(Box::new(event))
+    }
+
+    fn lost(&mut self, why: Option<ClientError>) -> Result<Followed, ClientError> {
+        self.reader = None;
+        self.failures += 1;
+        if self.failures > self.options.failures_max {
+            let gave_up = || ClientError { kind: ErrorKind::Unreachable("streams end again and again".into()), request_id: String::new() };
+            return Err(why.unwrap_or_else(gave_up));
+        }
+        let asked = why.as_ref().and_then(ClientError::retry_after_s).map_or(Duration::ZERO, Duration::from_secs);
+        let wait = self.backoff().max(asked);
+        self.not_before = Instant::now() + wait;
+        Ok(Followed::Lost { why, wait })
+    }
+
+    /// Half of the wait at least, so that nobody hurries; and the rest by chance, so that not all come
+    /// back at once.
+    fn backoff(&self) -> Duration {
+        let FollowOptions { first_wait, wait_max, random, .. } = &self.options;
+        let doubled = first_wait.saturating_mul(1 << self.failures.saturating_sub(1).min(16)).min(*wait_max);
+        let half_ms = u64::try_from(doubled.as_millis() / 2).unwrap_or(u64::MAX);
+        Duration::from_millis(half_ms + random.next() % half_ms.saturating_add(1))
+    }
+}
+
+/// Whether the same may be answered otherwise later.
+fn may_pass(error: &ClientError) -> bool {
+    match error.status() {
+        Some(status) => matches!(status, 408 | 429 | 502..=504),
+        None => !matches!(error.kind, ErrorKind::Undecodable(_)),
+    }
+}
