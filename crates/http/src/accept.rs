@@ -30,7 +30,7 @@ pub(crate) use query::Params;
 pub(crate) struct LimitedAs(pub(crate) StatusCode);
 
 /// `/v1/authorize`: everything in headers and the query `cost`, `scope`, `limited_status`.
-pub(crate) fn authorize(front: &Front, parts: &Parts) -> Result<(CheckRequest, LimitedAs), Failure> {
+pub(crate) fn authorize(front: &Front, origin: &Origin, parts: &Parts) -> Result<(CheckRequest, LimitedAs), Failure> {
     let mut params = Params::read(parts.uri.query())?;
     let cost = params.take("cost").map_or(Ok(Cost::ONE), |text| cost_of(&text))?;
     let scope = params.take("scope").map(|text| scope_of(&text)).transpose()?;
@@ -42,7 +42,7 @@ pub(crate) fn authorize(front: &Front, parts: &Parts) -> Result<(CheckRequest, L
         scope,
         peek: false,
         plane: Plane::Data,
-        client: client_of(front, &parts.headers, parts.extensions.get()),
+        client: client_of(front, &parts.headers, Some(origin)),
     };
     Ok((check, limited_as))
 }

@@ -16,6 +16,7 @@ use crate::{
     accept::{self, Params},
     body,
     front::Front,
+    origin::Origin,
     permit,
     problem::{self, Failure},
     respond,
@@ -26,8 +27,9 @@ pub(crate) const PATH: &str = "/v1/authorize";
 
 /// `/v1/authorize`, any method. Floods come here: it is not routed, and its problems are written
 /// at once, as a router costs as much as a forgery's refusal.
-pub(crate) async fn authorize(front: Arc<Front>, parts: Parts) -> Response {
-    let response = authorized(&front, &parts).await.unwrap_or_else(|failure| problem::answer(failure, &parts, &front.log));
+pub(crate) async fn authorize(front: Arc<Front>, origin: Origin, parts: Parts) -> Response {
+    let done = authorized(&front, &origin, &parts).await;
+    let response = done.unwrap_or_else(|failure| problem::answer(&failure, (&origin, &parts.method, PATH), &front.log));
     if parts.method == Method::HEAD { without_body(response) } else { response }
 }
 
@@ -40,8 +42,8 @@ fn without_body(mut response: Response) -> Response {
     response
 }
 
-async fn authorized(front: &Front, parts: &Parts) -> Result<Response, Failure> {
-    let (check, limited_as) = accept::authorize(front, parts)?;
+async fn authorized(front: &Front, origin: &Origin, parts: &Parts) -> Result<Response, Failure> {
+    let (check, limited_as) = accept::authorize(front, origin, parts)?;
     let caller = front.gate.authenticate(check).await?;
     let verdict = front.gate.decide(caller).await?;
     respond::authorize(front, verdict, limited_as)

@@ -9,8 +9,11 @@ use std::{
     },
 };
 
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tollgate_api::{REQUEST_ID_HEADER, is_sane_request_id};
+
+/// The header that carries a request's id.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
 
 /// What the surface knows of a request before anybody looks into it.
 #[derive(Debug, Clone)]
@@ -39,7 +42,7 @@ pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
     fn of(headers: &HeaderMap) -> Self {
-        let mut given = headers.get_all(REQUEST_ID_HEADER).iter();
+        let mut given = headers.get_all(&REQUEST_ID).iter();
         match (given.next(), given.next()) {
             (Some(id), None) if id.to_str().is_ok_and(is_sane_request_id) => Self(id.clone()),
             _ => Self::make(),

@@ -5,10 +5,7 @@
 
 use std::borrow::Cow;
 
-use axum::{
-    body::Body,
-    response::{IntoResponse as _, Response},
-};
+use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use tollgate_api::PROBLEM_JSON;
 use tollgate_gate::verdict::Passed;
@@ -181,10 +178,9 @@ fn limited_detail(passed: &Passed) -> String {
 }
 
 /// The problem of a failed request, written out and logged.
-pub(crate) fn answer(failure: Failure, request: &http::request::Parts, log: &LogBudget) -> Response {
-    let Some(origin) = request.extensions.get() else { return failure.into_response() };
+pub(crate) fn answer(failure: &Failure, request: (&Origin, &http::Method, &str), log: &LogBudget) -> Response {
     let mut response = Response::default();
-    write(&failure, &mut response, (origin, &request.method, request.uri.path()), log);
+    write(failure, &mut response, request, log);
     response
 }
 

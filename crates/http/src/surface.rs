@@ -20,9 +20,8 @@ use axum::{
     routing::future::RouteFuture,
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderValue, Method, Request, Uri, header};
 use pin_project_lite::pin_project;
-use tollgate_api::REQUEST_ID_HEADER;
 use tower::Service;
 use tracing::Span;
 
@@ -30,11 +29,10 @@ use crate::{
     decisions,
     front::Front,
     log_budget::LogBudget,
-    origin::Origin,
+    origin::{Origin, REQUEST_ID},
     problem::{self, Failure},
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Routes with all that lies around them; a server makes one [`Envelope`] a connection of it.
@@ -107,15 +105,17 @@ impl Envelope {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let origin = Origin::of(request.headers(), self.peer);
-        request.extensions_mut().insert(origin.clone());
         let span = tracing::debug_span!("request", request_id = origin.request_id.as_str());
-        let about = About { origin, method: request.method().clone(), uri: request.uri().clone() };
+        let about = About { origin: origin.clone(), method: request.method().clone(), uri: request.uri().clone() };
         let work = match &self.surface.front {
             Some(front) if request.uri().path() == decisions::PATH => {
                 let (parts, _) = request.into_parts();
-                Work::Decision { decision: decisions::authorize(Arc::clone(front), parts) }
+                Work::Decision { decision: decisions::authorize(Arc::clone(front), origin, parts) }
             }
-            _ => Work::Routed { routed: self.surface.router.clone().call(request) },
+            _ => {
+                request.extensions_mut().insert(origin);
+                Work::Routed { routed: self.surface.router.clone().call(request) }
+            }
         };
         Answering { inner: Some(work), about, log: Arc::clone(&self.surface.log), span }
     }
