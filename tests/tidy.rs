@@ -12,6 +12,7 @@ mod names;
 mod proofs;
 mod root;
 mod scripts;
+mod shared;
 mod sizes;
 mod tables;
 mod toolchain;

@@ -9,6 +9,8 @@ use std::{
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tollgate_api::REQUEST_ID_HEADER;
+use tollgate_telemetry::request_span;
+use tracing::Instrument as _;
 
 pub(crate) use crate::call::Call;
 use crate::{
@@ -136,7 +138,8 @@ impl Client {
             nodes: self.shared.nodes.count(),
             until: Instant::now() + self.deadline,
         };
-        let result = retries.run(|left| self.attempt(&call, &request_id, left), failed).await;
+        let attempts = retries.run(|left| self.attempt(&call, &request_id, left), failed);
+        let result = attempts.instrument(request_span(request_id.as_str())).await;
         if let Some(limits) = result.as_ref().ok().filter(|_| call.shown.is_none()).and_then(|answer| answer.headers.rate_limits()) {
             *self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner) = Some(limits);
         }
@@ -187,6 +190,7 @@ impl Client {
         };
         let result = result.map_err(failure);
         if failed(&result).is_some_and(|failed| failed.is_of_node) {
+            tracing::debug!(node = base.as_str(), "no answer");
             self.shared.nodes.leave(number);
         }
         result
@@ -205,5 +209,7 @@ impl fmt::Debug for Client {
 
 #[cfg(test)]
 mod resending;
+#[cfg(test)]
+mod spans;
 #[cfg(test)]
 mod tests;

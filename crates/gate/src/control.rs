@@ -11,7 +11,7 @@ pub use audit::ListAudit;
 pub(crate) use states::Revoking;
 
 use tokio::time::Instant;
-use tollgate_api::{CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, Owner, PatchKeyBody, PutOwnerBody, RevokeKeyBody};
+use tollgate_api::{AuthContext, CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, Owner, PatchKeyBody, PutOwnerBody, RevokeKeyBody};
 use tollgate_keys::{KeyId, OwnerName, RandomPart, SecretKind, Slot, Status};
 
 use crate::{
@@ -54,6 +54,19 @@ pub struct Operator {
     pub request_id: String,
     /// What he names a call by that is to act once. Makings and rotations heed it.
     pub idempotency_key: Option<IdempotencyKey>,
+}
+
+impl Operator {
+    /// Who calls, as it is told outside: the same type that a client is given.
+    pub fn auth_context(&self) -> AuthContext {
+        let Identity { key_id, owner, scopes } = &self.identity;
+        AuthContext {
+            key_id: key_id.as_str().to_owned(),
+            owner: owner.as_ref().map(|owner| owner.as_str().to_owned()),
+            scopes: scopes.to_string().split_whitespace().map(str::to_owned).collect(),
+            request_id: self.request_id.clone(),
+        }
+    }
 }
 
 /// Filters of a listing, as they are written.

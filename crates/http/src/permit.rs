@@ -28,8 +28,9 @@ pub(crate) async fn enter(front: &Front, parts: &Parts, scope: Scope, plane: Pla
     let verdict = front.gate.decide(caller).await?;
     let headers = front.options.ratelimit_headers;
     let passed = Failure::unless_allowed(verdict, StatusCode::TOO_MANY_REQUESTS, headers)?;
-    tracing::Span::current().record("key_id", passed.identity.key_id.as_str());
     let operator = Operator { identity: passed.identity.clone(), request_id: accept::request_id(parts), idempotency_key: None };
+    let context = operator.auth_context();
+    tollgate_telemetry::note_caller(&tracing::Span::current(), &context.key_id, context.owner.as_deref());
     Ok(Permit { operator, passed, headers })
 }
 

@@ -76,8 +76,7 @@ fn control_plane() -> Router<Arc<Front>> {
 /// Runs a call of the control plane in a task of its own, so that a change which has begun is
 /// carried to its end, fence and all, though its caller hangs up or is told to come back.
 async fn control_task(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
-    let request_id = Origin::left_with(&request).map(|origin| origin.request_id.as_str().to_owned());
-    let span = tracing::info_span!("call", request_id, key_id = tracing::field::Empty);
+    let span = tollgate_telemetry::call_span(Origin::left_with(&request).map_or("", |origin| origin.request_id.as_str()));
     let task = tokio::spawn(next.run(request).instrument(span.clone()));
     let mut response = match tokio::time::timeout(front.options.request_timeout + CALL_TIMEOUT_MARGIN, task).await {
         Ok(Ok(response)) => response,

@@ -105,7 +105,7 @@ impl Envelope {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let origin = Origin::of(request.headers(), self.peer);
-        let span = tracing::debug_span!("request", request_id = origin.request_id.as_str());
+        let span = tollgate_telemetry::request_span(origin.request_id.as_str());
         let about = About { origin: origin.clone(), method: request.method().clone(), uri: request.uri().clone() };
         let work = match &self.surface.front {
             Some(front) if request.uri().path() == decisions::PATH => {

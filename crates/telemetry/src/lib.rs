@@ -7,23 +7,35 @@
 //! Logs go to standard error. What looks like a credential is replaced before it is written;
 //! that is the second net, not the first.
 
+#[cfg(feature = "process")]
 mod catalogue;
+#[cfg(feature = "process")]
 mod labels;
+#[cfg(feature = "process")]
 mod logs;
+#[cfg(feature = "process")]
 mod metrics;
 mod panics;
+#[cfg(feature = "process")]
 mod recorder;
 mod scrub;
+mod spans;
 
+#[cfg(feature = "process")]
 pub use catalogue::{CATALOGUE, Kind, Metric};
+#[cfg(feature = "process")]
 pub use labels::{
     AuthOutcome, Component, HealthState, KindLabel, LabelSet, LookupOutcome, OutageState, PoolState, RedisErrorKind, Source, Verdict,
 };
+#[cfg(feature = "process")]
 pub use logs::{LogError, LogFormat, check_filter, init_logs};
+#[cfg(feature = "process")]
 pub use metrics::Metrics;
 pub use panics::install_panic_hook;
+#[cfg(feature = "process")]
 pub use recorder::{Recorder, RecorderError};
 pub use scrub::scrub;
+pub use spans::{call_span, note_caller, request_span};
 
 /// The version of this build, as `tollgate_build_info` shows it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,23 @@
+//! The spans that requests are logged in, with one set of names in the server and in whoever calls
+//! it: a line of the one and a line of the other are found by the same `request_id`.
+
+use tracing::{Span, debug_span, field, info_span};
+
+/// One request, on its way out or on its way in.
+pub fn request_span(request_id: &str) -> Span {
+    debug_span!("request", request_id)
+}
+
+/// One call on the caller's own account. `key_id` and `owner` are told by [`note_caller`] as soon as
+/// they are known.
+pub fn call_span(request_id: &str) -> Span {
+    info_span!("call", request_id, key_id = field::Empty, owner = field::Empty)
+}
+
+/// Tells a [`call_span`] who calls. An operator has no owner.
+pub fn note_caller(span: &Span, key_id: &str, owner: Option<&str>) {
+    span.record("key_id", key_id);
+    if let Some(owner) = owner {
+        span.record("owner", owner);
+    }
+}
