@@ -136,7 +136,7 @@ impl Client {
             random: &self.shared.random,
             call: call.repeat,
             nodes: self.shared.nodes.count(),
-            until: Instant::now() + self.deadline,
+            until: until(self.deadline),
         };
         let attempts = retries.run(|left| self.attempt(&call, &request_id, left), failed);
         let result = attempts.instrument(request_span(request_id.as_str())).await;
@@ -195,6 +195,13 @@ impl Client {
         }
         result
     }
+}
+
+/// When a time is over that begins now; where the clock does not reach that far, in a century.
+fn until(deadline: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_hours(24 * 365 * 100);
+    let now = Instant::now();
+    now.checked_add(deadline).unwrap_or(now + CENTURY)
 }
 
 impl fmt::Debug for Client {

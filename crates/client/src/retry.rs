@@ -50,7 +50,7 @@ impl RetryPolicy {
         match told {
             Some(told) if told > self.wait_max => None,
             // Never less than was asked for; a quarter more at most, as others were told the same.
-            Some(told) => Some(self.wait_max.min(told + part_of(told / 4, random))),
+            Some(told) => Some(self.wait_max.min(told.saturating_add(part_of(told / 4, random)))),
             None => {
                 let half = self.wait_max.min(grown) / 2;
                 (self.wait_max > Duration::ZERO).then(|| half + part_of(half, random))
@@ -135,7 +135,7 @@ impl Retries<'_> {
         loop {
             let result = attempt(self.until.saturating_duration_since(Instant::now())).await;
             let Some(wait) = failed(&result).and_then(|failed| self.wait(number, &failed)) else { return result };
-            if Instant::now() + wait >= self.until {
+            if wait >= self.until.saturating_duration_since(Instant::now()) {
                 return result;
             }
             sleep(wait).await;
@@ -157,8 +157,8 @@ impl Retries<'_> {
 
 /// A random part of a time, to the microsecond.
 fn part_of(time: Duration, random: u64) -> Duration {
-    let most_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX - 1);
-    Duration::from_micros(random % (most_us + 1))
+    let most_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_micros(random % most_us.saturating_add(1))
 }
 
 #[cfg(test)]

@@ -106,3 +106,16 @@ fn jitter_stays_within_its_part() {
         assert_eq!(policy.wait(1, Some(policy.wait_max), random), Some(policy.wait_max));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_time_is_too_long_to_be_reckoned_with() {
+    let endless = RetryPolicy { wait_max: Duration::MAX, first_wait: Duration::MAX, ..RetryPolicy::default() };
+    for seconds in [u64::MAX, u64::MAX / 1_000_000, 31] {
+        assert_eq!(attempts(endless, Repeat::Harmless, 1, &[Some(told(seconds)), None]).await, [0], "{seconds}");
+    }
+    assert_eq!(attempts(endless, Repeat::Harmless, 1, &[Some(UNDONE), None]).await, [0]);
+    for random in [0, u64::MAX] {
+        assert!(endless.wait(u32::MAX, None, random).is_some());
+        assert!(endless.wait(1, Some(Duration::MAX), random).is_some());
+    }
+}
