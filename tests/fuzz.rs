@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tollgate_testkit::{Node, Scratch, eventually, repository};
 
 use crate::support::{Api, NewKey};
@@ -63,6 +63,22 @@ fn said(output: &Output) -> String {
     let text = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
     let start = text.find("= FAILURES =").or_else(|| text.find("= ERRORS =")).unwrap_or(0);
     text[start..].chars().take(20_000).collect()
+}
+
+#[tokio::test]
+async fn the_document_is_one_of_openapi() {
+    let (node, _, folder) = node().await;
+    let mut document = Api::of(&node).get("/openapi.json").send().await.expect(200).json();
+    let validated = async |document: &Value| {
+        let file = folder.path().join("openapi.json");
+        std::fs::write(&file, document.to_string()).expect("written");
+        let mut validator = tokio::process::Command::new(program().with_file_name("openapi-spec-validator"));
+        validator.arg(&file).output().await.expect("it runs")
+    };
+    let output = validated(&document).await;
+    assert!(output.status.success(), "{}", said(&output));
+    document["paths"]["/v1/keys"]["get"]["responses"]["200"] = json!({"content": []});
+    assert_eq!(validated(&document).await.status.code(), Some(1), "a response without a description is none");
 }
 
 #[tokio::test]

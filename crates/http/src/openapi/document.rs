@@ -11,7 +11,8 @@ use super::{
 /// What the product is, for people who come from outside.
 pub(super) const ABOUT: &str = "A distributed rate limiter and API-key gate. Bodies are JSON; unknown and doubled fields are refused, \
     and so are query parameters that a call does not know or that stand twice. Whatever is not an answer is a problem document \
-    (RFC 9457). A path answers methods that it does not have with 405, and an unknown path is 404.";
+    (RFC 9457). Whatever can be got can be asked for its headers alone (HEAD). A path answers methods that it does not have with 405, and an \
+    unknown path is 404.";
 
 /// Writes the document.
 pub(super) fn write(version: &str) -> Value {
