@@ -2,7 +2,7 @@
 //!
 //! The layer takes the credential that a request shows, asks a Tollgate node whether its bearer may
 //! spend what the route demands, and only then lets the request through, with who it is in an
-//! [`AuthContext`](tollgate_api::AuthContext) among its extensions and in the `X-Tollgate-…`
+//! [`AuthContext`] among its extensions and in the `X-Tollgate-…`
 //! headers. Whatever a client sent under these names is gone. A refusal is the node's own problem
 //! (401, 403, 429, …) with its headers.
 //!
