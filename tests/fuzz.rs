@@ -86,6 +86,12 @@ async fn a_node_answers_whatever_comes_as_its_document_says() {
     let (node, key, folder) = node().await;
     let output = fuzz(&node, &key, &format!("{}/openapi.json", node.url()), folder.path()).await;
     assert!(output.status.success(), "{}\n{}", output.status, said(&output));
+    // Nothing is left out but what the configuration names: a stream, and four methods of two paths.
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let counts = text.lines().find_map(|line| line.trim().strip_prefix("Selected: ")).expect("how many calls");
+    let (selected, all) = counts.split_once('/').expect("of how many");
+    let count = |text: &str| text.trim().parse::<usize>().expect("a number");
+    assert_eq!(count(all) - count(selected), 9, "{counts}");
     // It came as far as the store, and kept its own key.
     let api = Api::of(&node).with(&key.api_key);
     let made = api.get("/v1/keys?page_size=1000").send().await.expect(200).json();
