@@ -7,6 +7,7 @@ mod bootstrap;
 mod costs;
 mod credentials;
 mod embedded;
+mod events;
 mod failures;
 mod health;
 mod layer;

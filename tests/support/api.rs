@@ -112,6 +112,11 @@ impl Call {
         self.body("application/json", body.to_string())
     }
 
+    /// Sends it, and gives the answer as soon as its head is there.
+    pub(crate) async fn open(self) -> reqwest::Response {
+        self.builder.send().await.unwrap_or_else(|error| panic!("{} {}: {error:?}", self.method, self.target))
+    }
+
     /// Sends it; a broken connection fails the test.
     pub(crate) async fn send(self) -> Answer {
         let what = format!("{} {}", self.method, self.target);

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::Value;
 use tollgate_api::{
-    AuditPage, CheckAnswer, CheckBody, CreateKeyBody, CreatedKey, Key, KeyPage, KeyStatus, LimitBody, Owner, PatchKeyBody, PutOwnerBody,
-    Readiness, RevokeKeyBody,
+    AuditPage, CheckAnswer, CheckBody, CreateKeyBody, CreatedKey, Key, KeyPage, KeyStatus, LimitBody, NodeList, Owner, PatchKeyBody,
+    PutOwnerBody, Readiness, RevokeKeyBody,
 };
 
 use crate::{Client, ClientError, IdempotencyKey, client::Call, retry::Repeat};
@@ -119,6 +119,11 @@ impl Client {
     pub async fn live(&self) -> Result<(), ClientError> {
         let answer = self.ask(Call::new(Method::GET, &["health", "live"]).repeat(Repeat::Once)).await?;
         if answer.is_success() { Ok(()) } else { Err(answer.refusal()) }
+    }
+
+    /// The nodes that serve together, and how each is.
+    pub async fn nodes(&self) -> Result<NodeList, ClientError> {
+        self.send(Call::new(Method::GET, &["v1", "nodes"])).await
     }
 
     /// Whether the node should be sent requests; needs no credential.

@@ -140,7 +140,13 @@ impl Gate {
     /// Whether this node should be sent requests, and how its components are. A node is ready
     /// once it has taken up its stores, and stays so through an outage: the outage mode answers.
     pub fn readiness(&self) -> Readiness {
-        let shared = &*self.shared;
+        self.shared.readiness()
+    }
+}
+
+impl GateShared {
+    pub(crate) fn readiness(&self) -> Readiness {
+        let shared = self;
         let components = shared.health();
         let reason = if shared.draining.load(Ordering::Acquire) {
             Some("the node is about to stop".to_owned())

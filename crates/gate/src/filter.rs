@@ -108,6 +108,8 @@ pub(crate) struct KeyFilter {
 #[derive(Debug, Default)]
 struct State {
     loaded: Option<Loaded>,
+    /// When it was put in place.
+    built: Option<Instant>,
     /// The one from before this node lost its place in the log, until there is another. It refuses
     /// nobody; it tells who was no stranger.
     former: Option<Loaded>,
@@ -252,6 +254,13 @@ impl KeyFilter {
         *state = State { restarts: restarts + 1, is_placed: true, plan, former, ..State::default() };
         self.tell_figures(&state);
         self.wanted.notify_one();
+    }
+
+    /// Ids, bytes and age; zeros and none where there is no filter.
+    pub(crate) fn figures(&self) -> (u64, u64, Option<Duration>) {
+        let state = self.read();
+        let Some(loaded) = &state.loaded else { return (0, 0, None) };
+        (loaded.ids.count(), loaded.ids.bytes() as u64, state.built.map(|built| built.elapsed()))
     }
 
     fn tombstones_max(&self, state: &State) -> usize {

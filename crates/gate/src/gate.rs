@@ -27,6 +27,7 @@ use crate::{
     link::Link,
     lookups::{LookupOptions, Lookups},
     marks::Marks,
+    nodes::Birth,
     outage::{LocalBuckets, OutageOptions},
     ports::{BucketStore, Bus, KeyStore, NodeRegistry},
     preauth::{Preauth, PreauthOptions},
@@ -65,6 +66,8 @@ pub struct GateOptions {
     pub follow: FollowOptions,
     /// What people call this node.
     pub node: String,
+    /// The version that it runs.
+    pub version: &'static str,
     /// From one look at the bucket store's servers to the next.
     pub look_interval: Duration,
     /// When keys were last used.
@@ -122,6 +125,7 @@ pub(crate) struct GateShared {
     pub(crate) buckets: Arc<dyn BucketStore>,
     pub(crate) nodes: Arc<dyn NodeRegistry>,
     pub(crate) registry: Registry,
+    pub(crate) birth: Birth,
     pub(crate) breaker: Breaker,
     /// Buckets of this node alone, for outages in mode `local`.
     pub(crate) local: LocalBuckets,
@@ -186,6 +190,7 @@ impl Gate {
             outage_logged: Mutex::new(None),
             draining: AtomicBool::new(false),
             registry: Registry::new()?,
+            birth: Birth::new(clock.unix_ms()),
             breaker: Breaker::new(buckets.lanes(), options.outage.failures_max),
             local: LocalBuckets::new(options.outage.subjects_max),
             options,

@@ -38,6 +38,7 @@ mod marks;
 mod mint;
 mod miss_cache;
 mod named;
+mod nodes;
 mod once;
 mod outage;
 mod preauth;

@@ -64,6 +64,10 @@ impl Registry {
         Ok(Self { me, seen: Mutex::new(Seen { fleet, listed: Vec::new(), reading_since: None }) })
     }
 
+    pub(crate) fn me(&self) -> NodeId {
+        self.me
+    }
+
     pub(crate) fn seen(&self) -> Arc<Fleet> {
         self.with_seen(|seen| seen.fleet.clone())
     }
@@ -140,6 +144,7 @@ impl GateShared {
             Ok(Ok(live)) => {
                 self.registry.with_seen(|seen| seen.see(self.registry.me, &live, Instant::now(), ttl));
                 self.metrics.nodes(self.registry.seen().nodes(NonZeroU32::MIN).get());
+                self.tell_status().await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "the registry of nodes cannot be reached"),
             Err(_) => tracing::debug!("the registry of nodes does not answer"),

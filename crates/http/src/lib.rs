@@ -16,6 +16,7 @@ mod front;
 mod health;
 mod log_budget;
 mod metrics_page;
+mod nodes;
 mod openapi;
 mod options;
 mod origin;

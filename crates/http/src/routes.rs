@@ -25,7 +25,7 @@ use tollgate_gate::Gate;
 use tracing::Instrument;
 
 use crate::{
-    control, control::lifecycle, decisions, events, front::Front, health, log_budget::LogBudget, openapi, options::HttpOptions,
+    control, control::lifecycle, decisions, events, front::Front, health, log_budget::LogBudget, nodes, openapi, options::HttpOptions,
     origin::Origin, problem::Failure, surface::Surface,
 };
 
@@ -70,6 +70,7 @@ fn control_plane() -> Router<Arc<Front>> {
         .route("/v1/owners/{owner}", get(control::owner).put(control::put_owner))
         .route("/v1/audit", get(control::audit))
         .route("/v1/events", get(events::events))
+        .route("/v1/nodes", get(nodes::nodes))
         .route("/health/full", get(health::full))
 }
 

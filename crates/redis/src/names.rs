@@ -7,7 +7,7 @@
 use std::hash::Hasher;
 
 use bytes::Bytes;
-use tollgate_gate::ports::{ReceiptName, SubjectKind};
+use tollgate_gate::ports::{NodeId, ReceiptName, SubjectKind};
 
 /// The largest number of tags: two decimal digits.
 pub const TAGS_MAX: u8 = 100;
@@ -68,6 +68,11 @@ impl Names {
     /// The key of the registry of nodes.
     pub fn nodes(&self) -> Bytes {
         self.under(0, "nodes", "")
+    }
+
+    /// The key of what a node tells of itself.
+    pub fn node(&self, node: NodeId) -> Bytes {
+        self.under(0, "node:", &node.to_string())
     }
 
     /// The key of a subject's record.

@@ -1,4 +1,5 @@
-//! The registry of nodes: one string that each node writes itself into every now and then.
+//! The registry of nodes: one string that each node writes itself into every now and then, and one for
+//! each that tells how it is.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use bytes::Bytes;
 use fred::types::Value;
 use tollgate_gate::ports::{BoxFuture, BucketError, NodeId, NodeRegistry};
 
-use crate::{buckets::RedisBuckets, failure::Failure};
+use crate::{buckets::RedisBuckets, connection, failure::Failure};
 
 /// How long one heartbeat may take.
 const BEAT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -21,6 +22,35 @@ impl NodeRegistry for RedisBuckets {
             let live = self.run(self.nodes_script(), keys, args, BEAT_TIMEOUT).await?;
             nodes(&live).ok_or_else(|| Failure::other("the registry of nodes has another form").into())
         })
+    }
+
+    fn tell(&self, me: NodeId, sheet: String, ttl: Duration) -> BoxFuture<'_, Result<(), BucketError>> {
+        Box::pin(async move {
+            let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX).max(1);
+            let args = [self.names().node(me), sheet.into(), Bytes::from_static(b"PX")];
+            let args = args.into_iter().map(Value::Bytes).chain([Value::Integer(ttl_ms)]).collect();
+            self.once("SET", args).await.map(drop)
+        })
+    }
+
+    fn told(&self, nodes: Vec<NodeId>) -> BoxFuture<'_, Result<Vec<Option<String>>, BucketError>> {
+        Box::pin(async move {
+            if nodes.is_empty() {
+                return Ok(Vec::new());
+            }
+            // All under one tag, so they share a slot where there are slots.
+            let keys = nodes.iter().map(|node| Value::Bytes(self.names().node(*node))).collect();
+            let found = self.once("MGET", keys).await?;
+            Ok(found.into_array().into_iter().map(Value::into_string).collect())
+        })
+    }
+}
+
+impl RedisBuckets {
+    /// One command on the first of its arguments, at most once.
+    async fn once(&self, name: &'static str, args: Vec<Value>) -> Result<Value, BucketError> {
+        let Some(connection) = connection::usable(self.connections()) else { return Err(Failure::other("no connection").into()) };
+        connection.command(name, args, BEAT_TIMEOUT).await.map_err(Into::into)
     }
 }
 

@@ -52,6 +52,24 @@ async fn nodes_see_each_other_until_they_leave_or_are_forgotten() {
 }
 
 #[tokio::test]
+async fn what_nodes_tell_of_themselves_is_there_until_it_is_over() {
+    let (redis, store) = started().await;
+    let told = async |nodes: &[u128]| store.told(nodes.iter().copied().map(NodeId).collect()).await.expect("redis answers");
+    assert!(told(&[]).await.is_empty());
+    store.tell(NodeId(1), "one".to_owned(), Duration::from_mins(1)).await.expect("redis answers");
+    store.tell(NodeId(u128::MAX), "last".to_owned(), Duration::from_millis(50)).await.expect("redis answers");
+    assert_eq!(told(&[2, 1]).await, [None, Some("one".to_owned())]);
+    store.tell(NodeId(1), "another".to_owned(), Duration::from_mins(1)).await.expect("redis answers");
+    let over = eventually("it is over", SOON, async || {
+        anyhow::ensure!(told(&[1, u128::MAX]).await == [Some("another".to_owned()), None], "still there");
+        Ok(())
+    });
+    over.await.expect("within the bound");
+    redis.command(&["lpush", &format!("tg:{{s00}}node:{:032x}", 3), "a"]).await.expect("redis answers");
+    assert_eq!(told(&[3]).await, [None], "what is no text is none");
+}
+
+#[tokio::test]
 async fn what_is_no_registry_is_replaced() {
     let (redis, store) = started().await;
     for spoil in [&["set", "tg:{s00}nodes", "garbage"][..], &["lpush", "tg:{s00}nodes", "a"]] {

@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Follow changes of keys and of health, one line each, until interrupted
     Events(EventsArgs),
+    /// The nodes that serve together: version, uptime, change log, filter, troubles
+    Nodes,
     /// How a node and what it depends on are; for container health checks
     Health,
     /// The settings

@@ -11,6 +11,7 @@ mod keys;
 mod lifecycle;
 mod log;
 mod migrate;
+mod nodes;
 mod owners;
 mod signing_keys;
 mod transfer;
@@ -56,6 +57,7 @@ async fn one(global: &Global, command: Command, output: Output) -> Result<Exit, 
         Command::Owners(command) => owners::run(&client(global, output)?, command, output).await,
         Command::Check(args) => check::run(global, &args, output).await,
         Command::Events(args) => events::run(client(global, output)?, &args, output).await,
+        Command::Nodes => nodes::run(&client(global, output)?, output).await,
         Command::Health => health::run(&client(global, output)?, output).await,
         Command::Serve(_) | Command::Config(_) | Command::Completions(_) => Ok(Exit::Done),
     }

@@ -146,3 +146,80 @@ fn may_pass(error: &ClientError) -> bool {
         None => !matches!(error.kind, ErrorKind::Undecodable(_)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::ClientOptions;
+
+    const STREAM: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nid: L7\ndata: {\"type\":\"lagged\",\"missed\":1}\n\nid: L8\n\n";
+    const BUSY: &str = "HTTP/1.1 503 Busy\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    const NOBODY: &str = "HTTP/1.1 401 Nobody\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+    /// Answers one connection after the other, then none; gives what was asked.
+    async fn node(answers: &'static [&'static str]) -> (Follower, tokio::task::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let asked = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            for answer in answers {
+                let (mut socket, _) = listener.accept().await.expect("a connection");
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(socket.read_u8().await.expect("a byte"));
+                }
+                asked.push(String::from_utf8(request).expect("text"));
+                socket.write_all(answer.as_bytes()).await.expect("written");
+                socket.shutdown().await.ok();
+            }
+            asked
+        });
+        let client = Client::with_options(&url, None, &ClientOptions::default()).expect("a client");
+        let (first_wait, wait_max) = (Duration::from_millis(2), Duration::from_millis(4));
+        let options = FollowOptions { failures_max: 3, first_wait, wait_max, ..FollowOptions::default() };
+        (Follower::new(client, None, options), asked)
+    }
+
+    /// What comes next, in a word.
+    async fn next(follower: &mut Follower) -> &'static str {
+        match follower.next().await {
+            Ok(Followed::Event(_)) => "event",
+            Ok(Followed::Lost { why: None, .. }) => "ended",
+            Ok(Followed::Lost { why: Some(_), .. }) => "failed",
+            Err(error) if error.status() == Some(401) => "refused",
+            Err(_) => "gave up",
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_goes_on_at_its_last_place_until_it_is_refused() {
+        let (mut follower, asked) = node(&[STREAM, BUSY, STREAM, NOBODY]).await;
+        for told in ["event", "ended", "failed", "event", "ended", "refused"] {
+            assert_eq!(next(&mut follower).await, told);
+        }
+        let places: Vec<bool> = asked.await.expect("four").iter().map(|request| request.contains("last-event-id: L8\r\n")).collect();
+        assert_eq!(places, [false, true, true, true]);
+        assert_eq!(follower.last_event_id(), Some("L8"));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_gone_is_asked_so_often_and_no_more() {
+        let (mut follower, asked) = node(&[STREAM]).await;
+        assert_eq!((next(&mut follower).await, next(&mut follower).await), ("event", "ended"));
+        asked.await.expect("one");
+        for told in ["failed", "failed", "gave up"] {
+            assert_eq!(next(&mut follower).await, told);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_to_nothing_at_first_is_final() {
+        let (mut follower, _asked) = node(&[BUSY]).await;
+        assert_eq!(next(&mut follower).await, "gave up");
+    }
+}

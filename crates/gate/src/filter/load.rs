@@ -131,6 +131,7 @@ impl KeyFilter {
         let mut state = self.write();
         let loaded = building.take().filter(|_| state.restarts == restarts).ok_or(LoadError::Spoiled)?;
         state.applied_ms = state.applied_ms.max(last_change_ms);
+        state.built = Some(Instant::now());
         let old = (state.loaded.replace(loaded), state.former.take());
         self.tell_figures(&state);
         // Giving much memory back takes a while, which nobody need wait for.

@@ -23,6 +23,7 @@ mod look_ups;
 mod lost;
 mod minting;
 mod named;
+mod nodes;
 mod once;
 mod outage;
 mod owners_keys;

@@ -272,6 +272,7 @@ fn gate_options() -> GateOptions {
         preauth: PreauthOptions::default(),
         follow: FollowOptions { poll_interval: Duration::from_millis(500), page_size: 500, fence_timeout: PATIENCE },
         node: "here".to_owned(),
+        version: "1.2.3",
         look_interval: Duration::from_secs(10),
         usage: UsageOptions { interval: Duration::from_secs(20), pending_max: 10_000 },
         events: EventOptions::default(),

@@ -133,6 +133,7 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         preauth: preauth(settings),
         follow: FollowOptions { poll_interval: log.poll_interval.get(), page_size: log.page, fence_timeout: FENCE_TIMEOUT },
         node: node_name(settings),
+        version: env!("CARGO_PKG_VERSION"),
         look_interval: settings.redis.look_interval.get(),
         usage: UsageOptions { interval: settings.keys.last_used_interval.get(), pending_max: settings.keys.last_used_pending_max },
         events: EventOptions {

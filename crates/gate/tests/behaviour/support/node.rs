@@ -42,6 +42,7 @@ pub(crate) fn options() -> GateOptions {
         preauth: preauth(1_000_000),
         follow: FollowOptions { poll_interval: Duration::from_secs(2), page_size: 3, fence_timeout: Duration::from_millis(100) },
         node: "here".to_owned(),
+        version: "1.2.3",
         look_interval: Duration::from_secs(10),
         usage: UsageOptions { interval: Duration::from_secs(20), pending_max: 10_000 },
         events: EventOptions::default(),

@@ -1,6 +1,6 @@
 //! A registry of nodes that does as it is told.
 
-use std::{sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use tollgate_gate::ports::{BoxFuture, BucketError, NodeId, NodeRegistry};
 
@@ -15,6 +15,7 @@ struct State {
     live: Vec<NodeId>,
     ttl: Option<Duration>,
     is_down: bool,
+    told: BTreeMap<NodeId, String>,
 }
 
 impl FakeNodes {
@@ -26,6 +27,11 @@ impl FakeNodes {
     /// All nodes have been forgotten.
     pub(crate) fn forget_all(&self) {
         lock(&self.0).live.clear();
+    }
+
+    /// What a node has told of itself is this from now on.
+    pub(crate) fn forge(&self, node: NodeId, sheet: &str) {
+        lock(&self.0).told.insert(node, sheet.to_owned());
     }
 
     /// Who is in it.
@@ -52,6 +58,20 @@ impl NodeRegistry for FakeNodes {
                 state.live.push(me);
             }
             Ok(state.live.clone())
+        })
+    }
+
+    fn tell(&self, me: NodeId, sheet: String, _ttl: Duration) -> BoxFuture<'_, Result<(), BucketError>> {
+        Box::pin(async move {
+            lock(&self.0).told.insert(me, sheet);
+            Ok(())
+        })
+    }
+
+    fn told(&self, nodes: Vec<NodeId>) -> BoxFuture<'_, Result<Vec<Option<String>>, BucketError>> {
+        Box::pin(async move {
+            let state = lock(&self.0);
+            Ok(nodes.iter().map(|node| state.told.get(node).cloned()).collect())
         })
     }
 }

@@ -5,7 +5,7 @@ use crate::openapi::parameters::{AUDIT_CURSOR, KEY_FILTER, LAST_EVENT_ID, OWNER_
 
 const TAG: &str = "Watching";
 
-pub(super) const CALLS: &[Operation] = &[AUDIT, EVENTS];
+pub(super) const CALLS: &[Operation] = &[AUDIT, EVENTS, NODES];
 
 const AUDIT: Operation = Operation {
     tag: TAG,
@@ -37,5 +37,19 @@ const EVENTS: Operation = Operation {
         content: Content::Text("text/event-stream"),
         headers: &["X-Accel-Buffering"],
     }],
+    problems: &[],
+};
+
+const NODES: Operation = Operation {
+    tag: TAG,
+    path: "/v1/nodes",
+    method: Method::Get,
+    id: "listNodes",
+    summary: "The nodes that serve together, and how each is",
+    about: "For keys without an owner. A node that has gone leaves the list after outage.nodes_ttl.",
+    needs: Needs::Scope("events:read"),
+    parameters: &[],
+    body: Body::Ignored,
+    answers: &[Answer { status: 200, about: "All nodes, by name.", content: Content::Json("NodeList"), headers: &[] }],
     problems: &[],
 };

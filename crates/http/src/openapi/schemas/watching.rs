@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{answer, instant, list, named, of, text, text_or_null, whole};
+use super::{answer, instant, list, named, of, text, text_or_null, whole, yes_or_no};
 
 pub(super) fn all() -> Map<String, Value> {
     named([
@@ -15,6 +15,19 @@ pub(super) fn all() -> Map<String, Value> {
                 json!({
                     "entries": list("Newest first.", &of("AuditEntry")),
                     "next_cursor": text_or_null("Where to go on to older ones; null at the end."),
+                }),
+            ),
+        ),
+        ("FilterFigures", filter_figures()),
+        ("NodeStatus", node_status()),
+        (
+            "NodeList",
+            answer(
+                "The nodes that serve together.",
+                &["nodes", "complete"],
+                json!({
+                    "nodes": list("By name.", &of("NodeStatus")),
+                    "complete": yes_or_no("Whether these are all: not while the registry cannot be read."),
                 }),
             ),
         ),
@@ -37,4 +50,50 @@ fn audit_entry() -> Value {
         &["position", "at", "actor", "action", "key_id", "owner", "request_id", "detail"],
         fields,
     )
+}
+
+fn filter_figures() -> Value {
+    let fields = json!({
+        "keys": whole("Ids that are in it."),
+        "bytes": whole("Memory that it takes."),
+        "built_at": instant("When it was built; absent where there is none yet."),
+    });
+    answer("A filter of key ids.", &["keys", "bytes"], fields)
+}
+
+fn node_status() -> Value {
+    let fields = json!({
+        "id": text("The random id of its process."),
+        "node": text("Its name: machine and port."),
+        "version": text("The version that it runs."),
+        "mode": text("embedded or cluster."),
+        "started_at": instant("When it started, by its own clock."),
+        "uptime_seconds": whole("Seconds since then."),
+        "seen_at": instant("When it told all this, by its own clock."),
+        "ready": yes_or_no("Whether it should be sent requests."),
+        "outage_mode": of("OutageMode"),
+        "in_outage": yes_or_no("Whether decisions are made without the bucket store now."),
+        "change_log_position": whole("The position of the change log that it has applied."),
+        "change_log_lag": whole("Positions that it is behind the node that is ahead of all."),
+        "change_log_age_ms": whole("Milliseconds since it last read the log to its head; absent before it ever did."),
+        "bloom_filter": of("FilterFigures"),
+        "troubles": list("Parts that are not well, and guard rails that are on.", &of("Component")),
+    });
+    let required = [
+        "id",
+        "node",
+        "version",
+        "mode",
+        "started_at",
+        "uptime_seconds",
+        "seen_at",
+        "ready",
+        "outage_mode",
+        "in_outage",
+        "change_log_position",
+        "change_log_lag",
+        "bloom_filter",
+        "troubles",
+    ];
+    answer("One node, as it tells of itself.", &required, fields)
 }

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use tollgate_api::{
     AuditEntry, AuditPage, CheckAnswer, CheckBody, Component, ComponentHealth, ComponentState, CreateKeyBody, CreatedKey, DecisionFigures,
-    Key, KeyKindName, KeyPage, KeyStatus, LimitBody, LimitStanding, NamedRateLimitFields, NodeFigures, OutageModeName, Owner, Patch,
-    PatchKeyBody, Problem, PutOwnerBody, RateLimitFields, RateLimitSpec, Readiness, RevokeKeyBody, RevokedKeys, Rfc3339, RotateKeyBody,
-    VerdictName,
+    FilterFigures, Key, KeyKindName, KeyPage, KeyStatus, LimitBody, LimitStanding, NamedRateLimitFields, NodeFigures, NodeList, NodeStatus,
+    OutageModeName, Owner, Patch, PatchKeyBody, Problem, PutOwnerBody, RateLimitFields, RateLimitSpec, Readiness, RevokeKeyBody,
+    RevokedKeys, Rfc3339, RotateKeyBody, VerdictName,
 };
 
 use super::told::Told;
@@ -199,4 +199,30 @@ async fn health_is_told_as_the_document_says() {
         unlimited_keys: vec![text("k")],
     };
     told.answer("NodeFigures", &figures, &NodeFigures { change_log_age_ms: None, unlimited_keys: Vec::new(), ..figures.clone() });
+}
+
+#[tokio::test]
+async fn nodes_are_told_as_the_document_says() {
+    let told = Told::start().await;
+    let filter = FilterFigures { keys: 1, bytes: 2, built_at: Some(Rfc3339(NOW)) };
+    told.answer("FilterFigures", &filter, &FilterFigures { built_at: None, ..filter });
+    let node = NodeStatus {
+        id: text("00"),
+        node: text("host:8080"),
+        version: text("1.2.3"),
+        mode: text("cluster"),
+        started_at: Rfc3339(NOW),
+        uptime_seconds: 1,
+        seen_at: Rfc3339(NOW),
+        ready: true,
+        outage_mode: OutageModeName::Local,
+        in_outage: false,
+        change_log_position: 7,
+        change_log_lag: 0,
+        change_log_age_ms: Some(5),
+        bloom_filter: filter,
+        troubles: vec![Component::Redis],
+    };
+    told.answer("NodeStatus", &node, &NodeStatus { change_log_age_ms: None, troubles: Vec::new(), ..node.clone() });
+    told.answer("NodeList", &NodeList { nodes: vec![node], complete: true }, &NodeList { nodes: Vec::new(), complete: false });
 }
