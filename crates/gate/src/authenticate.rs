@@ -7,7 +7,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
-use tollgate_keys::{SecretDigest, SecretKind, Slot, TagCheck, Unusable};
+use tollgate_keys::{ApiKey, SecretDigest, SecretKind, Slot, TagCheck, Unusable};
 use tollgate_telemetry::AuthOutcome;
 
 use crate::{
@@ -146,23 +146,24 @@ impl GateShared {
         let api_key = match &request.credential {
             Credential::Missing => return Ok(self.refused(Unauthenticated::Missing)),
             Credential::Malformed => return Ok(self.wrong(Unauthenticated::Malformed, client, None)),
-            Credential::ApiKey(api_key) => api_key.clone(),
+            Credential::Read(api_key) => api_key,
+            Credential::ApiKey(api_key) => api_key,
         };
-        let examined = self.signing.examine(&api_key);
+        let examined = self.signing.examine(api_key);
         // Before anything that is remembered: a forgery is to cost this and no more.
         if let Some((TagCheck::Forged | TagCheck::UnknownRing, _)) = examined {
-            return Ok(self.wrong(Unauthenticated::BadSignature, client, Some(&api_key)));
+            return Ok(self.wrong(Unauthenticated::BadSignature, client, Some(api_key)));
         }
         let epoch = self.link.epoch();
-        if let Some(entry) = self.recall(&api_key, examined.as_ref()) {
+        if let Some(entry) = self.recall(api_key, examined.as_ref()) {
             return Ok(Standing::Verified(Verified { request, entry, cached: true, epoch }));
         }
         // Rare, and large: in a box of its own, so that the usual request is small.
-        Box::pin(self.authenticate_anew(request, api_key, examined, epoch)).await
+        Box::pin(self.authenticate_anew(request, examined, epoch)).await
     }
 
     /// The key of a secret that this node has verified before, if it may be used now.
-    fn recall(&self, api_key: &SharedKey, examined: Option<&Examined>) -> Option<Arc<CachedKey>> {
+    fn recall(&self, api_key: &ApiKey, examined: Option<&Examined>) -> Option<Arc<CachedKey>> {
         let (_, tag_digest) = examined?;
         let entry = self.cache.get(&api_key.key_id)?;
         let now_ms = self.clock.unix_ms();
@@ -176,13 +177,8 @@ impl GateShared {
         }
     }
 
-    async fn authenticate_anew(
-        &self,
-        request: CheckRequest,
-        api_key: SharedKey,
-        examined: Option<Examined>,
-        epoch: u64,
-    ) -> Result<Standing, GateError> {
+    async fn authenticate_anew(&self, mut request: CheckRequest, examined: Option<Examined>, epoch: u64) -> Result<Standing, GateError> {
+        let Some(api_key) = request.credential.share() else { return Ok(self.refused(Unauthenticated::Missing)) };
         let client = request.client;
         let standing = match self.look(Asked { api_key: &api_key, client }, examined, &Known::Nothing).await? {
             Look::Good { entry, cached } => return Ok(Standing::Verified(Verified { request, entry, cached, epoch })),
@@ -203,10 +199,8 @@ impl GateShared {
         self.authenticate_from(request, Known::outdated(outdated, WasSecret::Right)).await
     }
 
-    async fn authenticate_from(&self, request: CheckRequest, known: Known) -> Result<Standing, GateError> {
-        let Credential::ApiKey(api_key) = &request.credential else {
-            return Ok(self.refused(Unauthenticated::Missing));
-        };
+    async fn authenticate_from(&self, mut request: CheckRequest, known: Known) -> Result<Standing, GateError> {
+        let Some(api_key) = &request.credential.share() else { return Ok(self.refused(Unauthenticated::Missing)) };
         let epoch = self.link.epoch();
         let examined = self.signing.examine(api_key);
         match self.look(Asked { api_key, client: request.client }, examined, &known).await? {
@@ -321,8 +315,8 @@ impl GateShared {
     }
 
     /// A credential that needs no look-up to be found wrong.
-    fn wrong(&self, why: Unauthenticated, client: IpAddr, api_key: Option<&SharedKey>) -> Standing {
-        let failed = self.preauth.fail(client, api_key.map(Arc::as_ref), Instant::now());
+    fn wrong(&self, why: Unauthenticated, client: IpAddr, api_key: Option<&ApiKey>) -> Standing {
+        let failed = self.preauth.fail(client, api_key, Instant::now());
         failed.map_or_else(|too_many| self.not_now(too_many), |()| self.refused(why))
     }
 
@@ -353,7 +347,7 @@ impl GateShared {
 
     /// Whether the rules of a caller are, in the key store now, those that he was decided by.
     pub(crate) async fn has_same_rules(&self, verified: &Verified) -> Result<bool, GateError> {
-        let Credential::ApiKey(api_key) = &verified.request.credential else { return Ok(false) };
+        let Some(api_key) = verified.request.credential.api_key() else { return Ok(false) };
         let known = Known::outdated(&verified.entry, WasSecret::Right);
         let reading = self.read(Wanted { key_id: &api_key.key_id, is_signed: true }, &known).await?;
         Ok(matches!(reading, Reading::Found { entry, .. } if entry.generations() == verified.entry.generations()))

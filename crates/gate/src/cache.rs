@@ -14,13 +14,12 @@ use std::{
 use sync::{AtomicBool, Mutex, MutexGuard, Ordering, Step};
 
 use tokio::time::Instant;
-use tollgate_keys::{KeyId, OwnerName, ProcessKey, SecretDigest, Slot};
+use tollgate_keys::{ApiKey, KeyId, OwnerName, ProcessKey, SecretDigest, Slot};
 
 use crate::{
     daytime::HeldTime,
     ports::{Change, FoundKey, Subject, SubjectKind, Subjects},
     receipts::Found,
-    request::SharedKey,
     usage::Noted,
 };
 
@@ -250,7 +249,7 @@ impl KeyCache {
     }
 
     /// What a secret without a good tag is remembered by.
-    pub(crate) fn digest(&self, api_key: &SharedKey) -> SecretDigest {
+    pub(crate) fn digest(&self, api_key: &ApiKey) -> SecretDigest {
         self.process_key.digest(&api_key.key_id, &api_key.secret)
     }
 

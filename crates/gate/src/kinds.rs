@@ -8,7 +8,6 @@ use crate::{
     gate::GateShared,
     ports::SubjectStanding,
     record::KeyRecord,
-    request::Credential,
     verdict::Passed,
 };
 
@@ -95,10 +94,7 @@ pub(crate) fn label_of(kind: SecretKind) -> KindLabel {
 impl GateShared {
     /// A verified caller, his standings, and what to warn him of.
     pub(crate) fn passed(&self, verified: &Verified, standings: Vec<SubjectStanding>) -> Passed {
-        let kind = match &verified.request.credential {
-            Credential::ApiKey(api_key) => Some(kind_in_use(&verified.entry.found.key, api_key.secret.kind())),
-            Credential::Missing | Credential::Malformed => None,
-        };
+        let kind = verified.request.credential.api_key().map(|api_key| kind_in_use(&verified.entry.found.key, api_key.secret.kind()));
         let deprecated = kind.and_then(|kind| self.options.kinds.deprecated(kind));
         Passed { identity: identity_of(&verified.entry), standings, deprecated }
     }

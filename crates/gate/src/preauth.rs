@@ -15,7 +15,7 @@ use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 use tokio::time::Instant;
 use tollgate_keys::{ApiKey, KeyId};
 
-use failures::{Failures, Tag};
+use failures::{Failures, Held, Tag};
 
 /// How many failures are met with an answer, and how much is remembered.
 #[derive(Debug, Clone, Copy)]
@@ -87,36 +87,36 @@ impl Preauth {
     /// Whether something else than a good tag may be looked at now. Without a text for what is no
     /// api key at all.
     pub(crate) fn admit(&self, client: IpAddr, text: Option<&ApiKey>, now: Instant) -> Result<(), TooManyFailures> {
-        self.admit_counted(self.counted(client, text), now)
+        let counted = self.counted(client, text);
+        let of_text = counted.text.and_then(|text| self.texts.wait(text, now));
+        spent(self.addresses.wait(counted.address, now).max(of_text))
     }
 
     /// A credential was wrong.
     pub(crate) fn charge(&self, client: IpAddr, text: Option<&ApiKey>, now: Instant) {
-        self.charge_counted(self.counted(client, text), now);
+        let counted = self.counted(client, text);
+        self.addresses.charge(counted.address, now);
+        if let Some(text) = counted.text {
+            self.texts.charge(text, now);
+        }
     }
 
-    /// Both, for a credential that is seen to be wrong before anything else is looked at.
+    /// Both, for a credential that is seen to be wrong before anything else is looked at. A flood
+    /// from one address meets at its place, so that is taken once.
     pub(crate) fn fail(&self, client: IpAddr, text: Option<&ApiKey>, now: Instant) -> Result<(), TooManyFailures> {
         let counted = self.counted(client, text);
-        self.admit_counted(counted, now)?;
-        self.charge_counted(counted, now);
+        let text = counted.text.map(|text| self.texts.hold(text, now));
+        let address = self.addresses.hold(counted.address, now);
+        spent(address.wait().max(text.as_ref().and_then(Held::wait)))?;
+        address.charge();
+        if let Some(text) = text {
+            text.charge();
+        }
         Ok(())
     }
 
     fn counted(&self, client: IpAddr, text: Option<&ApiKey>) -> Counted {
         Counted { address: self.addresses.tag(&client), text: text.map(|text| self.texts.tag(&texted(text))) }
-    }
-
-    fn admit_counted(&self, counted: Counted, now: Instant) -> Result<(), TooManyFailures> {
-        let of_text = counted.text.and_then(|text| self.texts.wait(text, now));
-        spent(self.addresses.wait(counted.address, now).max(of_text))
-    }
-
-    fn charge_counted(&self, counted: Counted, now: Instant) {
-        self.addresses.charge(counted.address, now);
-        if let Some(text) = counted.text {
-            self.texts.charge(text, now);
-        }
     }
 
     /// Whether a secret for `key_id` may be hashed. An address without failures has a budget of

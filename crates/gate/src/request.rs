@@ -15,8 +15,30 @@ pub enum Credential {
     Missing,
     /// Something that is no api key, wherever it came from.
     Malformed,
-    /// An api key of the right form.
+    /// An api key of the right form, just read. What is refused at sight never needs to be shared.
+    Read(ApiKey),
+    /// The same, where others may hold on to it.
     ApiKey(SharedKey),
+}
+
+impl Credential {
+    /// The api key, if it is one.
+    pub fn api_key(&self) -> Option<&ApiKey> {
+        match self {
+            Self::Missing | Self::Malformed => None,
+            Self::Read(api_key) => Some(api_key),
+            Self::ApiKey(api_key) => Some(api_key),
+        }
+    }
+
+    /// The api key to be shared, if it is one.
+    pub(crate) fn share(&mut self) -> Option<SharedKey> {
+        match std::mem::replace(self, Self::Missing) {
+            Self::Read(api_key) => *self = Self::ApiKey(Arc::new(api_key)),
+            other => *self = other,
+        }
+        if let Self::ApiKey(api_key) = self { Some(api_key.clone()) } else { None }
+    }
 }
 
 /// Which plane a request belongs to: an outage of Redis never locks operators out.

@@ -73,7 +73,7 @@ pub(crate) async fn check(front: &Front, request: Request) -> Result<CheckReques
     let credential = match (own, asked.api_key) {
         (own, None) => own,
         (Credential::Missing, Some(text)) => credential::of_text(&text),
-        (Credential::Malformed | Credential::ApiKey(_), Some(_)) => return Err(Failure::DuplicateCredential),
+        (Credential::Malformed | Credential::Read(_) | Credential::ApiKey(_), Some(_)) => return Err(Failure::DuplicateCredential),
     };
     Ok(CheckRequest {
         credential,

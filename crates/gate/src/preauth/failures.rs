@@ -38,6 +38,15 @@ struct Place {
     clean_at_ns: u64,
 }
 
+/// An item's place while nobody else can reach it.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    failures: &'a Failures,
+    set: Option<MutexGuard<'a, [Place; WAYS]>>,
+    tag: u64,
+    now_ns: u64,
+}
+
 impl Failures {
     pub(super) fn new(budget: FailureBudget, entries_max: usize, start: Instant) -> Self {
         let period_ns = nanoseconds(budget.period).max(1);
@@ -51,33 +60,26 @@ impl Failures {
         Tag(self.hashing.hash_one(item))
     }
 
+    /// Holds an item's place: what is seen of it stays so until it is let go. Who needs places of two
+    /// tables takes that of a text first.
+    pub(super) fn hold(&self, Tag(tag): Tag, now: Instant) -> Held<'_> {
+        Held { failures: self, set: self.set(tag), tag, now_ns: self.at(now) }
+    }
+
     /// How long until one more failure has room; `None` where it has.
     pub(super) fn wait(&self, item: Tag, now: Instant) -> Option<Duration> {
-        let now_ns = self.at(now);
-        let room_at_ns = self.clean_at_ns(item).saturating_add(self.step_ns).saturating_sub(self.period_ns);
-        (room_at_ns > now_ns).then(|| Duration::from_nanos(room_at_ns - now_ns))
+        self.hold(item, now).wait()
     }
 
     /// Whether nothing is held against the item.
     pub(super) fn is_clean(&self, item: Tag, now: Instant) -> bool {
-        self.clean_at_ns(item) <= self.at(now)
+        let held = self.hold(item, now);
+        held.clean_at_ns() <= held.now_ns
     }
 
     /// One more failure. What is beyond the budget is not remembered for longer.
-    pub(super) fn charge(&self, Tag(tag): Tag, now: Instant) {
-        let now_ns = self.at(now);
-        let Some(mut set) = self.set(tag) else { return };
-        let own = set.iter().position(|place| place.tag == tag);
-        let least = || set.iter().enumerate().min_by_key(|(_, place)| place.clean_at_ns).map(|(at, _)| at);
-        let Some(place) = own.or_else(least).and_then(|at| set.get_mut(at)) else { return };
-        let debt_from_ns = if own.is_some() { place.clean_at_ns.max(now_ns) } else { now_ns };
-        let clean_at_ns = debt_from_ns.saturating_add(self.step_ns).min(now_ns.saturating_add(self.period_ns));
-        *place = Place { tag, clean_at_ns };
-    }
-
-    fn clean_at_ns(&self, Tag(tag): Tag) -> u64 {
-        let set = self.set(tag);
-        set.and_then(|set| set.iter().find(|place| place.tag == tag).map(|place| place.clean_at_ns)).unwrap_or(0)
+    pub(super) fn charge(&self, item: Tag, now: Instant) {
+        self.hold(item, now).charge();
     }
 
     fn set(&self, tag: u64) -> Option<MutexGuard<'_, [Place; WAYS]>> {
@@ -89,6 +91,31 @@ impl Failures {
 
     fn at(&self, now: Instant) -> u64 {
         nanoseconds(now.saturating_duration_since(self.start))
+    }
+}
+
+impl Held<'_> {
+    /// How long until one more failure has room; `None` where it has.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        let room_at_ns = self.clean_at_ns().saturating_add(self.failures.step_ns).saturating_sub(self.failures.period_ns);
+        (room_at_ns > self.now_ns).then(|| Duration::from_nanos(room_at_ns - self.now_ns))
+    }
+
+    /// One more failure. What is beyond the budget is not remembered for longer.
+    pub(super) fn charge(mut self) {
+        let (tag, now_ns) = (self.tag, self.now_ns);
+        let Some(set) = &mut self.set else { return };
+        let own = set.iter().position(|place| place.tag == tag);
+        let least = || set.iter().enumerate().min_by_key(|(_, place)| place.clean_at_ns).map(|(at, _)| at);
+        let Some(place) = own.or_else(least).and_then(|at| set.get_mut(at)) else { return };
+        let debt_from_ns = if own.is_some() { place.clean_at_ns.max(now_ns) } else { now_ns };
+        let clean_at_ns = debt_from_ns.saturating_add(self.failures.step_ns).min(now_ns.saturating_add(self.failures.period_ns));
+        *place = Place { tag, clean_at_ns };
+    }
+
+    fn clean_at_ns(&self) -> u64 {
+        let own = |set: &MutexGuard<'_, [Place; WAYS]>| set.iter().find(|place| place.tag == self.tag).map(|place| place.clean_at_ns);
+        self.set.as_ref().and_then(own).unwrap_or(0)
     }
 }
 

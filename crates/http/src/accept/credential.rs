@@ -4,8 +4,6 @@
 //! the other. So anything that could be read in two ways is refused; anything that is merely no
 //! api key is `Malformed`, and answered exactly like an unknown one.
 
-use std::sync::Arc;
-
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use tollgate_gate::request::Credential;
 use tollgate_keys::ApiKey;
@@ -29,7 +27,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Credential, Failure> {
 
 /// The credential in the text of an api key.
 pub(crate) fn of_text(text: &str) -> Credential {
-    ApiKey::parse(text).map_or(Credential::Malformed, |api_key| Credential::ApiKey(Arc::new(api_key)))
+    ApiKey::parse(text).map_or(Credential::Malformed, Credential::Read)
 }
 
 /// A header that stands there at most once, in plain characters, and is no list.
