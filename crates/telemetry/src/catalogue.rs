@@ -88,6 +88,12 @@ pub(crate) const HEALTH_STATE: Metric =
 pub(crate) const OUTAGE_MODE: Metric = gauge("tollgate_outage_mode", "What decides now: 0 no outage, 1 local, 2 open, 3 closed.", &[]);
 pub(crate) const NODES: Metric =
     gauge("tollgate_nodes", "Nodes that were seen alive when the registry last answered, this one included.", &[]);
+pub(crate) const USAGE_WAITING: Metric =
+    gauge("tollgate_usage_waiting", "Counts of usage, one for each key and minute, that wait to be told to the store.", &[]);
+pub(crate) const USAGE_DROPPED: Metric =
+    counter("tollgate_usage_dropped_total", "Decisions that were not counted for their keys, for want of room.", &[]);
+pub(crate) const USAGE_FLUSH_FAILURES: Metric =
+    counter("tollgate_usage_flush_failures_total", "Calls with counts of usage that failed; they are made again.", &[]);
 pub(crate) const BUILD_INFO: Metric = gauge(
     "tollgate_build_info",
     "Always 1; the label says which build this is.",
@@ -118,6 +124,9 @@ pub const CATALOGUE: &[Metric] = &[
     HEALTH_STATE,
     OUTAGE_MODE,
     NODES,
+    USAGE_WAITING,
+    USAGE_DROPPED,
+    USAGE_FLUSH_FAILURES,
     BUILD_INFO,
 ];
 

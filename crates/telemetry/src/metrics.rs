@@ -45,6 +45,9 @@ struct Handles {
     health_state: Family<Gauge, Component>,
     outage_mode: Gauge,
     nodes: Gauge,
+    usage_waiting: Gauge,
+    usage_dropped: Counter,
+    usage_flush_failures: Counter,
 }
 
 /// Decisions by verdict, for whoever asks this node and not its metrics.
@@ -99,6 +102,9 @@ impl Metrics {
             health_state: Family::new(recorder, &catalogue::HEALTH_STATE),
             outage_mode: single(recorder, &catalogue::OUTAGE_MODE),
             nodes: single(recorder, &catalogue::NODES),
+            usage_waiting: single(recorder, &catalogue::USAGE_WAITING),
+            usage_dropped: single(recorder, &catalogue::USAGE_DROPPED),
+            usage_flush_failures: single(recorder, &catalogue::USAGE_FLUSH_FAILURES),
         }))
     }
 
@@ -210,6 +216,21 @@ impl Metrics {
     /// So many nodes live.
     pub fn nodes(&self, live: u32) {
         self.0.nodes.set(live);
+    }
+
+    /// So many counts of keys, one for each key and minute, wait to be told to the store.
+    pub fn usage_waiting(&self, counts: usize) {
+        self.0.usage_waiting.set(u32::try_from(counts).unwrap_or(u32::MAX));
+    }
+
+    /// So many decisions were not counted for their keys.
+    pub fn usage_dropped(&self, decisions: u64) {
+        self.0.usage_dropped.increment(decisions);
+    }
+
+    /// A call that was to tell the store what keys were used for has failed; it is made again.
+    pub fn usage_flush_failed(&self) {
+        self.0.usage_flush_failures.increment(1);
     }
 
     /// This decides now.
