@@ -16,6 +16,7 @@ mod patch;
 mod problem;
 mod rate_limit;
 mod stream;
+mod usage;
 
 pub use audit::{AuditEntry, AuditPage};
 pub use auth::{AuthContext, KEY_ID_HEADER, OWNER_HEADER, REQUEST_ID_BYTES_MAX, REQUEST_ID_HEADER, SCOPES_HEADER, is_sane_request_id};
@@ -32,3 +33,4 @@ pub use patch::Patch;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use rate_limit::{NamedRateLimitFields, RateLimitFields, RateLimitSpec};
 pub use stream::{ChangeTold, ChangesMissed, EndReason, HealthSnapshot, MissedReason, StreamEnded, StreamEvent, event_id, event_position};
+pub use usage::{KeyUsage, LimitedKey, TopUsage, TopWindow, UsageFigures, UsagePoint, UsageStep, UsageWindow, UsageWindows};

@@ -9,7 +9,9 @@
 mod buckets;
 mod clock;
 mod key_file;
+mod usage;
 
 pub use buckets::{MemoryBuckets, MemoryBucketsBounds};
 pub use clock::{MicrosClock, anchored_clock};
 pub use key_file::{KeyFile, KeyFileError, KeyFileRetention};
+pub use usage::MemoryUsage;

@@ -191,6 +191,7 @@ impl GateShared {
             Look::NotNow(too_many) => self.not_now(too_many),
         };
         self.charge_failure(&standing, client, &api_key);
+        self.tally_refused(&standing, &api_key.key_id);
         Ok(standing)
     }
 

@@ -70,6 +70,7 @@ impl GateShared {
             self.keep_in_touch(),
             self.keep_filter(),
             uses,
+            self.keep_tally(),
             looks,
             self.keep_telling(),
             self.follow_unlimited()

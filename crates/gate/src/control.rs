@@ -6,9 +6,11 @@
 mod audit;
 mod rotate;
 mod states;
+mod usage;
 
 pub use audit::ListAudit;
 pub(crate) use states::Revoking;
+pub use usage::{ListTop, TOP_MAX};
 
 use tokio::time::Instant;
 use tollgate_api::{AuthContext, CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, Owner, PatchKeyBody, PutOwnerBody, RevokeKeyBody};

@@ -11,6 +11,7 @@ use crate::{
     gate::{DecisionSource, GateShared},
     link::Trouble,
     ports::{BucketError, Decision, Outcome, SubjectStanding},
+    tally::Counting,
     verdict::{Denial, GateError, Identity, Passed, Unauthenticated, Verdict},
 };
 
@@ -52,7 +53,7 @@ impl Gate {
 impl GateShared {
     async fn decide(&self, first: Verified) -> Result<Verdict, GateError> {
         let charged = match self.attempt(&first).await? {
-            Attempt::Verdict(verdict) => return Ok(verdict),
+            Attempt::Verdict(verdict) => return Ok(self.tallied(&Counting::of(&first), verdict)),
             Attempt::AuthenticateAgain => false,
             Attempt::ChargedByOldRules => true,
         };
@@ -61,14 +62,15 @@ impl GateShared {
     }
 
     async fn decide_again(&self, first: Verified, charged: bool) -> Result<Verdict, GateError> {
+        let counting = Counting::of(&first);
         let again = match self.authenticate_again(first.request, &first.entry).await? {
-            Standing::Refused(denial) => return Ok(self.denied(denial)),
+            Standing::Refused(denial) => return Ok(self.tallied(&counting, self.denied(denial))),
             Standing::Verified(_) if charged => return Err(self.unavailable("the rules changed while a charge was under way".to_owned())),
             Standing::Verified(verified) => verified,
         };
         let entry = again.entry.clone();
         match self.attempt(&again).await? {
-            Attempt::Verdict(verdict) => Ok(verdict),
+            Attempt::Verdict(verdict) => Ok(self.tallied(&counting, verdict)),
             // A fence above what the key store says: a restored backup, or changes faster than reads.
             Attempt::AuthenticateAgain | Attempt::ChargedByOldRules => {
                 self.look_for_rewind(&entry).await;

@@ -29,13 +29,14 @@ use crate::{
     marks::Marks,
     nodes::Birth,
     outage::{LocalBuckets, OutageOptions},
-    ports::{BucketStore, Bus, KeyStore, NodeRegistry},
+    ports::{BucketStore, Bus, KeyStore, NodeRegistry, UsageStore},
     preauth::{Preauth, PreauthOptions},
     rails::Rails,
     receipts::Receipts,
     registry::Registry,
     signing::{MasterKey, Signing},
     tag::Tagger,
+    tally::{Tally, TallyOptions},
     telling::Telling,
     unlimited::UnlimitedKeys,
     usage::{Usage, UsageOptions},
@@ -74,6 +75,8 @@ pub struct GateOptions {
     pub usage: UsageOptions,
     /// Streams of events.
     pub events: EventOptions,
+    /// What keys are used for.
+    pub tally: TallyOptions,
     /// How long each kind of key is still good.
     pub kinds: KindLives,
     /// Where decisions come from, for the metric: another process, or this one's memory.
@@ -100,6 +103,8 @@ pub struct GateParts {
     pub nodes: Arc<dyn NodeRegistry>,
     /// Receipts of verified secrets, where nodes share any.
     pub receipts: Option<Receipts>,
+    /// What keys are used for.
+    pub usage: Arc<dyn UsageStore>,
     /// What the nodes of a cluster tell each other; none for a node that is alone.
     pub bus: Option<Arc<dyn Bus>>,
     /// Seals signing keys.
@@ -145,6 +150,8 @@ pub(crate) struct GateShared {
     pub(crate) receipts: Option<Receipts>,
     pub(crate) signing: Signing,
     pub(crate) usage: Usage,
+    pub(crate) tally: Tally,
+    pub(crate) usage_store: Arc<dyn UsageStore>,
     pub(crate) follower: Follower,
     pub(crate) link: Link,
     pub(crate) line: Line,
@@ -164,7 +171,7 @@ pub(crate) struct GateShared {
 impl Gate {
     /// Puts a gate together. It answers 503 until [`Gate::run`] has taken up its stores.
     pub fn new(parts: GateParts, options: GateOptions) -> Result<Self, RandomnessError> {
-        let GateParts { keys, buckets, nodes, receipts, bus, master_key, clock, config, metrics } = parts;
+        let GateParts { keys, buckets, nodes, receipts, usage, bus, master_key, clock, config, metrics } = parts;
         let tagger = Tagger::generate()?;
         let shared = GateShared {
             cache: KeyCache::new(options.cache, ProcessKey::generate()?),
@@ -179,6 +186,8 @@ impl Gate {
             day: DayTime::new(tokio::time::Instant::now()),
             signing: Signing::new(master_key, options.source),
             usage: Usage::new(options.usage),
+            tally: Tally::new(options.tally),
+            usage_store: usage,
             follower: Follower::new(options.follow),
             link: Link::default(),
             line: Line::new(bus)?,

@@ -13,6 +13,7 @@ pub mod control;
 pub mod ports;
 pub mod record;
 pub mod request;
+pub mod tally;
 pub mod transfer;
 pub mod verdict;
 
@@ -72,5 +73,6 @@ pub use outage::{OutageMode, OutageOptions};
 pub use preauth::{FailureBudget, PreauthOptions};
 pub use receipts::Receipts;
 pub use signing::{MasterKey, SigningError, add_signing_key};
+pub use tally::TallyOptions;
 pub use telling::{HealthEvents, HealthReport, TurnTold};
 pub use usage::UsageOptions;

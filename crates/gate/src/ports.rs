@@ -7,6 +7,7 @@ mod key_ids;
 mod keys;
 mod nodes;
 mod receipts;
+mod usage;
 
 pub use buckets::{
     BucketError, BucketStore, BucketsHealth, Decision, Fence, Outcome, PendingOutcome, StoreLook, Subject, SubjectKind, SubjectStanding,
@@ -20,6 +21,10 @@ pub use keys::{
 };
 pub use nodes::{Alone, NodeId, NodeRegistry};
 pub use receipts::{ReceiptError, ReceiptName, ReceiptStore, StoredReceipts};
+pub use usage::{
+    TopName, TopSpan, TopSummaries, USAGE_HOURS, USAGE_MINUTES, USAGE_ROWS_MAX, UsageBatch, UsageCounts, UsageError, UsageRecord, UsageRow,
+    UsageStore,
+};
 
 use std::{future::Future, pin::Pin};
 

@@ -64,6 +64,7 @@ impl Registry {
         Ok(Self { me, seen: Mutex::new(Seen { fleet, listed: Vec::new(), reading_since: None }) })
     }
 
+    /// This node, from its start to its end.
     pub(crate) fn me(&self) -> NodeId {
         self.me
     }

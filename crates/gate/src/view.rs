@@ -64,6 +64,6 @@ fn kind_name(kind: SecretKind) -> KeyKindName {
 }
 
 /// The instants of records lie in this age; one that could not be written is shown as 1970.
-fn instant(unix_ms: u64) -> OffsetDateTime {
+pub(crate) fn instant(unix_ms: u64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

@@ -54,6 +54,8 @@ pub struct RedisBuckets {
     fence: Script,
     join: Script,
     nodes: Script,
+    usage: Script,
+    top: Script,
     probes: AtomicUsize,
     fence_ttl: Duration,
     joined: Mutex<Joined>,
@@ -104,9 +106,26 @@ impl RedisBuckets {
             tasks.spawn(worker.work());
         }
         let (fence, join, nodes) = (Script::new(scripts::FENCE), Script::new(scripts::JOIN), Script::new(scripts::NODES));
+        let (usage, top) = (Script::new(scripts::USAGE), Script::new(scripts::TOP));
         let (joined, watch, losses) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
         let (probes, fence_ttl) = (AtomicUsize::new(0), options.fence_ttl);
-        Ok(Self { desk, queues, connections, made, fence, join, nodes, probes, fence_ttl, joined, watch, losses, _tasks: tasks })
+        Ok(Self {
+            desk,
+            queues,
+            connections,
+            made,
+            fence,
+            join,
+            nodes,
+            usage,
+            top,
+            probes,
+            fence_ttl,
+            joined,
+            watch,
+            losses,
+            _tasks: tasks,
+        })
     }
 
     pub(crate) fn names(&self) -> &Names {
@@ -123,6 +142,24 @@ impl RedisBuckets {
 
     pub(crate) fn nodes_script(&self) -> &Script {
         &self.nodes
+    }
+
+    pub(crate) fn usage_script(&self) -> &Script {
+        &self.usage
+    }
+
+    pub(crate) fn top_script(&self) -> &Script {
+        &self.top
+    }
+
+    /// Whether a tag's state is this deployment's, as far as is known: where not, nothing is written.
+    pub(crate) fn is_joined(&self, tag: u8) -> bool {
+        self.desk.marks.is_joined(tag)
+    }
+
+    /// Whether the tags are on several servers, so that a call must keep to one of them.
+    pub(crate) fn is_sharded(&self) -> bool {
+        self.queues.len() > 1
     }
 
     /// Runs a script that is safe to repeat.

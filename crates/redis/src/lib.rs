@@ -22,6 +22,7 @@ mod registry;
 pub mod scripts;
 mod servers;
 mod state;
+mod usage;
 mod wire;
 mod worker;
 

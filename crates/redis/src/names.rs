@@ -7,7 +7,7 @@
 use std::hash::Hasher;
 
 use bytes::Bytes;
-use tollgate_gate::ports::{NodeId, ReceiptName, SubjectKind};
+use tollgate_gate::ports::{NodeId, ReceiptName, SubjectKind, TopName, TopSpan};
 
 /// The largest number of tags: two decimal digits.
 pub const TAGS_MAX: u8 = 100;
@@ -101,6 +101,37 @@ impl Names {
         self.under(self.tag_of(key_id), "r:", &format!("{key_id}:{:016x}", name.fingerprint))
     }
 
+    /// The key of what a key was used for, by minutes. Placed by the key alone: no decision touches it.
+    pub fn usage_minutes(&self, key_id: &str) -> Bytes {
+        self.under(self.tag_of(key_id), "u:m:", key_id)
+    }
+
+    /// The same by hours.
+    pub fn usage_hours(&self, key_id: &str) -> Bytes {
+        self.under(self.tag_of(key_id), "u:h:", key_id)
+    }
+
+    /// The key of the number of a node's last batch of counts under a tag.
+    pub fn usage_number(&self, tag: u8, node: NodeId) -> Bytes {
+        self.under(tag, "u:n:", &node.to_string())
+    }
+
+    /// The tag of the summaries of the most limited keys: one for all of an owner, and one for those
+    /// of all keys.
+    pub fn top_tag(&self, name: &TopName) -> u8 {
+        self.tag_of(name.owner.as_ref().map_or("", |owner| owner.as_str()))
+    }
+
+    /// The key of such summaries.
+    pub fn top(&self, name: &TopName) -> Bytes {
+        let owner = name.owner.as_ref().map_or("", |owner| owner.as_str());
+        let kind = match name.span {
+            TopSpan::TenMinutes => "t:m:",
+            TopSpan::Hour => "t:h:",
+        };
+        self.under(self.top_tag(name), kind, &format!("{}:{owner}", name.slot))
+    }
+
     fn under(&self, tag: u8, kind: &str, id: &str) -> Bytes {
         let mut name = Vec::with_capacity(self.prefix.len() + 5 + kind.len() + id.len());
         name.extend_from_slice(self.prefix.as_bytes());
@@ -155,6 +186,13 @@ mod tests {
         assert_eq!(names.record(10, SubjectKind::Key, "tk_}"), "tg:{s10}k:tk_}");
         assert_eq!(names.record(99, SubjectKind::Named, ""), "tg:{s99}n:");
         assert_eq!(names.reset(10, SubjectKind::Key, "tk_1"), "tg:{s10}z:k:tk_1");
+        assert_eq!(names.usage_minutes("a-key"), "tg:{s10}u:m:a-key");
+        assert_eq!(names.usage_hours("a-key"), "tg:{s10}u:h:a-key");
+        assert_eq!(names.usage_number(7, NodeId(0xbeef)), "tg:{s07}u:n:0000000000000000000000000000beef");
+        let owner = tollgate_keys::OwnerName::parse("acme").expect("an owner");
+        let top = |owner, span| names.top(&TopName { owner, span, slot: 47 });
+        assert_eq!(top(Some(owner), TopSpan::Hour), format!("tg:{{s{:02}}}t:h:47:acme", names.tag_of("acme")));
+        assert_eq!(top(None, TopSpan::TenMinutes), format!("tg:{{s{:02}}}t:m:47:", names.tag_of("")));
         let name = ReceiptName { key_id: "a-key".into(), fingerprint: 0xbeef };
         assert_eq!(names.receipt(&name), "tg:{s10}r:a-key:000000000000beef");
     }

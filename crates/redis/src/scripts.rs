@@ -24,5 +24,9 @@ pub const DECIDE: &str = include_str!("../../../lua/decide.lua");
 pub const FENCE: &str = include_str!("../../../lua/fence.lua");
 /// Takes up a tag's state.
 pub const JOIN: &str = include_str!("../../../lua/join.lua");
+/// Adds counts of decisions.
+pub const USAGE: &str = include_str!("../../../lua/usage.lua");
+/// Puts a summary of the most limited keys.
+pub const TOP: &str = include_str!("../../../lua/top.lua");
 /// Tells that a node lives, and who else does.
 pub const NODES: &str = include_str!("../../../lua/nodes.lua");

@@ -16,6 +16,7 @@ mod preauth;
 mod redis;
 mod shutdown;
 mod tls;
+mod usage;
 
 pub use argon2::Argon2Settings;
 pub use bloom_filter::BloomFilterSettings;
@@ -33,12 +34,13 @@ pub use preauth::{FailureBudget, PreauthSettings};
 pub use redis::RedisSettings;
 pub use shutdown::ShutdownSettings;
 pub use tls::TlsSettings;
+pub use usage::UsageSettings;
 
 use crate::values::Bound;
 
 /// The range of every setting that is a number, a time or a size.
 pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
-    let sections: [&[Bound]; 13] = [
+    let sections: [&[Bound]; 14] = [
         redis::BOUNDS,
         postgres::BOUNDS,
         outage::BOUNDS,
@@ -52,6 +54,7 @@ pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
         events::BOUNDS,
         http::BOUNDS,
         shutdown::BOUNDS,
+        usage::BOUNDS,
     ];
     sections.into_iter().flatten()
 }

@@ -3,7 +3,7 @@
 use crate::{
     Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, EventsSettings, ForwardAuthSettings, HttpSettings, KeysSettings,
     LogSettings, LookupSettings, Network, OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, Shown, ShutdownSettings,
-    TlsSettings, load::Check,
+    TlsSettings, UsageSettings, load::Check,
 };
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -51,6 +51,8 @@ pub struct Settings {
     pub events: EventsSettings,
     /// What one client may take.
     pub http: HttpSettings,
+    /// What keys are used for.
+    pub usage: UsageSettings,
     /// How a node leaves.
     pub shutdown: ShutdownSettings,
     /// What a gateway may say.

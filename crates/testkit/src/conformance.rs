@@ -1,4 +1,4 @@
-//! What every store must do, whatever it is made of: one suite for buckets, one for keys.
+//! What every store must do, whatever it is made of: one suite for buckets, one for keys, one for usage.
 //!
 //! The suites are plain async functions over the ports of the gate, so a store runs all of one in
 //! two lines of a test of its own (`tests/conformance.rs`), on a multi-threaded runtime:
@@ -27,6 +27,7 @@
 
 pub mod buckets;
 pub mod keys;
+pub mod usage;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

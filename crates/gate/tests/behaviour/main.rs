@@ -39,6 +39,7 @@ mod schedules;
 mod signing;
 mod stale;
 mod support;
+mod tally;
 mod tenancy;
 mod transfer;
 mod verified;

@@ -8,6 +8,7 @@ mod keys;
 mod node;
 mod nodes;
 mod receipts;
+mod usage;
 
 pub(crate) use buckets::{FakeBuckets, Script};
 pub(crate) use bus::{FakeBus, Fate, Hub};
@@ -17,6 +18,7 @@ pub(crate) use keys::FakeKeys;
 pub(crate) use node::{Ask, Node, Outcomes, World, limits, mint, operator, options, preauth, rules};
 pub(crate) use nodes::FakeNodes;
 pub(crate) use receipts::FakeReceipts;
+pub(crate) use usage::FakeUsage;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

@@ -16,10 +16,10 @@ use axum::{
 use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
 use tollgate_api::{Problem, RateLimitFields, RateLimitSpec};
-use tollgate_embedded::{KeyFile, KeyFileRetention, MemoryBuckets, MemoryBucketsBounds, MicrosClock};
+use tollgate_embedded::{KeyFile, KeyFileRetention, MemoryBuckets, MemoryBucketsBounds, MemoryUsage, MicrosClock};
 use tollgate_gate::{
     CacheOptions, DecisionSource, EventOptions, FollowOptions, Gate, GateOptions, GateParts, HashingOptions, KindLives, OutageMode,
-    OutageOptions, PreauthOptions, SystemClock, UsageOptions,
+    OutageOptions, PreauthOptions, SystemClock, TallyOptions, UsageOptions,
     config::{ConfigService, KeyRules},
     mint_key,
     ports::{Alone, ChangeContext, CreateGuard, KeyStore},
@@ -251,6 +251,7 @@ fn parts(keys: Arc<dyn KeyStore>, now_us: &Arc<AtomicU64>) -> GateParts {
         buckets: buckets(),
         nodes: Arc::new(Alone),
         receipts: None,
+        usage: Arc::new(MemoryUsage::new(10_000)),
         bus: None,
         master_key: None,
         clock: Arc::new(SystemClock),
@@ -276,6 +277,7 @@ fn gate_options() -> GateOptions {
         look_interval: Duration::from_secs(10),
         usage: UsageOptions { interval: Duration::from_secs(20), pending_max: 10_000 },
         events: EventOptions::default(),
+        tally: TallyOptions { flush_interval: Duration::from_millis(20), keys_max: 10_000, top_keys: 16, top_owners_max: 100 },
         kinds: KindLives::default(),
         source: DecisionSource::Local,
     }

@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderName;
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
+use tollgate_embedded::MemoryUsage;
 use tollgate_gate::{
     BudgetOptions, CacheOptions, DecisionSource, EventOptions, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts,
-    HashingOptions, KindLife, KindLives, LookupOptions, MissOptions, PreauthOptions, Receipts, SystemClock, UsageOptions,
-    ports::{Alone, BucketStore, Bus, NodeRegistry},
+    HashingOptions, KindLife, KindLives, LookupOptions, MissOptions, PreauthOptions, Receipts, SystemClock, TallyOptions, UsageOptions,
+    ports::{Alone, BucketStore, Bus, NodeRegistry, UsageStore},
 };
 use tollgate_http::{EventStreamOptions, HttpOptions, Phase, Served, metrics_surface, surface};
 use tollgate_settings::{DeprecatedKinds, KindEnd, Mode, Settings};
@@ -100,6 +101,7 @@ impl Node {
         (&mut self.requests).await.ok();
         // What they used is known until then; a store that does not answer is not waited for.
         tokio::time::timeout(USES_WITHIN, self.gate.write_uses()).await.ok();
+        tokio::time::timeout(USES_WITHIN, self.gate.flush_usage()).await.ok();
         // A scraper that holds its connection open holds nobody up.
         self.metrics_phase.send_replace(Phase::Stop);
         self.loops.abort();
@@ -141,14 +143,16 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
             streams_per_caller_max: settings.events.streams_per_caller_max,
             heartbeat_interval: settings.events.heartbeat_interval.get(),
         },
+        tally: tally(settings),
         kinds: kinds(settings),
         source,
     };
-    let (buckets, nodes, receipts) = buckets(settings, recorder)?;
+    let (buckets, nodes, receipts, usage) = buckets(settings, recorder)?;
     let parts = GateParts {
         keys: keys.port(),
         buckets,
         receipts,
+        usage,
         nodes,
         bus: bus(settings)?,
         master_key,
@@ -193,6 +197,16 @@ fn preauth(settings: &Settings) -> PreauthOptions {
     }
 }
 
+fn tally(settings: &Settings) -> TallyOptions {
+    let usage = &settings.usage;
+    TallyOptions {
+        flush_interval: usage.flush_interval.get(),
+        keys_max: usage.keys_max,
+        top_keys: usage.top_keys,
+        top_owners_max: usage.top_owners_max,
+    }
+}
+
 fn kinds(settings: &Settings) -> KindLives {
     let life = |end| match end {
         KindEnd::Never => KindLife::Current,
@@ -203,16 +217,19 @@ fn kinds(settings: &Settings) -> KindLives {
     KindLives { signed: life(signed), unsigned: life(unsigned), imported: life(imported) }
 }
 
-type Buckets = (Arc<dyn BucketStore>, Arc<dyn NodeRegistry>, Option<Receipts>);
+type Buckets = (Arc<dyn BucketStore>, Arc<dyn NodeRegistry>, Option<Receipts>, Arc<dyn UsageStore>);
 
-/// The buckets, and what lies beside them where they are in Redis: the registry of nodes, receipts.
+/// The buckets, and what lies beside them: the registry of nodes, receipts, usage.
 fn buckets(settings: &Settings, recorder: &Recorder) -> Result<Buckets, Failure> {
     match settings.mode {
-        Mode::Embedded => Ok((Arc::new(memory_buckets(settings)), Arc::new(Alone), None)),
+        Mode::Embedded => {
+            let usage = Arc::new(MemoryUsage::new(settings.usage.keys_max));
+            Ok((Arc::new(memory_buckets(settings)), Arc::new(Alone), None, usage))
+        }
         Mode::Cluster => {
             let redis = Arc::new(redis_buckets(settings, recorder.metrics())?);
             let receipts = Receipts { store: redis.clone(), ttl: settings.redis.receipt_ttl.get() };
-            Ok((redis.clone(), redis, Some(receipts)))
+            Ok((redis.clone(), redis.clone(), Some(receipts), redis))
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Map;
 use tollgate_api::{RateLimitFields, RateLimitSpec};
 use tollgate_gate::{
     CacheOptions, DecisionSource, EventOptions, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts, HashingOptions,
-    KindLives, LookupOptions, OutageOptions, PreauthOptions, Receipts, UsageOptions,
+    KindLives, LookupOptions, OutageOptions, PreauthOptions, Receipts, TallyOptions, UsageOptions,
     config::{ConfigService, KeyRules},
     control::Operator,
     mint_key,
@@ -23,7 +23,7 @@ use tollgate_keys::{HashParams, KeyId, OwnerName, Scope, Scopes};
 use tollgate_limits::{Cost, LimitName, RateLimit, RateLimits};
 use tollgate_telemetry::Recorder;
 
-use super::{FakeBuckets, FakeKeys, FakeNodes, TestClock};
+use super::{FakeBuckets, FakeKeys, FakeNodes, FakeUsage, TestClock};
 
 pub(crate) fn hash_params() -> HashParams {
     HashParams::new(8, 1, 1).expect("the least there is")
@@ -46,6 +46,7 @@ pub(crate) fn options() -> GateOptions {
         look_interval: Duration::from_secs(10),
         usage: UsageOptions { interval: Duration::from_secs(20), pending_max: 10_000 },
         events: EventOptions::default(),
+        tally: TallyOptions { flush_interval: Duration::from_secs(5), keys_max: 10_000, top_keys: 16, top_owners_max: 100 },
         kinds: KindLives::default(),
         source: DecisionSource::Redis,
     }
@@ -155,7 +156,18 @@ impl Node {
     /// One of several nodes.
     pub(crate) fn among(
         nodes: Arc<FakeNodes>,
-        (keys, buckets): (Arc<dyn KeyStore>, Arc<dyn BucketStore>),
+        stores: (Arc<dyn KeyStore>, Arc<dyn BucketStore>),
+        shared: (Option<Receipts>, Option<Arc<dyn Bus>>),
+        clock: &TestClock,
+        options: GateOptions,
+    ) -> Self {
+        Self::counting(Arc::default(), (nodes, stores.0, stores.1), shared, clock, options)
+    }
+
+    /// The same, which tells this store what keys are used for.
+    pub(crate) fn counting(
+        usage: Arc<FakeUsage>,
+        (nodes, keys, buckets): (Arc<FakeNodes>, Arc<dyn KeyStore>, Arc<dyn BucketStore>),
         (receipts, bus): (Option<Receipts>, Option<Arc<dyn Bus>>),
         clock: &TestClock,
         options: GateOptions,
@@ -164,7 +176,8 @@ impl Node {
         let default = RateLimitSpec::One(RateLimitFields { burst: 1000, per_seconds: 60 });
         let config = ConfigService::new(&default).expect("a good default");
         let metrics = recorder.metrics();
-        let parts = GateParts { keys, buckets, nodes, receipts, bus, master_key: None, clock: Arc::new(clock.clone()), config, metrics };
+        let clock = Arc::new(clock.clone());
+        let parts = GateParts { keys, buckets, nodes, receipts, usage, bus, master_key: None, clock, config, metrics };
         Self { gate: Gate::new(parts, options).expect("randomness"), recorder, running: Arc::default() }
     }
 
@@ -269,6 +282,7 @@ pub(crate) struct World {
     pub(crate) keys: Arc<FakeKeys>,
     pub(crate) buckets: Arc<FakeBuckets>,
     pub(crate) nodes: Arc<FakeNodes>,
+    pub(crate) usage: Arc<FakeUsage>,
     pub(crate) clock: TestClock,
     pub(crate) node: Node,
 }
@@ -296,14 +310,15 @@ impl World {
         let buckets = Arc::new(FakeBuckets::new(clock.micros()).in_lanes(lanes));
         let mut options = options();
         change(&mut options);
-        let nodes = Arc::new(FakeNodes::default());
-        let node = Node::among(nodes.clone(), (keys.clone(), buckets.clone()), (None, None), &clock, options);
-        Self { keys, buckets, nodes, clock, node }
+        let (nodes, usage) = (Arc::new(FakeNodes::default()), Arc::new(FakeUsage::default()));
+        let node = Node::counting(usage.clone(), (nodes.clone(), keys.clone(), buckets.clone()), (None, None), &clock, options);
+        Self { keys, buckets, nodes, usage, clock, node }
     }
 
     /// Another node of the same fleet.
     pub(crate) async fn other_node(&self) -> Node {
-        let node = Node::new(self.keys.clone(), Arc::new(self.buckets.beside()), &self.clock, options());
+        let stores = (Arc::default(), self.keys.clone() as Arc<dyn KeyStore>, Arc::new(self.buckets.beside()) as Arc<dyn BucketStore>);
+        let node = Node::counting(self.usage.clone(), stores, (None, None), &self.clock, options());
         node.turn().await;
         node
     }

@@ -1,0 +1,142 @@
+//! What keys are used for: decisions counted in memory, told to the store now and then.
+//!
+//! A decision adds to a counter under one short lock and waits for nothing; all else is done by a
+//! loop. Nothing decides by these counts, and they may be lost with the node. Memory is bounded:
+//! what has no room is not counted, which a metric tells.
+
+mod flush;
+mod shards;
+pub mod sketch;
+mod tops;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use tollgate_keys::{KeyId, OwnerName};
+
+use crate::{
+    authenticate::{Standing, Verified},
+    cache::CachedKey,
+    gate::GateShared,
+    ports::UsageCounts,
+    verdict::{Denial, Unauthenticated, Verdict},
+};
+use flush::Sender;
+use shards::{Kept, Shards};
+pub(crate) use tops::Summary;
+
+use sketch::Sketch;
+
+/// How usage is counted.
+#[derive(Debug, Clone, Copy)]
+pub struct TallyOptions {
+    /// Time between two tellings of the store.
+    pub flush_interval: Duration,
+    /// Keys in a minute whose counts wait to be told, at most.
+    pub keys_max: usize,
+    /// Keys of one summary of the most limited, at least 1.
+    pub top_keys: usize,
+    /// Owners that have summaries of their own, at most.
+    pub top_owners_max: usize,
+}
+
+/// Counts that wait to be told.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    options: TallyOptions,
+    shards: Shards,
+    /// There is less room than there should be.
+    crowded: Notify,
+    /// Something was not counted since the last telling.
+    missed: AtomicBool,
+    sender: tokio::sync::Mutex<Sender>,
+}
+
+/// What is to be counted of a decision. Made when its verdict is there: what is kept while one waits
+/// is kept for every request under way.
+pub(crate) struct Counting {
+    entry: Arc<CachedKey>,
+    cost: u64,
+    peek: bool,
+}
+
+impl Counting {
+    pub(crate) fn of(verified: &Verified) -> Self {
+        Self { entry: verified.entry.clone(), cost: verified.request.cost.tokens().into(), peek: verified.request.peek }
+    }
+}
+
+impl Tally {
+    pub(crate) fn new(options: TallyOptions) -> Self {
+        let sender = Sender::new(options.top_keys, options.top_owners_max);
+        Self {
+            options,
+            shards: Shards::new(options.keys_max),
+            crowded: Notify::new(),
+            missed: AtomicBool::new(false),
+            sender: sender.into(),
+        }
+    }
+
+    pub(crate) fn options(&self) -> &TallyOptions {
+        &self.options
+    }
+}
+
+impl GateShared {
+    /// Counts the verdict on a verified key, and hands it on. A peek is no decision.
+    pub(crate) fn tallied(&self, counting: &Counting, verdict: Verdict) -> Verdict {
+        let none = UsageCounts::default();
+        let counts = match &verdict {
+            Verdict::Allowed(_) => UsageCounts { allowed: 1, cost: counting.cost, ..none },
+            Verdict::Limited(_) => UsageCounts { limited: 1, ..none },
+            Verdict::Denied(_) => UsageCounts { denied: 1, ..none },
+        };
+        if !counting.peek {
+            let key = &counting.entry.found.key;
+            self.count(&key.key_id, key.owner.as_ref(), &counts);
+        }
+        verdict
+    }
+
+    /// Counts that a key was refused before its limits were asked. A text that belongs to no key is
+    /// nobody's use.
+    pub(crate) fn tally_refused(&self, standing: &Standing, key_id: &KeyId) {
+        let Standing::Refused(Denial::Unauthenticated(why)) = standing else { return };
+        match why {
+            Unauthenticated::BadSecret
+            | Unauthenticated::Tombstone
+            | Unauthenticated::Revoked
+            | Unauthenticated::Suspended
+            | Unauthenticated::Expired
+            | Unauthenticated::KindEnded => self.count(key_id, None, &UsageCounts { denied: 1, ..UsageCounts::default() }),
+            Unauthenticated::Missing
+            | Unauthenticated::Malformed
+            | Unauthenticated::BadSignature
+            | Unauthenticated::Unknown
+            | Unauthenticated::Stranger => {}
+        }
+    }
+
+    fn count(&self, key_id: &KeyId, owner: Option<&OwnerName>, counts: &UsageCounts) {
+        match self.tally.shards.count(key_id, owner, self.minute(), counts) {
+            Kept::Yes => {}
+            Kept::HalfFull => self.tally.crowded.notify_one(),
+            Kept::No => {
+                self.tally.missed.store(true, Ordering::Relaxed);
+                self.metrics.usage_dropped(counts.decisions());
+            }
+        }
+    }
+
+    /// Whole minutes since 1970, by this node's clock.
+    pub(crate) fn minute(&self) -> u32 {
+        u32::try_from(self.clock.unix_ms() / 60_000).unwrap_or(u32::MAX)
+    }
+}
