@@ -12,4 +12,5 @@ mod obedient;
 mod revocations;
 mod rewound;
 mod rotation;
+mod usage;
 mod wrong_keys;

@@ -16,6 +16,7 @@ mod setup;
 mod slot;
 mod slow;
 mod tally;
+mod usage;
 mod wire;
 
 use std::time::Duration;

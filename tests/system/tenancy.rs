@@ -101,7 +101,7 @@ async fn each_call_demands_its_scope() {
     let cluster = Cluster::start(1).await;
     let key = cluster.key(json!({})).await;
     let limit = json!({"namespace": "a", "id": "b", "rate_limit": {"burst": 1, "per_seconds": 1}});
-    for scope in ["keys:read", "keys:write", "owners:write", "limit:write", "health:read", "none"] {
+    for scope in ["keys:read", "keys:write", "owners:write", "limit:write", "health:read", "usage:read", "none"] {
         let own = cluster.key(json!({"scopes": [scope]})).await;
         let api = cluster.node(0).with(&own.api_key);
         for (needed, good, call) in [
@@ -119,6 +119,8 @@ async fn each_call_demands_its_scope() {
             ("owners:write", 200, api.put("/v1/owners/acme", &json!({"rate_limit": null}))),
             ("limit:write", 200, api.post("/v1/limit", &limit)),
             ("health:read", 200, api.get("/health/full")),
+            ("usage:read", 200, api.get(&format!("{}/usage", key.path()))),
+            ("usage:read", 200, api.get("/v1/usage/top")),
         ] {
             let answer = call.send().await;
             if scope == needed {

@@ -54,6 +54,7 @@ mod rate_limits;
 mod request_id;
 mod retry;
 mod transport;
+mod usage;
 
 pub use authorize::{Authorize, Authorized};
 pub use calls::{HealthAnswer, ListAudit, ListKeys};
@@ -66,3 +67,4 @@ pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
 pub use rate_limits::{LimitPolicy, LimitState, RateLimits};
 pub use request_id::{RequestId, RequestIdError};
 pub use retry::{Randomness, RetryPolicy};
+pub use usage::ListTop;

@@ -3,6 +3,7 @@
 //! Who may touch what (tenancy, privileges, ranges) is the gate's to say, not this file's.
 
 pub(crate) mod lifecycle;
+pub(crate) mod usage;
 
 use std::sync::Arc;
 

@@ -68,6 +68,8 @@ fn control_plane() -> Router<Arc<Front>> {
         .route("/v1/keys/{key_id}/reset", post(lifecycle::reset))
         .route("/v1/owners/{owner}/revoke-keys", post(lifecycle::revoke_keys))
         .route("/v1/owners/{owner}", get(control::owner).put(control::put_owner))
+        .route("/v1/keys/{key_id}/usage", get(control::usage::key_usage))
+        .route("/v1/usage/top", get(control::usage::top))
         .route("/v1/audit", get(control::audit))
         .route("/v1/events", get(events::events))
         .route("/v1/nodes", get(nodes::nodes))

@@ -1,11 +1,13 @@
 //! The command line: what there is to say, and in which form.
 
 mod keys;
+mod usage;
 mod values;
 
 pub(crate) use keys::{
     CreateKey, ExportKeys, ImportKeys, KeyIdArg, KeysCommand, KindArg, ListKeys, OwnersCommand, RevokeKey, RotateKey, UpdateKey,
 };
+pub(crate) use usage::{KeyUsageArgs, TopArgs, UsageCommand};
 
 use std::path::PathBuf;
 
@@ -59,6 +61,9 @@ pub(crate) enum Command {
     /// Owners
     #[command(subcommand)]
     Owners(OwnersCommand),
+    /// What keys were used for
+    #[command(subcommand)]
+    Usage(UsageCommand),
     /// The keys that sign api keys, straight in the store
     #[command(subcommand)]
     SigningKeys(SigningKeysCommand),

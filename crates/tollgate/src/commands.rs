@@ -15,6 +15,7 @@ mod nodes;
 mod owners;
 mod signing_keys;
 mod transfer;
+mod usage;
 
 use std::future::Future;
 
@@ -55,6 +56,7 @@ async fn one(global: &Global, command: Command, output: Output) -> Result<Exit, 
         Command::Keys(KeysCommand::Export(args)) => transfer::export(&args, output).await,
         Command::Keys(command) => keys::run(&client(global, output)?, command, output).await,
         Command::Owners(command) => owners::run(&client(global, output)?, command, output).await,
+        Command::Usage(command) => usage::run(&client(global, output)?, command, output).await,
         Command::Check(args) => check::run(global, &args, output).await,
         Command::Events(args) => events::run(client(global, output)?, &args, output).await,
         Command::Nodes => nodes::run(&client(global, output)?, output).await,

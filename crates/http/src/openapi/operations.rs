@@ -4,6 +4,7 @@ mod data;
 mod health;
 mod keys;
 mod owners;
+mod usage;
 mod watching;
 
 use super::parameters::Parameter;
@@ -122,5 +123,5 @@ impl Operation {
 
 /// Every call, in the order of the page.
 pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
-    data::CALLS.iter().chain(keys::CALLS).chain(owners::CALLS).chain(watching::CALLS).chain(health::CALLS)
+    data::CALLS.iter().chain(keys::CALLS).chain(owners::CALLS).chain(usage::CALLS).chain(watching::CALLS).chain(health::CALLS)
 }

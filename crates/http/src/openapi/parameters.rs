@@ -1,6 +1,7 @@
 //! What calls are told by besides their bodies.
 
 use serde_json::{Value, json};
+use tollgate_gate::control::TOP_MAX;
 
 use super::schemas::{COST_MAX, NAME_PATTERN};
 
@@ -28,6 +29,7 @@ pub(super) enum Form {
     Name,
     Cost,
     PageSize,
+    TopCount,
     Position,
     /// What this pattern matches.
     Pattern(&'static str),
@@ -60,6 +62,13 @@ pub(super) const STATUS: Parameter =
 pub(super) const KEY_CURSOR: Parameter = query("cursor", "Where to go on: next_cursor of the page before.", Form::Pattern(KEY_ID_PATTERN));
 pub(super) const AUDIT_CURSOR: Parameter = query("cursor", "Where to go on: next_cursor of the page before.", Form::Position);
 pub(super) const PAGE_SIZE: Parameter = query("page_size", "At most so many; 100 where absent.", Form::PageSize);
+pub(super) const USAGE_STEP: Parameter = query(
+    "step",
+    "From one point of the series to the next: each minute of the last hour, or each hour of the last day; minute where absent.",
+    Form::OneOf(&["minute", "hour"]),
+);
+pub(super) const TOP_WINDOW: Parameter = query("window", "For how long a time; hour where absent.", Form::OneOf(&["hour", "day"]));
+pub(super) const TOP_COUNT: Parameter = query("count", "Keys at most; 10 where absent.", Form::TopCount);
 pub(super) const IF_MATCH: Parameter = Parameter {
     name: "If-Match",
     place: Place::Header,
@@ -102,6 +111,7 @@ impl Form {
             Self::Name => json!({"type": "string", "pattern": NAME_PATTERN}),
             Self::Cost => json!({"type": "integer", "minimum": 1, "maximum": COST_MAX}),
             Self::PageSize => json!({"type": "integer", "minimum": 1, "maximum": 1000}),
+            Self::TopCount => json!({"type": "integer", "minimum": 1, "maximum": TOP_MAX}),
             Self::Position => json!({"type": "integer", "minimum": 0}),
             Self::Pattern(pattern) => json!({"type": "string", "pattern": pattern}),
             Self::OneOf(words) => json!({"type": "string", "enum": words}),
@@ -115,6 +125,7 @@ impl Form {
             Self::Name => "name".to_owned(),
             Self::Cost => format!("whole number, 1 to {COST_MAX}"),
             Self::PageSize => "whole number, 1 to 1000".to_owned(),
+            Self::TopCount => format!("whole number, 1 to {TOP_MAX}"),
             Self::Position => "whole number".to_owned(),
             Self::Pattern(pattern) => format!("text, {pattern}"),
             Self::OneOf(words) => words.join(" or "),

@@ -8,6 +8,7 @@ mod health;
 mod keys;
 mod owners;
 mod problem;
+mod usage;
 mod watching;
 
 use serde_json::{Map, Value, json};
@@ -22,7 +23,10 @@ const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$";
 
 /// All schemas by their names.
 pub(super) fn all() -> Map<String, Value> {
-    [decisions::all(), keys::all(), owners::all(), watching::all(), health::all(), problem::all()].into_iter().flatten().collect()
+    [decisions::all(), keys::all(), owners::all(), usage::all(), watching::all(), health::all(), problem::all()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A reference to a schema.

@@ -16,3 +16,4 @@ mod problems;
 mod raw;
 mod site;
 mod timing;
+mod usage;

@@ -140,6 +140,8 @@ async fn the_life_of_a_key_is_answered_as_the_document_says() {
         ("post", "/v1/keys", serde_json::json!({"name": ""}), 422),
         ("get", "/v1/keys", Value::Null, 200),
         ("get", "/v1/audit", Value::Null, 200),
+        ("get", "/v1/keys/{key_id}/usage", Value::Null, 200),
+        ("get", "/v1/usage/top", Value::Null, 200),
         ("get", "/health/full", Value::Null, 200),
         ("get", "/v1/owners/{owner}", Value::Null, 200),
         ("put", "/v1/owners/{owner}", serde_json::json!({"rate_limit": null}), 200),
@@ -166,7 +168,7 @@ async fn the_life_of_a_key_is_answered_as_the_document_says() {
         check(&document, &document["paths"][path][method], &answer, &format!("{method} {path}"));
         seen.insert((path, method));
     }
-    assert_eq!(seen.len(), 16);
+    assert_eq!(seen.len(), 18);
 }
 
 #[tokio::test]

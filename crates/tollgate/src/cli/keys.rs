@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use tollgate_api::{KeyStatus, OutageModeName, Patch, RateLimitFields, RateLimitSpec};
 
 use super::{
-    SettingsArgs,
+    KeyUsageArgs, SettingsArgs,
     values::{key_id, life, owner, whole_seconds},
 };
 
@@ -23,6 +23,8 @@ pub(crate) enum KeysCommand {
         #[arg(value_parser = key_id)]
         key_id: String,
     },
+    /// Show what a key was used for lately
+    Usage(KeyUsageArgs),
     /// Change a key; what is not named stays
     Update(UpdateKey),
     /// Make another secret for a key, shown this once; the one before stays good for a while

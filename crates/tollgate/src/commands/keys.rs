@@ -9,7 +9,10 @@ use tollgate_api::{
 };
 use tollgate_client::Client;
 
-use super::lifecycle::{self, Step};
+use super::{
+    lifecycle::{self, Step},
+    usage,
+};
 use crate::{
     cli::{CreateKey, KeysCommand, ListKeys, RevokeKey, UpdateKey},
     exit::{Exit, Failure},
@@ -22,6 +25,7 @@ pub(crate) async fn run(client: &Client, command: KeysCommand, output: Output) -
         KeysCommand::Create(args) => create(client, args, output).await?,
         KeysCommand::List(args) => list(client, args, output).await?,
         KeysCommand::Show { key_id } => output.result(&client.key(&key_id).await?, key_table)?,
+        KeysCommand::Usage(args) => usage::key(client, args, output).await?,
         KeysCommand::Update(args) => update(client, args, output).await?,
         KeysCommand::Rotate(args) => lifecycle::rotate(client, args, output).await?,
         KeysCommand::Suspend(key) => lifecycle::step(client, key, Step::Suspend, output).await?,
@@ -155,7 +159,7 @@ fn key_rows(key: &Key) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn instant(at: OffsetDateTime) -> String {
+pub(super) fn instant(at: OffsetDateTime) -> String {
     at.format(&Rfc3339Form).unwrap_or_else(|_| at.to_string())
 }
 

@@ -17,3 +17,4 @@ mod log;
 mod node;
 mod serve;
 mod settings;
+mod usage;

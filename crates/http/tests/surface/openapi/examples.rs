@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use tollgate_api::{
     AuditEntry, AuditPage, CheckAnswer, CheckBody, Component, ComponentHealth, ComponentState, CreateKeyBody, CreatedKey, DecisionFigures,
-    FilterFigures, Key, KeyKindName, KeyPage, KeyStatus, LimitBody, LimitStanding, NamedRateLimitFields, NodeFigures, NodeList, NodeStatus,
-    OutageModeName, Owner, Patch, PatchKeyBody, Problem, PutOwnerBody, RateLimitFields, RateLimitSpec, Readiness, RevokeKeyBody,
-    RevokedKeys, Rfc3339, RotateKeyBody, VerdictName,
+    FilterFigures, Key, KeyKindName, KeyPage, KeyStatus, KeyUsage, LimitBody, LimitStanding, LimitedKey, NamedRateLimitFields, NodeFigures,
+    NodeList, NodeStatus, OutageModeName, Owner, Patch, PatchKeyBody, Problem, PutOwnerBody, RateLimitFields, RateLimitSpec, Readiness,
+    RevokeKeyBody, RevokedKeys, Rfc3339, RotateKeyBody, TopUsage, TopWindow, UsageFigures, UsagePoint, UsageStep, UsageWindow,
+    UsageWindows, VerdictName,
 };
 
 use super::told::Told;
@@ -225,4 +226,40 @@ async fn nodes_are_told_as_the_document_says() {
     };
     told.answer("NodeStatus", &node, &NodeStatus { change_log_age_ms: None, troubles: Vec::new(), ..node.clone() });
     told.answer("NodeList", &NodeList { nodes: vec![node], complete: true }, &NodeList { nodes: Vec::new(), complete: false });
+}
+
+#[tokio::test]
+async fn usage_is_told_as_the_document_says() {
+    let told = Told::start().await;
+    let figures = UsageFigures { allowed: 1, limited: 2, denied: 3, cost: 4 };
+    let (window, point) = (UsageWindow { from: NOW, figures }, UsagePoint { at: NOW, figures });
+    told.answer("UsageWindow", &window, &window);
+    told.answer("UsagePoint", &point, &point);
+    let windows = UsageWindows { minute: window, hour: window, day: window };
+    told.answer("UsageWindows", &windows, &windows);
+    let usage = KeyUsage {
+        key_id: text("k"),
+        owner: Some(text("acme")),
+        last_used_at: Some(NOW),
+        as_of: NOW,
+        windows,
+        step: UsageStep::Minute,
+        series: vec![point],
+    };
+    told.answer("KeyUsage", &usage, &KeyUsage { owner: None, last_used_at: None, series: Vec::new(), ..usage.clone() });
+    let key = LimitedKey { key_id: text("k"), owner: None, limited_at_least: 1, limited_at_most: 2 };
+    told.answer("LimitedKey", &key, &key);
+    let top = TopUsage {
+        window: TopWindow::Hour,
+        from: NOW,
+        as_of: NOW,
+        owner: Some(text("acme")),
+        limited: 3,
+        keys: vec![key],
+        others_limited_at_most: 0,
+        complete: false,
+    };
+    told.answer("TopUsage", &top, &TopUsage { owner: None, keys: Vec::new(), ..top.clone() });
+    told.words::<UsageStep>("UsageStep");
+    told.words::<TopWindow>("TopWindow");
 }
