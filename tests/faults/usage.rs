@@ -21,6 +21,8 @@ async fn counts_outlive_an_outage_and_lost_answers_and_none_is_added_twice() {
     let redis = TestRedis::start().await.unwrap();
     let proxy = Proxy::start(redis.address()).await.unwrap();
     let fleet = Fleet::builder(1).redis(redis.url_through(proxy.addr())).without("TOLLGATE_OUTAGE__MODE");
+    // Ten times the default: a busy machine does not make an outage of its own.
+    let fleet = fleet.env("TOLLGATE_REDIS__DECISION_TIMEOUT", "500ms");
     let cluster = Cluster::of(fleet.env("TOLLGATE_USAGE__FLUSH_INTERVAL", "100ms")).await;
     let key = cluster.limited_key(15, PERIOD).await;
     let (node, api, admin) = (&cluster.fleet.nodes[0], cluster.node(0).with(&key.api_key), cluster.admin());

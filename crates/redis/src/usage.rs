@@ -10,7 +10,7 @@ use tollgate_gate::ports::{
 };
 use tollgate_keys::KeyId;
 
-use crate::{RedisBuckets, connection, failure::Failure};
+use crate::{RedisBuckets, connection, failure::Failure, scripts::Script};
 
 /// How long the number of a node's last batch is remembered: longer than one is sent again.
 const NUMBER_TTL: Duration = Duration::from_hours(24);
@@ -40,8 +40,7 @@ impl UsageStore for RedisBuckets {
             }
             let numbers = [batch.number, ms(NUMBER_TTL)].map(|number| Bytes::from(number.to_string()));
             let args = numbers.into_iter().chain(batch.rows.iter().map(entry)).map(Value::Bytes).collect();
-            let added = self.run(self.usage_script(), keys, args, left(deadline)).await;
-            added.map(|_| 0).map_err(unreached)
+            self.by_deadline(self.usage_script(), (keys, args), deadline).await.map(|()| 0)
         })
     }
 
@@ -60,8 +59,7 @@ impl UsageStore for RedisBuckets {
             let ttl = Duration::from_mins(u64::from(name.span.minutes()) * u64::from(name.span.kept() + 1));
             let node = Bytes::copy_from_slice(&node.0.to_be_bytes());
             let args = [node, Vec::from(summary).into(), ms(ttl).to_string().into()].map(Value::Bytes);
-            let put = self.run(self.top_script(), vec![self.names().top(&name)], args.into(), left(deadline)).await;
-            put.map(drop).map_err(unreached)
+            self.by_deadline(self.top_script(), (vec![self.names().top(&name)], args.into()), deadline).await
         })
     }
 
@@ -77,6 +75,14 @@ impl RedisBuckets {
     /// A Redis that may be another deployment's is left as it is.
     fn unless_foreign(&self, tag: u8) -> Result<(), UsageError> {
         if self.is_joined(tag) { Ok(()) } else { Err(UsageError("redis has not been joined".into())) }
+    }
+
+    /// Runs a script, and waits no longer: while there is no connection the client's own time-out
+    /// does not begin. What is done all the same is found done when it is tried again.
+    async fn by_deadline(&self, script: &Script, (keys, args): (Vec<Bytes>, Vec<Value>), deadline: Instant) -> Result<(), UsageError> {
+        let run = Box::pin(self.run(script, keys, args, left(deadline)));
+        let told = tokio::time::timeout_at(deadline, run).await.unwrap_or_else(|_| Err(Failure::timed_out()));
+        told.map(drop).map_err(unreached)
     }
 
     /// What lies under several keys of one slot; whatever is no string is not there.
