@@ -18,7 +18,9 @@ fn fleet(nodes: usize) -> FleetBuilder {
 /// What a call answers once it answers so.
 async fn until(api: &Api, target: &str, is_it: impl Fn(&Value) -> bool) -> Value {
     let told = eventually(target, SOON, async || {
-        let told = api.get(target).send().await.expect(200).json();
+        let answer = api.get(target).send().await;
+        anyhow::ensure!(answer.status == 200, "{}", answer.text());
+        let told = answer.json();
         anyhow::ensure!(is_it(&told), "{told}");
         Ok(told)
     });
@@ -63,7 +65,7 @@ async fn a_thousand_decisions_on_three_nodes_are_told_exactly_by_each() {
         });
         told.await.unwrap();
     }
-    let usage = cluster.admin().get(&usage_of(&key)).send().await.expect(200).json();
+    let usage = until(&cluster.admin(), &usage_of(&key), |_| true).await;
     assert_eq!((day(&usage), cluster.counted(DROPPED).await), (expected, 0));
 }
 
@@ -103,7 +105,7 @@ async fn a_node_that_stops_tells_what_it_has_counted() {
     let shots = Load::on(vec![cluster.node(0).with(&key.api_key)]).connections(1).fire(10).await;
     let status = cluster.fleet.nodes[0].stop().await.unwrap();
     assert_eq!(status.code(), Some(0));
-    let usage = cluster.admin_of(1).get(&usage_of(&key)).send().await.expect(200).json();
+    let usage = until(&cluster.admin_of(1), &usage_of(&key), |_| true).await;
     assert_eq!(day(&usage), [7, 3, 0, 7]);
     assert_eq!(answered(&shots, 429), 3);
 }

@@ -165,6 +165,11 @@ impl Client {
         Ok((head.map_err(failure)?, request_id))
     }
 
+    /// The longest that one attempt may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.shared.timeout
+    }
+
     /// A call with all that goes with it.
     fn request(&self, call: &Call<'_>, base: &reqwest::Url, request_id: &RequestId) -> reqwest::RequestBuilder {
         let request = self.http.request(call.method.clone(), call.url(base));

@@ -20,6 +20,10 @@ pub struct EventReader {
     request_id: String,
     parser: Parser,
     ready: VecDeque<SentEvent>,
+    /// Of what was given out, or of a place after it where nothing more is ready.
+    last_event_id: Option<String>,
+    /// What came after the events that are ready and cannot be read.
+    broken: Option<&'static str>,
 }
 
 impl Client {
@@ -30,10 +34,11 @@ impl Client {
         let headers = last_event_id.map(|id| ("last-event-id", id));
         let (response, request_id) = self.open(&call, headers).await?;
         if response.status() != 200 {
-            return Err(refusal(response, &request_id).await);
+            let refused = tokio::time::timeout(self.timeout(), refusal(response, &request_id)).await;
+            return Err(refused.unwrap_or_else(|_| ClientError { kind: ErrorKind::Timeout, request_id: request_id.to_string() }));
         }
-        let request_id = request_id.to_string();
-        Ok(EventReader { response, request_id, parser: Parser::default(), ready: VecDeque::new() })
+        let (request_id, parser) = (request_id.to_string(), Parser::default());
+        Ok(EventReader { response, request_id, parser, ready: VecDeque::new(), last_event_id: None, broken: None })
     }
 }
 
@@ -51,19 +56,31 @@ impl EventReader {
     pub async fn next(&mut self, silence_max: Duration) -> Result<Option<SentEvent>, ClientError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
+                self.last_event_id = event.id.clone().or(self.last_event_id.take());
+                self.note_place();
                 return Ok(Some(event));
+            }
+            if let Some(why) = self.broken.take() {
+                return Err(self.failed(ErrorKind::Undecodable(why.to_owned())));
             }
             let chunk = tokio::time::timeout(silence_max, self.response.chunk()).await;
             let chunk = chunk.map_err(|_| self.failed(ErrorKind::Timeout))?.map_err(|error| self.failed(told(error)))?;
             let Some(chunk) = chunk else { return Ok(None) };
-            let read = self.parser.push(&chunk, &mut self.ready);
-            read.map_err(|why| self.failed(ErrorKind::Undecodable(why.to_owned())))?;
+            self.broken = self.parser.push(&chunk, &mut self.ready).err();
+            self.note_place();
         }
     }
 
-    /// The id to come back with: of the last event, or of a place after it.
+    /// Where everything was given out, a place that came after the last event is as good as its id.
+    fn note_place(&mut self) {
+        if self.ready.is_empty() && self.broken.is_none() {
+            self.last_event_id = self.parser.last_event_id().map(str::to_owned);
+        }
+    }
+
+    /// The id to come back with: of the last event that was given out, or of a place after it.
     pub fn last_event_id(&self) -> Option<&str> {
-        self.parser.last_event_id()
+        self.last_event_id.as_deref()
     }
 
     fn failed(&self, kind: ErrorKind) -> ClientError {

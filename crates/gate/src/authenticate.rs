@@ -179,7 +179,7 @@ impl GateShared {
 
     async fn authenticate_anew(&self, mut request: CheckRequest, examined: Option<Examined>, epoch: u64) -> Result<Standing, GateError> {
         let Some(api_key) = request.credential.share() else { return Ok(self.refused(Unauthenticated::Missing)) };
-        let client = request.client;
+        let (client, peek) = (request.client, request.peek);
         let standing = match self.look(Asked { api_key: &api_key, client }, examined, &Known::Nothing).await? {
             Look::Good { entry, cached } => return Ok(Standing::Verified(Verified { request, entry, cached, epoch })),
             Look::Bad { why, cached: None } => self.refused(why),
@@ -191,7 +191,9 @@ impl GateShared {
             Look::NotNow(too_many) => self.not_now(too_many),
         };
         self.charge_failure(&standing, client, &api_key);
-        self.tally_refused(&standing, &api_key.key_id);
+        if !peek {
+            self.tally_refused(&standing, &api_key.key_id);
+        }
         Ok(standing)
     }
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use axum::{
-    body::HttpBody,
     extract::{Request, State},
-    http::{Method, header, request::Parts},
+    http::request::Parts,
     response::Response,
 };
 use tollgate_api::LimitBody;
@@ -29,17 +28,7 @@ pub(crate) const PATH: &str = "/v1/authorize";
 /// at once, as a router costs as much as a forgery's refusal.
 pub(crate) async fn authorize(front: Arc<Front>, origin: Origin, parts: Parts) -> Response {
     let done = authorized(&front, &origin, &parts).await;
-    let response = done.unwrap_or_else(|failure| problem::answer(&failure, (&origin, &parts.method, PATH), &front.log));
-    if parts.method == Method::HEAD { without_body(response) } else { response }
-}
-
-/// The answer to a HEAD: it tells how long its body would be.
-fn without_body(mut response: Response) -> Response {
-    let body = std::mem::take(response.body_mut());
-    if let Some(length) = body.size_hint().exact() {
-        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
-    }
-    response
+    done.unwrap_or_else(|failure| problem::answer(&failure, (&origin, &parts.method, PATH), &front.log))
 }
 
 async fn authorized(front: &Front, origin: &Origin, parts: &Parts) -> Result<Response, Failure> {

@@ -161,7 +161,19 @@ impl About {
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, self.origin.request_id.to_header());
         headers.insert(header::CACHE_CONTROL, NO_STORE);
+        if self.method == Method::HEAD {
+            take_body(response);
+        }
         tracing::debug!(status = response.status().as_u16(), method = %self.method, "answered");
+    }
+}
+
+/// The answer to a HEAD tells how long its body would be, and has none: over HTTP/2 nobody else
+/// sees to that.
+fn take_body(response: &mut Response) {
+    let body = std::mem::take(response.body_mut());
+    if let (false, Some(length)) = (response.headers().contains_key(header::CONTENT_LENGTH), body.size_hint().exact()) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     }
 }
 

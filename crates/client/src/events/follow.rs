@@ -222,4 +222,17 @@ mod tests {
         let (mut follower, _asked) = node(&[BUSY]).await;
         assert_eq!(next(&mut follower).await, "gave up");
     }
+
+    #[tokio::test]
+    async fn it_goes_on_after_what_was_given_out_and_not_after_what_only_came() {
+        const SEVERAL: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nid: L7\ndata: {\"type\":\"lagged\",\"missed\":1}\n\n\
+            id: L8\ndata: {\"type\":\"lagged\",\"missed\":2}\n\nid: L9\ndata: no\n\n";
+        let (mut follower, _asked) = node(&[SEVERAL]).await;
+        for id in ["L7", "L8"] {
+            assert_eq!(next(&mut follower).await, "event");
+            assert_eq!(follower.last_event_id(), Some(id));
+        }
+        assert_eq!(next(&mut follower).await, "failed");
+        assert_eq!(follower.last_event_id(), Some("L8"), "the one that cannot be read is not skipped");
+    }
 }

@@ -109,6 +109,10 @@ impl GateShared {
                 None => self.keys.head().await?.oldest,
             };
             let resumed_after = oldest.saturating_sub(1).clamp(position, place.position.max(position));
+            if resumed_after == position {
+                // It ends before where it had been read to. What is read of it next tells.
+                return Err(KeyStoreError::Unreachable("the change log is shorter than it was".into()));
+            }
             return Ok(Page::Missed(ChangesMissed { after: position, resumed_after, reason: MissedReason::NotKept }));
         }
         let rows = self.told(changes).await?;

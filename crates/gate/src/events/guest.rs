@@ -58,6 +58,8 @@ impl Guest {
 
     /// Looks whether he may still read; why not, where he may not.
     pub(super) async fn review(&mut self, shared: &GateShared) -> Result<(), EndReason> {
+        // By what was held: a record that is read anew no longer tells that his secret has ended.
+        self.judge(shared)?;
         let place = shared.events.place();
         let stands = self.held.as_ref().is_some_and(|held| place == self.reviewed || shared.cache.holds(held));
         let is_known = stands || self.read(shared).await?;

@@ -211,14 +211,16 @@ async fn rate_limit_headers_can_be_legacy_or_off() {
 #[tokio::test]
 async fn a_refused_head_tells_the_length_of_a_body_that_it_has_not() {
     let site = Site::start().await;
-    let ask = |method: &str| {
-        let request = axum::http::Request::builder().method(method).uri("/v1/authorize").body(axum::body::Body::empty());
+    let ask = |method: &str, path: &str| {
+        let request = axum::http::Request::builder().method(method).uri(path).body(axum::body::Body::empty());
         site.surface.of_peer([192, 0, 2, 1].into()).answer(request.expect("a request"))
     };
-    let (get, head) = (ask("GET").await.expect("infallible"), ask("HEAD").await.expect("infallible"));
-    let body_of_get = get.into_body().collect().await.expect("a body").to_bytes();
-    assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (401, &body_of_get.len().into()));
-    assert!(head.into_body().collect().await.expect("a body").to_bytes().is_empty());
+    for (path, status) in [("/v1/authorize", 401), ("/v1/authorize/orders", 401), ("/v1/keys", 401), ("/nowhere", 404)] {
+        let (get, head) = (ask("GET", path).await.expect("infallible"), ask("HEAD", path).await.expect("infallible"));
+        let body_of_get = get.into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (status, &body_of_get.len().into()), "{path}");
+        assert!(head.into_body().collect().await.expect("a body").to_bytes().is_empty(), "{path}");
+    }
 }
 
 #[tokio::test]
