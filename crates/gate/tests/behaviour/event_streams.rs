@@ -172,24 +172,29 @@ async fn a_reader_who_may_read_no_more_is_told_no_more() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_with_its_key_and_with_the_older_of_two_secrets() {
     let fleet = RunningFleet::start(1).await;
-    let (ends, rotated) = (reader(&fleet, None).await, reader(&fleet, None).await);
+    let (ends, rotated, patched) = (reader(&fleet, None).await, reader(&fleet, None).await, reader(&fleet, None).await);
     let at_ms = fleet.clock.unix_ms() + 60_000;
     fleet.keys.edit(&ends.identity.key_id, ChangeKind::Updated, |key| key.lifecycle.expires_at_ms = Some(at_ms));
-    fleet.keys.edit(&rotated.identity.key_id, ChangeKind::Rotated, |key| {
-        let previous = tollgate_keys::PreviousHash { hash: key.secrets.current.clone(), kind: key.kind, valid_until_ms: at_ms };
-        key.secrets.previous = Some(previous);
-    });
+    for reader in [&rotated, &patched] {
+        fleet.keys.edit(&reader.identity.key_id, ChangeKind::Rotated, |key| {
+            let previous = tollgate_keys::PreviousHash { hash: key.secrets.current.clone(), kind: key.kind, valid_until_ms: at_ms };
+            key.secrets.previous = Some(previous);
+        });
+    }
     sleep(SOON).await;
-    let mut streams = [&ends, &rotated].map(|reader| follow(&fleet, 0, reader, None));
+    let mut streams = [&ends, &rotated, &patched].map(|reader| follow(&fleet, 0, reader, None));
     fleet.clock.advance_ms(59_000);
     sleep(SOON).await;
     for stream in &mut streams {
         assert_eq!(end(stream).await, None);
     }
     fleet.clock.advance_ms(1_000);
+    // His record is read anew before anybody has looked at what became of the older secret.
+    fleet.keys.edit(&patched.identity.key_id, ChangeKind::Updated, |_| ());
     sleep(SOON).await;
-    let [first, second] = &mut streams;
+    let [first, second, third] = &mut streams;
     assert_eq!((end(first).await, end(second).await), (Some(EndReason::NotAllowed), Some(EndReason::SecretChanged)));
+    assert_eq!(end(third).await, Some(EndReason::SecretChanged));
 }
 
 #[tokio::test(start_paused = true)]

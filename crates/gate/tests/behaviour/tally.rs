@@ -72,6 +72,8 @@ async fn a_key_that_may_not_be_used_is_counted_as_denied_and_a_text_of_no_key_is
     world.node.gate.revoke_key(&admin, key.key_id.as_str(), tollgate_api::RevokeKeyBody::default()).await.expect("revoked");
     world.node.check(&key).await.unauthenticated();
     world.node.check(&key).await.unauthenticated();
+    // Nor is a peek, whatever comes of it.
+    world.node.ask(&key, Ask::peek()).await.unauthenticated();
     let gone = world.key(rules()).await;
     world.keys.remove(&gone.key_id);
     world.node.check(&gone).await.unauthenticated();
