@@ -38,11 +38,13 @@ async fn a_fleet_without_redis_admits_one_burst_and_waits_for_nobody() {
         }
         assert_eq!(admitted, *burst, "over all nodes");
     }
+    let mut waited = Vec::new();
     for node in &cluster.fleet.nodes {
-        // The calls of a few decisions, and the probes of those that join; not one for each of 80 requests.
-        let waited = metric(node, "tollgate_redis_errors_total{kind=\"timed_out\"").await;
-        assert!((1..10).contains(&waited), "{waited} calls were waited for");
+        waited.push(metric(node, "tollgate_redis_errors_total{kind=\"timed_out\"").await);
     }
+    // The calls of a few decisions, and the probes of those that join; not one for each of 80 requests.
+    // A node that is asked late may know already that its connection is gone, and waits for none.
+    assert!(waited.iter().all(|waited| *waited < 10) && waited.iter().sum::<u64>() > 0, "calls that were waited for: {waited:?}");
     proxy.mend();
     // In Redis nothing was charged, and it is Redis that says so again.
     for api in cluster.each(&keys[3].1.api_key) {
