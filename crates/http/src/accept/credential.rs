@@ -108,14 +108,16 @@ fn sextet(byte: u8) -> Option<u32> {
     Some(u32::from(value))
 }
 
-/// Refuses `X_Api_Key`, `X.Tollgate.Key.Id` and their like. Some software behind gateways reads
-/// such a name as ours, so whoever sends one is up to something or badly set up.
+/// Refuses `X_Api_Key`, `X.Tollgate.Key.Id`, `X~Tollgate~Owner` and their like. Apps that make variables
+/// of headers (CGI and its heirs) read such a name as ours, whatever stands between its words, so whoever
+/// sends one is up to something or badly set up.
 fn refuse_aliases(headers: &HeaderMap) -> Result<(), Failure> {
     let aliased = headers.keys().any(|name| {
         let name = name.as_str();
-        name.bytes().any(|byte| matches!(byte, b'_' | b'.')) && is_ours(&name.replace(['_', '.'], "-"))
+        name.bytes().any(|byte| byte != b'-' && !byte.is_ascii_alphanumeric())
+            && is_ours(&name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-"))
     });
-    if aliased { Err(Failure::malformed_header("a header's name is that of one of ours, but with _ or . for -")) } else { Ok(()) }
+    if aliased { Err(Failure::malformed_header("a header's name is that of one of ours, but with something else for -")) } else { Ok(()) }
 }
 
 fn is_ours(name: &str) -> bool {

@@ -169,6 +169,10 @@ async fn what_is_not_plain_is_400() {
         line("x_tollgate_key_id", "tk_x"),
         line("X.Tollgate.Owner", "acme"),
         line("x_tollgate_scopes", ""),
+        line("x~tollgate~owner", "acme"),
+        line("X!Tollgate!Key!Id", "tk_x"),
+        line("x+api-key", &key),
+        line("x-tollgate|key^id", "tk_x"),
     ] {
         let lines = vec![(name, value)];
         assert_eq!(ask(&site, "/v1/authorize", &lines).await.refusal(), (400, "malformed-header".to_owned()), "{lines:?}");
