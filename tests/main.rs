@@ -14,6 +14,7 @@
 mod cluster;
 mod faults;
 mod fuzz;
+mod gateways;
 mod nodes;
 mod scale;
 mod support;

@@ -1,7 +1,7 @@
 //! Every surface of a node, from outside: real processes over a real Redis and a real Postgres.
 
 mod absent;
-mod authorize;
+pub(crate) mod authorize;
 mod bodies;
 mod bootstrap;
 mod costs;
@@ -13,7 +13,7 @@ mod health;
 mod layer;
 mod lifecycle;
 mod limited;
-mod malformed;
+pub(crate) mod malformed;
 mod named;
 mod rate_limits;
 mod ring;

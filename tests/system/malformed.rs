@@ -10,28 +10,28 @@ use tollgate_testkit::{Fleet, FleetBuilder, TestGateway};
 
 use crate::support::{Cluster, Field, NewKey, Told, over_http1, over_http2};
 
-mod framing;
-mod table;
+pub(crate) mod framing;
+pub(crate) mod table;
 
 use table::Odd;
 
 /// Requests under way at a time.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 32;
 /// Of which a token comes back in three quarters of an hour: what was charged is told exactly.
 const BURST: u64 = 1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
+pub(crate) enum Version {
     One,
     Two,
 }
 
 /// A way to a node.
 #[derive(Debug, Clone, Copy)]
-struct Route {
-    name: &'static str,
-    address: SocketAddr,
-    version: Version,
+pub(crate) struct Route {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    pub(crate) version: Version,
 }
 
 /// A node and the gateways before it.
@@ -71,7 +71,7 @@ impl Ways {
 }
 
 impl Route {
-    async fn ask(self, odd: &Odd) -> Told {
+    pub(crate) async fn ask(self, odd: &Odd) -> Told {
         match self.version {
             Version::One => over_http1(self.address, &http1(odd)).await,
             Version::Two => over_http2(self.address, &http2(odd)).await,
@@ -79,7 +79,7 @@ impl Route {
     }
 
     /// What becomes of each, in order.
-    async fn ask_all(self, table: &Arc<Vec<Odd>>) -> Vec<Told> {
+    pub(crate) async fn ask_all(self, table: &Arc<Vec<Odd>>) -> Vec<Told> {
         let mut asking = JoinSet::new();
         for lane in 0..AT_ONCE {
             let table = Arc::clone(table);

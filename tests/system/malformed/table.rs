@@ -5,16 +5,16 @@ use crate::support::Field;
 
 /// What is asked: a target, and header fields with which something is wrong.
 #[derive(Debug, Clone)]
-pub(super) struct Odd {
+pub(crate) struct Odd {
     /// What is wrong, for messages.
-    pub(super) class: &'static str,
-    pub(super) target: String,
-    pub(super) fields: Vec<Field>,
+    pub(crate) class: &'static str,
+    pub(crate) target: String,
+    pub(crate) fields: Vec<Field>,
 }
 
 impl Odd {
     /// A request with which nothing is wrong.
-    pub(super) fn good(api_key: &str) -> Self {
+    pub(crate) fn good(api_key: &str) -> Self {
         odd("good", vec![field("x-api-key", api_key)])
     }
 }
@@ -28,7 +28,7 @@ fn odd(class: &'static str, fields: Vec<Field>) -> Odd {
 }
 
 /// Everything that is to be refused, made from two good api keys.
-pub(super) fn all(good: &str, other: &str) -> Vec<Odd> {
+pub(crate) fn all(good: &str, other: &str) -> Vec<Odd> {
     let credentials = [doubled(good, other), lists(good), bytes(good), aliases(good), names(good), no_keys(good, other), queries(good)];
     [credentials.concat(), forwarded()].concat()
 }
