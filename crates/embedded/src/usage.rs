@@ -28,7 +28,7 @@ struct Held {
     /// When keys that are not used any more were last looked for.
     swept: u32,
     /// The last batch of each node.
-    numbers: HashMap<NodeId, u64>,
+    numbers: HashMap<(NodeId, usize), u64>,
     keys: HashMap<KeyId, Counted>,
     tops: BTreeMap<TopName, HashMap<NodeId, Box<[u8]>>>,
 }
@@ -93,7 +93,7 @@ impl MemoryUsage {
 impl UsageStore for MemoryUsage {
     fn add(&self, batch: UsageBatch, _deadline: Instant) -> BoxFuture<'_, Result<u64, UsageError>> {
         let mut held = self.held();
-        let last = held.numbers.entry(batch.node).or_default();
+        let last = held.numbers.entry((batch.node, batch.part)).or_default();
         let is_new = batch.number > *last;
         *last = batch.number.max(*last);
         let dropped = if is_new { batch.rows.iter().map(|row| held.add(row, self.keys_max)).sum() } else { 0 };

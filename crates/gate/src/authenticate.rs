@@ -27,6 +27,23 @@ use crate::{
 #[derive(Debug)]
 pub struct Caller(pub(crate) Standing);
 
+/// Who asks, as far as this node can tell without waiting for anybody.
+#[derive(Debug)]
+pub enum Recognised {
+    /// Refused at sight, or verified here before.
+    Caller(Caller),
+    /// To be looked up.
+    Stranger(Stranger),
+}
+
+/// A request that this node knows too little of: [`Gate::look_up`] finds out.
+#[derive(Debug)]
+pub struct Stranger {
+    request: CheckRequest,
+    examined: Option<Examined>,
+    epoch: u64,
+}
+
 #[derive(Debug)]
 pub(crate) enum Standing {
     Refused(Denial),
@@ -136,30 +153,44 @@ enum Check {
 impl Gate {
     /// Finds out who asks. A refusal is a value; an error means that nobody can say.
     pub async fn authenticate(&self, request: CheckRequest) -> Result<Caller, GateError> {
-        self.shared.authenticate(request).await.map(Caller)
+        match self.recognise(request) {
+            Recognised::Caller(caller) => Ok(caller),
+            Recognised::Stranger(stranger) => self.look_up(stranger).await,
+        }
+    }
+
+    /// The first step of [`Gate::authenticate`], which waits for nothing: a flood of forgeries, and
+    /// keys in use, need no more.
+    pub fn recognise(&self, request: CheckRequest) -> Recognised {
+        self.shared.recognise(request)
+    }
+
+    /// The second step, for whom the first did not recognise.
+    pub async fn look_up(&self, stranger: Stranger) -> Result<Caller, GateError> {
+        // Rare, and large: in a box of its own, so that the usual request is small.
+        Box::pin(self.shared.authenticate_anew(stranger)).await.map(Caller)
     }
 }
 
 impl GateShared {
-    async fn authenticate(&self, request: CheckRequest) -> Result<Standing, GateError> {
-        let client = request.client;
+    fn recognise(&self, request: CheckRequest) -> Recognised {
+        let (client, found) = (request.client, |standing| Recognised::Caller(Caller(standing)));
         let api_key = match &request.credential {
-            Credential::Missing => return Ok(self.refused(Unauthenticated::Missing)),
-            Credential::Malformed => return Ok(self.wrong(Unauthenticated::Malformed, client, None)),
+            Credential::Missing => return found(self.refused(Unauthenticated::Missing)),
+            Credential::Malformed => return found(self.wrong(Unauthenticated::Malformed, client, None)),
             Credential::Read(api_key) => api_key,
             Credential::ApiKey(api_key) => api_key,
         };
         let examined = self.signing.examine(api_key);
         // Before anything that is remembered: a forgery is to cost this and no more.
         if let Some((TagCheck::Forged | TagCheck::UnknownRing, _)) = examined {
-            return Ok(self.wrong(Unauthenticated::BadSignature, client, Some(api_key)));
+            return found(self.wrong(Unauthenticated::BadSignature, client, Some(api_key)));
         }
         let epoch = self.link.epoch();
-        if let Some(entry) = self.recall(api_key, examined.as_ref()) {
-            return Ok(Standing::Verified(Verified { request, entry, cached: true, epoch }));
+        match self.recall(api_key, examined.as_ref()) {
+            Some(entry) => found(Standing::Verified(Verified { request, entry, cached: true, epoch })),
+            None => Recognised::Stranger(Stranger { request, examined, epoch }),
         }
-        // Rare, and large: in a box of its own, so that the usual request is small.
-        Box::pin(self.authenticate_anew(request, examined, epoch)).await
     }
 
     /// The key of a secret that this node has verified before, if it may be used now.
@@ -177,7 +208,7 @@ impl GateShared {
         }
     }
 
-    async fn authenticate_anew(&self, mut request: CheckRequest, examined: Option<Examined>, epoch: u64) -> Result<Standing, GateError> {
+    async fn authenticate_anew(&self, Stranger { mut request, examined, epoch }: Stranger) -> Result<Standing, GateError> {
         let Some(api_key) = request.credential.share() else { return Ok(self.refused(Unauthenticated::Missing)) };
         let (client, peek) = (request.client, request.peek);
         let standing = match self.look(Asked { api_key: &api_key, client }, examined, &Known::Nothing).await? {

@@ -48,6 +48,15 @@ impl Gate {
         self.shared.metrics.decision_took(started.elapsed());
         verdict
     }
+
+    /// The verdict on a caller whose credential was refused, which waits for nothing. Any other caller
+    /// is given back, for [`Gate::decide`].
+    pub fn refuse(&self, caller: Caller) -> Result<Verdict, Caller> {
+        match caller.0 {
+            Standing::Refused(denial) => Ok(self.shared.denied(denial)),
+            standing @ Standing::Verified(_) => Err(Caller(standing)),
+        }
+    }
 }
 
 impl GateShared {

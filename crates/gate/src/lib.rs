@@ -55,7 +55,7 @@ mod unlimited;
 mod usage;
 mod view;
 
-pub use authenticate::Caller;
+pub use authenticate::{Caller, Recognised, Stranger};
 pub use cache::CacheOptions;
 pub use clock::{Clock, SystemClock};
 pub use events::{EventOptions, EventStream, NoStream, Told};

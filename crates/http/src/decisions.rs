@@ -1,6 +1,6 @@
 //! The data plane. A decision is four calls: accept → authenticate → decide → respond.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use axum::{
     extract::{Request, State},
@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use tollgate_api::LimitBody;
-use tollgate_gate::request::Plane;
+use tollgate_gate::{Recognised, request::Plane};
 use tollgate_keys::Scope;
 
 use crate::{
@@ -17,25 +17,47 @@ use crate::{
     front::Front,
     origin::Origin,
     permit,
-    problem::{self, Failure},
+    problem::Failure,
     respond,
 };
 
 /// Where [`authorize`] is.
 pub(crate) const PATH: &str = "/v1/authorize";
 
-/// `/v1/authorize`, any method. Floods come here: it is not routed, and its problems are written
-/// at once, as a router costs as much as a forgery's refusal.
-pub(crate) async fn authorize(front: Arc<Front>, origin: Origin, parts: Parts) -> Response {
-    let done = authorized(&front, &origin, &parts).await;
-    done.unwrap_or_else(|failure| problem::answer(&failure, (&origin, &parts.method, PATH), &front.log))
+/// A call of [`authorize`].
+pub(crate) enum Begun {
+    /// Answered, or failed.
+    Done(Result<Response, Failure>),
+    /// Must wait for others.
+    Waits(Waiting),
 }
 
-async fn authorized(front: &Front, origin: &Origin, parts: &Parts) -> Result<Response, Failure> {
-    let (check, limited_as) = accept::authorize(front, origin, parts)?;
-    let caller = front.gate.authenticate(check).await?;
-    let verdict = front.gate.decide(caller).await?;
-    respond::authorize(front, verdict, limited_as)
+/// A decision that is under way.
+pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Response, Failure>> + Send>>;
+
+/// `/v1/authorize`, any method. Floods come here: what needs nobody else is answered at once, as the
+/// future of a decision is large.
+pub(crate) fn authorize(front: &Arc<Front>, origin: &Origin, parts: &Parts) -> Begun {
+    let (check, limited_as) = match accept::authorize(front, origin, parts) {
+        Ok(accepted) => accepted,
+        Err(failure) => return Begun::Done(Err(failure)),
+    };
+    let recognised = match front.gate.recognise(check) {
+        Recognised::Stranger(stranger) => Err(stranger),
+        Recognised::Caller(caller) => match front.gate.refuse(caller) {
+            Ok(verdict) => return Begun::Done(respond::authorize(front, verdict, limited_as)),
+            Err(caller) => Ok(caller),
+        },
+    };
+    let front = Arc::clone(front);
+    Begun::Waits(Box::pin(async move {
+        let caller = match recognised {
+            Ok(caller) => caller,
+            Err(stranger) => front.gate.look_up(stranger).await?,
+        };
+        let verdict = front.gate.decide(caller).await?;
+        respond::authorize(&front, verdict, limited_as)
+    }))
 }
 
 /// `/v1/authorize/{rest}`, any method: for gateways that append the path of their client.

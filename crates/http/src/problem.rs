@@ -185,9 +185,9 @@ pub(crate) fn answer(failure: &Failure, request: (&Origin, &http::Method, &str),
 }
 
 /// Turns a response that bears a failure into its problem, and logs it; leaves others alone.
-pub(crate) fn finish(response: &mut Response, origin: &Origin, method: &http::Method, path: &str, log: &LogBudget) {
+pub(crate) fn finish(response: &mut Response, request: (&Origin, &http::Method, &str), log: &LogBudget) {
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-        write(&failure, response, (origin, method, path), log);
+        write(&failure, response, request, log);
     }
 }
 

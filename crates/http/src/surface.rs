@@ -16,17 +16,17 @@ use std::{
 use axum::{
     Router,
     body::{Body, HttpBody},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::future::RouteFuture,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Uri, header};
+use http::{HeaderValue, Method, Request, Uri, header, request::Parts};
 use pin_project_lite::pin_project;
 use tower::Service;
 use tracing::Span;
 
 use crate::{
-    decisions,
+    decisions::{self, Begun, Waiting},
     front::Front,
     log_budget::LogBudget,
     origin::{Origin, REQUEST_ID},
@@ -47,18 +47,24 @@ pub struct Surface {
 /// A surface as one peer sees it.
 #[derive(Debug, Clone)]
 pub struct Envelope {
+    // Of a connection's own, so that its requests count themselves where no other core does.
+    peer: Arc<Peer>,
+}
+
+#[derive(Debug)]
+struct Peer {
     surface: Surface,
-    peer: IpAddr,
+    address: IpAddr,
 }
 
 pin_project! {
     /// An answer on its way.
-    struct Answering<F> {
+    struct Answering {
         // None once it has panicked.
         #[pin]
-        inner: Option<F>,
+        work: Option<Work>,
         about: About,
-        log: Arc<LogBudget>,
+        peer: Arc<Peer>,
         span: Span,
     }
 }
@@ -66,8 +72,9 @@ pin_project! {
 pin_project! {
     /// Who is at work on an answer.
     #[project = AtWork]
-    enum Work<D> {
-        Decision { #[pin] decision: D },
+    enum Work {
+        Asked { parts: Parts },
+        Decision { waiting: Waiting },
         Routed { #[pin] routed: RouteFuture<Infallible> },
     }
 }
@@ -77,7 +84,8 @@ pin_project! {
 struct About {
     origin: Origin,
     method: Method,
-    uri: Uri,
+    /// None for that of decisions.
+    uri: Option<Uri>,
 }
 
 impl Surface {
@@ -92,8 +100,8 @@ impl Surface {
     }
 
     /// The surface for the requests of one peer.
-    pub fn of_peer(&self, peer: IpAddr) -> Envelope {
-        Envelope { surface: self.clone(), peer }
+    pub fn of_peer(&self, address: IpAddr) -> Envelope {
+        Envelope { peer: Arc::new(Peer { surface: self.clone(), address }) }
     }
 }
 
@@ -104,67 +112,81 @@ impl Envelope {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let origin = Origin::of(request.headers(), self.peer);
+        let Peer { surface, address } = &*self.peer;
+        let origin = Origin::of(request.headers(), *address);
         let span = tollgate_telemetry::request_span(origin.request_id.as_str());
-        let about = About { origin: origin.clone(), method: request.method().clone(), uri: request.uri().clone() };
-        let work = match &self.surface.front {
-            Some(front) if request.uri().path() == decisions::PATH => {
-                let (parts, _) = request.into_parts();
-                Work::Decision { decision: decisions::authorize(Arc::clone(front), origin, parts) }
-            }
-            _ => {
-                request.extensions_mut().insert(origin);
-                Work::Routed { routed: self.surface.router.clone().call(request) }
-            }
+        let mut about = About { origin, method: request.method().clone(), uri: None };
+        let work = if surface.front.is_some() && request.uri().path() == decisions::PATH {
+            Work::Asked { parts: request.into_parts().0 }
+        } else {
+            about.uri = Some(request.uri().clone());
+            request.extensions_mut().insert(about.origin.clone());
+            Work::Routed { routed: surface.router.clone().call(request) }
         };
-        Answering { inner: Some(work), about, log: Arc::clone(&self.surface.log), span }
+        Answering { work: Some(work), about, peer: Arc::clone(&self.peer), span }
     }
 }
 
-impl<D: Future<Output = Response>> Future for Work<D> {
-    type Output = Response;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
-        match self.project() {
-            AtWork::Decision { decision } => decision.poll(cx),
-            AtWork::Routed { routed } => routed.poll(cx).map(|Ok(response)| response),
+impl Work {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        (front, origin): (Option<&Arc<Front>>, &Origin),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response, Failure>> {
+        loop {
+            let waiting = match self.as_mut().project() {
+                AtWork::Asked { parts } => match front.map(|front| decisions::authorize(front, origin, parts)) {
+                    None => return Poll::Ready(Err(Failure::NotFound)),
+                    Some(Begun::Done(done)) => return Poll::Ready(done),
+                    Some(Begun::Waits(waiting)) => waiting,
+                },
+                AtWork::Decision { waiting } => return waiting.as_mut().poll(cx),
+                AtWork::Routed { routed } => return routed.poll(cx).map(|Ok(response)| Ok(response)),
+            };
+            self.set(Self::Decision { waiting });
         }
     }
 }
 
-impl<F: Future<Output = Response>> Future for Answering<F> {
+impl Future for Answering {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let _entered = this.span.enter();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Pending };
+        let Some(work) = this.work.as_mut().as_pin_mut() else { return Poll::Pending };
         // A future that has panicked is never polled again, so no broken state is seen.
-        let mut response = match catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
+        let surface = &this.peer.surface;
+        let done = match catch_unwind(AssertUnwindSafe(|| work.poll((surface.front.as_ref(), &this.about.origin), cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(response)) => response,
-            Err(_) => Failure::Internal { cause: "a handler panicked" }.into_response(),
+            Ok(Poll::Ready(done)) => done,
+            Err(_) => Err(Failure::Internal { cause: "a handler panicked" }),
         };
-        this.inner.set(None);
-        this.about.finish(&mut response, this.log);
-        Poll::Ready(Ok(response))
+        this.work.set(None);
+        Poll::Ready(Ok(this.about.finish(done, &surface.log)))
     }
 }
 
 impl About {
     /// Writes out a problem, and what every response carries.
-    fn finish(&self, response: &mut Response, log: &LogBudget) {
+    fn finish(&self, done: Result<Response, Failure>, log: &LogBudget) -> Response {
+        let request = (&self.origin, &self.method, self.uri.as_ref().map_or(decisions::PATH, Uri::path));
+        let mut response = match done {
+            Ok(response) => response,
+            Err(failure) => problem::answer(&failure, request, log),
+        };
         // The control plane leaves its span behind, so that the line about a failure is part of it.
         let span = response.extensions_mut().remove::<Span>();
         let _entered = span.as_ref().map(Span::enter);
-        problem::finish(response, &self.origin, &self.method, self.uri.path(), log);
+        problem::finish(&mut response, request, log);
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, self.origin.request_id.to_header());
         headers.insert(header::CACHE_CONTROL, NO_STORE);
         if self.method == Method::HEAD {
-            take_body(response);
+            take_body(&mut response);
         }
         tracing::debug!(status = response.status().as_u16(), method = %self.method, "answered");
+        response
     }
 }
 

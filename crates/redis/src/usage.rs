@@ -25,6 +25,14 @@ const COST_MAX: u64 = (1 << 53) - 1;
 const SUMMARY_HEAD: usize = 20;
 
 impl UsageStore for RedisBuckets {
+    fn parts(&self) -> usize {
+        if self.is_sharded() { self.names().tags().into() } else { 1 }
+    }
+
+    fn top_part(&self, name: &TopName) -> usize {
+        if self.is_sharded() { self.names().top_tag(name).into() } else { 0 }
+    }
+
     fn part(&self, key_id: &KeyId) -> usize {
         if self.is_sharded() { self.names().tag_of(key_id.as_str()).into() } else { 0 }
     }

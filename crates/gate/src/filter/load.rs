@@ -54,7 +54,7 @@ impl GateShared {
         let Some(mut stream) = self.keys.key_ids(turn).await? else { return Ok(Attempt::NotOurTurn) };
         let count = stream.count().await?;
         let _building = self.filter.begin(count, restarts)?;
-        self.read_ids(&mut *stream).await?;
+        self.read_ids(&mut *stream, turn).await?;
         self.read_revoked(&mut *stream).await?;
         // What the stream has missed while it was read stands in the log before its end is reached.
         self.catch_up().await?;
@@ -63,8 +63,10 @@ impl GateShared {
         Ok(Attempt::Loaded)
     }
 
-    async fn read_ids(&self, stream: &mut dyn KeyIdStream) -> Result<(), LoadError> {
+    async fn read_ids(&self, stream: &mut dyn KeyIdStream, turn: StreamTurn) -> Result<(), LoadError> {
+        let tempo = Pace { hurries_from: Instant::now() + self.filter.options.load_timeout / 2 };
         loop {
+            let turned = Instant::now();
             let page = stream.next_page(self.filter.options.page_size).await?;
             if page.is_empty() {
                 return Ok(());
@@ -73,6 +75,27 @@ impl GateShared {
                 self.filter.add(some)?;
                 yield_now().await;
             }
+            // Another filter serves meanwhile.
+            if turn == StreamTurn::Alone {
+                tempo.rest_after(turned).await;
+            }
+        }
+    }
+}
+
+/// How fast a filter is made that nobody waits for: requests need the same cores, here and in the
+/// store.
+struct Pace {
+    /// When half of the time that it may take is over.
+    hurries_from: Instant,
+}
+
+impl Pace {
+    /// Rests as long as the page took.
+    async fn rest_after(&self, turned: Instant) {
+        let now = Instant::now();
+        if now < self.hurries_from {
+            tokio::time::sleep(now.saturating_duration_since(turned)).await;
         }
     }
 }

@@ -127,8 +127,18 @@ pub type TopSummaries = Vec<Box<[u8]>>;
 
 /// Counts by key, and summaries by node. Each call answers no later than shortly after `deadline`.
 pub trait UsageStore: Send + Sync + fmt::Debug + 'static {
-    /// The part of the store that a key's counts are in: one may be silent while others are not.
+    /// How many parts it has, at least 1: one may be silent while others are not.
+    fn parts(&self) -> usize {
+        1
+    }
+
+    /// The part that a key's counts are in, below [`UsageStore::parts`].
     fn part(&self, _key_id: &KeyId) -> usize {
+        0
+    }
+
+    /// The part that such summaries are in, likewise.
+    fn top_part(&self, _name: &TopName) -> usize {
         0
     }
 

@@ -123,12 +123,15 @@ impl Tops {
         }
     }
 
-    /// Drops what is written and can grow no more: nothing older than the span before waits to be
-    /// counted. To be called only when nothing does.
-    pub(super) fn forget_before(&mut self, minute: u32) {
-        let is_over = |&(span, slot): &(TopSpan, u32)| slot.saturating_add(1) < minute / span.minutes();
+    /// Drops what nobody looks back on any more, written or not; and what is written and can grow no
+    /// more, where nothing older than the span before waits to be counted.
+    pub(super) fn forget(&mut self, minute: u32, is_all_counted: bool) {
+        let spans_since = |&(span, slot): &(TopSpan, u32)| (minute / span.minutes()).saturating_sub(slot);
         let is_written = |slot: &Slot| slot.all.is_written && slot.owners.values().all(|growing| growing.is_written);
-        self.slots.retain(|name, slot| !is_over(name) || !is_written(slot));
+        self.slots.retain(|name, slot| {
+            let (since, (span, _)) = (spans_since(name), name);
+            since <= span.kept() && !(is_all_counted && since > 1 && is_written(slot))
+        });
     }
 
     fn slot(&mut self, span: TopSpan, minute: u32) -> &mut Slot {

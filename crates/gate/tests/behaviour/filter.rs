@@ -343,6 +343,25 @@ async fn an_old_filter_is_made_anew_at_its_own_time_and_in_its_turn() {
     assert_eq!(world.keys.streams(), 3, "a node that starts waits for nobody");
 }
 
+/// Four pages of ten seconds: the last one is empty.
+#[tokio::test(start_paused = true)]
+async fn a_filter_that_nobody_waits_for_is_made_at_half_the_pace_while_there_is_time() {
+    for (load_timeout, made_in_s) in [(300, 70), (60, 50)] {
+        let world = World::cold(|options| {
+            (options.filter.page_size, options.filter.load_timeout) = (1, Duration::from_secs(load_timeout));
+            options.filter.rebuild_interval = Duration::from_mins(5);
+        });
+        for _ in 0..3 {
+            world.key(rules()).await;
+        }
+        world.keys.set_page_time(Duration::from_secs(10));
+        tokio::time::timeout(Duration::from_mins(9), world.node.gate.run()).await.expect_err("the loops never end");
+        assert_eq!(world.node.metric("tollgate_bloom_rebuild_duration_seconds_count"), 2);
+        let took_s = world.node.seconds("tollgate_bloom_rebuild_duration_seconds_sum");
+        assert_eq!(took_s, 40 + made_in_s, "the first one is wanted at once");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rebuild_that_fails_leaves_the_old_filter_in_use_and_is_told() {
     let world = World::with(|options| options.filter.rebuild_interval = Duration::from_mins(1)).await;

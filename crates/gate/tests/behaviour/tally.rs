@@ -6,6 +6,7 @@ use tollgate_api::{KeyUsage, TopUsage, TopWindow, UsageFigures, UsageStep};
 use tollgate_gate::{
     config::KeyRules,
     control::{ControlError, ListTop, Operator},
+    ports::UsageStore as _,
     request::SharedKey,
 };
 use tollgate_keys::OwnerName;
@@ -117,6 +118,46 @@ async fn while_the_store_is_away_counts_are_kept_by_minute_and_told_later() {
     let by_minute: Vec<u64> = told.series.iter().map(|point| point.figures.allowed).filter(|allowed| *allowed > 0).collect();
     assert_eq!(by_minute, [2, 1, 1, 1, 1]);
     assert_eq!((world.node.metric("tollgate_usage_waiting"), world.node.metric("tollgate_usage_dropped_total")), (0, 0));
+}
+
+/// Keys of a part of the store, made until there are so many of it.
+async fn keys_of_part(world: &World, part: usize, count: usize) -> Vec<SharedKey> {
+    let mut keys = Vec::new();
+    while keys.len() < count {
+        let key = world.key(KeyRules { limits: limits(1, 86_400), ..rules() }).await;
+        if world.usage.part(&key.key_id) == part {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_silent_keeps_no_count_of_others_from_being_told() {
+    let world = World::with(|options| options.tally.keys_max = 640).await;
+    world.usage.in_parts(2, Some(1));
+    let (told, silent) = (keys_of_part(&world, 0, 10).await, keys_of_part(&world, 1, 10).await);
+    for round in 1..=10 {
+        for key in told.iter().chain(&silent) {
+            world.node.check(key).await.ok();
+        }
+        world.node.gate.flush_usage().await;
+        for key in &told {
+            assert_eq!(hour(&world.node, key).await.limited, round - 1, "round {round}");
+        }
+        assert_eq!(top(&world.node, None, ListTop::default()).await.limited, 20 * (round - 1), "round {round}");
+        world.clock.advance_ms(MINUTE_MS);
+    }
+    let (waiting, dropped) = (world.node.metric("tollgate_usage_waiting"), world.node.metric("tollgate_usage_dropped_total"));
+    assert_eq!((waiting, dropped), (80, 20), "a row a minute for each key, and each part has half of what may be unsent");
+    world.usage.in_parts(2, None);
+    world.node.gate.flush_usage().await;
+    let mut counted = 0;
+    for key in &silent {
+        let figures = hour(&world.node, key).await;
+        counted += figures.allowed + figures.limited;
+    }
+    assert_eq!((counted, world.node.metric("tollgate_usage_waiting")), (waiting, 0), "each is told in the end or was told as dropped");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use super::*;
 async fn finished(failure: Failure) -> (u16, HeaderMap, String) {
     let mut response = failure.into_response();
     let origin = Origin::of(&HeaderMap::new(), [127, 0, 0, 1].into());
-    finish(&mut response, &origin, &Method::GET, "/v1/x", &LogBudget::new());
+    finish(&mut response, (&origin, &Method::GET, "/v1/x"), &LogBudget::new());
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
     (parts.status.as_u16(), parts.headers, String::from_utf8(body.to_vec()).expect("UTF-8"))
@@ -80,7 +80,7 @@ async fn causes_stay_inside() {
 async fn a_long_path_is_cut() {
     let mut response = Failure::NotFound.into_response();
     let origin = Origin::of(&HeaderMap::new(), [127, 0, 0, 1].into());
-    finish(&mut response, &origin, &Method::GET, &"/a".repeat(10_000), &LogBudget::new());
+    finish(&mut response, (&origin, &Method::GET, &"/a".repeat(10_000)), &LogBudget::new());
     let body = response.into_body().collect().await.expect("a body").to_bytes();
     let problem: Problem = serde_json::from_slice(&body).expect("a problem");
     assert_eq!(problem.instance.len(), PATH_CHARACTERS_MAX);

@@ -42,18 +42,32 @@ fn each_span_and_owner_has_a_summary_of_its_own() {
 fn what_is_written_is_dropped_when_it_can_grow_no_more() {
     let mut tops = Tops::new(8, 10);
     tops.add(&limited(1, Some("a"), 59, 5));
-    tops.forget_before(10_000);
+    tops.forget(75, true);
     let unwritten = tops.unwritten();
     assert_eq!(unwritten.len(), 4, "nothing is dropped before it is written");
     for name in &unwritten {
         tops.set_written(name);
     }
-    tops.forget_before(69);
+    tops.forget(69, true);
     assert_eq!(tops.slots.len(), 2, "the span before is kept: a count of it may come late");
-    tops.forget_before(70);
+    tops.forget(70, false);
+    assert_eq!(tops.slots.len(), 2, "counts may be on their way");
+    tops.forget(70, true);
     assert_eq!(tops.slots.len(), 1);
     tops.add(&limited(1, Some("a"), 59, 5));
     assert_eq!(tops.unwritten().len(), 4);
+}
+
+#[test]
+fn what_nobody_looks_back_on_is_dropped_though_it_was_never_written() {
+    let mut tops = Tops::new(8, 10);
+    tops.add(&limited(1, Some("a"), 59, 5));
+    tops.forget(60 + 7 * 10 - 1, false);
+    assert_eq!(tops.slots.len(), 2);
+    tops.forget(60 + 7 * 10, false);
+    assert_eq!(tops.slots.len(), 1, "ten minutes are looked back on seven times");
+    tops.forget(25 * 60, false);
+    assert_eq!(tops.slots.len(), 0, "and hours for a day");
 }
 
 #[test]

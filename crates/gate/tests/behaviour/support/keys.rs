@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
@@ -34,6 +35,7 @@ pub(crate) struct FakeKeys {
     held_signing: Mutex<Option<Door>>,
     held_head: Mutex<Option<Door>>,
     held_page: Arc<Mutex<Option<Door>>>,
+    page_time: Mutex<Duration>,
     streams: AtomicUsize,
     /// Whether another node has its turn with the stream.
     stream_taken: AtomicBool,
@@ -120,6 +122,7 @@ impl FakeKeys {
             held_signing: Mutex::default(),
             held_head: Mutex::default(),
             held_page: Arc::default(),
+            page_time: Mutex::default(),
             streams: AtomicUsize::new(0),
             stream_taken: AtomicBool::new(false),
             time_of_day: Mutex::default(),
@@ -183,6 +186,11 @@ impl FakeKeys {
     /// Holds no page any more.
     pub(crate) fn let_pages_pass(&self) {
         lock(&self.held_page).take();
+    }
+
+    /// A page of ids takes this long from now on.
+    pub(crate) fn set_page_time(&self, time: Duration) {
+        *lock(&self.page_time) = time;
     }
 
     /// Streams of ids that were opened.

@@ -203,9 +203,19 @@ impl Node {
 
     /// The value of one series of the metrics page.
     pub(crate) fn metric(&self, series: &str) -> u64 {
+        self.figure(series).parse().expect("a whole number")
+    }
+
+    /// A time, to the nearest whole second.
+    pub(crate) fn seconds(&self, series: &str) -> u64 {
+        let seconds: f64 = self.figure(series).parse().expect("a number");
+        Duration::from_secs_f64(seconds.round()).as_secs()
+    }
+
+    fn figure(&self, series: &str) -> String {
         let page = self.recorder.render();
         let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {series} in\n{page}")).parse().expect("a whole number")
+        value.unwrap_or_else(|| panic!("no {series} in\n{page}")).to_owned()
     }
 
     pub(crate) fn auth(&self, outcome: &str) -> u64 {

@@ -19,6 +19,8 @@ pub(crate) struct FakeUsage {
 #[derive(Debug, Default)]
 struct State {
     is_down: bool,
+    parts: usize,
+    silent: Option<usize>,
     loses_answers: bool,
     rows: Vec<usize>,
 }
@@ -35,6 +37,12 @@ impl FakeUsage {
         lock(&self.state).is_down = is_down;
     }
 
+    /// From now on it has so many parts, of which one may have no answer.
+    pub(crate) fn in_parts(&self, parts: usize, silent: Option<usize>) {
+        let mut state = lock(&self.state);
+        (state.parts, state.silent) = (parts, silent);
+    }
+
     /// From now on it does what it is told, and nobody hears of it; or it is heard again.
     pub(crate) fn lose_answers(&self, loses_answers: bool) {
         lock(&self.state).loses_answers = loses_answers;
@@ -45,8 +53,9 @@ impl FakeUsage {
         lock(&self.state).rows.clone()
     }
 
-    fn reached(&self) -> Result<(), UsageError> {
-        if lock(&self.state).is_down { Err(UsageError("no route".into())) } else { Ok(()) }
+    fn reached(&self, part: usize) -> Result<(), UsageError> {
+        let state = lock(&self.state);
+        if state.is_down || state.silent == Some(part) { Err(UsageError("no route".into())) } else { Ok(()) }
     }
 
     fn heard<T>(&self, answer: Result<T, UsageError>) -> Result<T, UsageError> {
@@ -55,9 +64,21 @@ impl FakeUsage {
 }
 
 impl UsageStore for FakeUsage {
+    fn parts(&self) -> usize {
+        lock(&self.state).parts.max(1)
+    }
+
+    fn part(&self, key_id: &KeyId) -> usize {
+        key_id.as_str().bytes().map(usize::from).sum::<usize>() % self.parts()
+    }
+
+    fn top_part(&self, name: &TopName) -> usize {
+        name.owner.as_ref().map_or(0, |owner| owner.as_str().len() % self.parts())
+    }
+
     fn add(&self, batch: UsageBatch, deadline: Instant) -> BoxFuture<'_, Result<u64, UsageError>> {
         Box::pin(async move {
-            self.reached()?;
+            self.reached(batch.part)?;
             lock(&self.state).rows.push(batch.rows.len());
             let added = self.inner.add(batch, deadline).await;
             self.heard(added)
@@ -66,14 +87,14 @@ impl UsageStore for FakeUsage {
 
     fn read(&self, key_id: KeyId, deadline: Instant) -> BoxFuture<'_, Result<UsageRecord, UsageError>> {
         Box::pin(async move {
-            self.reached()?;
+            self.reached(self.part(&key_id))?;
             self.inner.read(key_id, deadline).await
         })
     }
 
     fn put_top(&self, name: TopName, node: NodeId, summary: Box<[u8]>, deadline: Instant) -> BoxFuture<'_, Result<(), UsageError>> {
         Box::pin(async move {
-            self.reached()?;
+            self.reached(self.top_part(&name))?;
             let put = self.inner.put_top(name, node, summary, deadline).await;
             self.heard(put)
         })
@@ -81,7 +102,7 @@ impl UsageStore for FakeUsage {
 
     fn tops(&self, names: Vec<TopName>, deadline: Instant) -> BoxFuture<'_, Result<TopSummaries, UsageError>> {
         Box::pin(async move {
-            self.reached()?;
+            names.iter().try_for_each(|name| self.reached(self.top_part(name)))?;
             self.inner.tops(names, deadline).await
         })
     }

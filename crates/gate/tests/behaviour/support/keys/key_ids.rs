@@ -1,6 +1,9 @@
 //! The stream of ids, each page as the store is at that moment.
 
-use std::sync::{Arc, Mutex, atomic::Ordering};
+use std::{
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
+};
 
 use tollgate_gate::ports::{BoxFuture, KeyIdStream, KeyStoreError, StreamTurn};
 use tollgate_keys::{KeyId, Status};
@@ -11,6 +14,7 @@ use super::{Door, FakeKeys, State, lock, pass};
 pub(super) struct FakeKeyIds {
     state: Arc<Mutex<State>>,
     held: Arc<Mutex<Option<Door>>>,
+    page_time: Duration,
     last_change_ms: u64,
     /// As in Postgres: first all that are active, then all that are suspended.
     status: Status,
@@ -27,7 +31,8 @@ impl FakeKeys {
         self.streams.fetch_add(1, Ordering::SeqCst);
         let (state, held) = (self.state.clone(), self.held_page.clone());
         let last_change_ms = lock(&state).last_ms;
-        Ok(Some(Box::new(FakeKeyIds { state, held, last_change_ms, status: Status::Active, after: None, revoked_after: None })))
+        let page_time = *lock(&self.page_time);
+        Ok(Some(Box::new(FakeKeyIds { state, held, page_time, last_change_ms, status: Status::Active, after: None, revoked_after: None })))
     }
 }
 
@@ -78,6 +83,7 @@ impl KeyIdStream for FakeKeyIds {
         Box::pin(async move {
             let page = self.page(count_max);
             pass(&self.held).await;
+            tokio::time::sleep(self.page_time).await;
             tokio::task::yield_now().await;
             Ok(page)
         })
