@@ -66,6 +66,21 @@ async fn a_gate_that_says_nothing_is_not_waited_for() {
 
 const NAMES: [&str; 3] = ["x-tollgate-key-id", "x-tollgate-owner", "x-tollgate-scopes"];
 
+/// Fails in the middle of asking.
+fn with_a_broken_script(gateway: Gateway, text: &str) -> String {
+    if gateway == Gateway::Haproxy { text.replace("local answer =", "local answer = nil + 1 --") } else { text.to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_that_fails_lets_nobody_pass() {
+    let site = Site::changed(|node| node, with_a_broken_script).await;
+    let key = site.key().await;
+    let recipe = site.recipes.iter().find(|recipe| recipe.gateway() == Gateway::Haproxy).unwrap();
+    assert_eq!(status(recipe, &key.api_key).await, 503, "{}", recipe.log_tail());
+    assert!(recipe.log_tail().contains("arithmetic"), "it failed otherwise: {}", recipe.log_tail());
+    assert!(site.app.take().is_empty(), "the app was asked");
+}
+
 /// What stands in for the gate answers.
 type Said = Arc<Mutex<(StatusCode, HeaderMap)>>;
 
