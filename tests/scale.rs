@@ -2,6 +2,7 @@
 //! `tests/run` makes first, and each with the whole machine to itself (`tests/nextest.toml`).
 
 mod changes;
+mod connections;
 mod filter;
 mod import;
 mod keys;

@@ -487,5 +487,5 @@ impl GateShared {
 /// Who a verified caller is.
 pub(crate) fn identity_of(entry: &CachedKey) -> Identity {
     let key = &entry.found.key;
-    Identity { key_id: key.key_id.clone(), owner: key.owner.clone(), scopes: key.scopes.clone() }
+    Identity { key_id: key.key_id.clone(), owner: key.owner.clone(), scopes: key.scopes.clone(), generation: key.generation }
 }

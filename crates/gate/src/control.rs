@@ -61,7 +61,7 @@ pub struct Operator {
 impl Operator {
     /// Who calls, as it is told outside: the same type that a client is given.
     pub fn auth_context(&self) -> AuthContext {
-        let Identity { key_id, owner, scopes } = &self.identity;
+        let Identity { key_id, owner, scopes, .. } = &self.identity;
         AuthContext {
             key_id: key_id.as_str().to_owned(),
             owner: owner.as_ref().map(|owner| owner.as_str().to_owned()),

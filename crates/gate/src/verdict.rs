@@ -14,6 +14,8 @@ pub struct Identity {
     pub owner: Option<OwnerName>,
     /// What it may do.
     pub scopes: Scopes,
+    /// Position in the change log of the last change of the record that he was verified by; 0 where he was not.
+    pub generation: u64,
 }
 
 impl Identity {

@@ -29,7 +29,7 @@ pub(crate) fn authorize(front: &Front, verdict: Verdict, limited_as: LimitedAs) 
     let passed = Failure::unless_allowed(verdict, limited_as.0, mode)?;
     let mut response = Response::default();
     let headers = response.headers_mut();
-    let Identity { key_id, owner, scopes } = &passed.identity;
+    let Identity { key_id, owner, scopes, .. } = &passed.identity;
     headers.insert(KEY_ID, visible(key_id.as_str()));
     headers.insert(OWNER, owner.as_ref().map_or(HeaderValue::from_static(""), |owner| visible(owner.as_str())));
     headers.insert(SCOPES, if scopes.is_empty() { HeaderValue::from_static("") } else { visible(&scopes.to_string()) });

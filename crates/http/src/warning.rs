@@ -40,7 +40,7 @@ mod tests {
     use tollgate_keys::{KeyId, Scopes};
 
     fn told(deprecated: Option<Deprecated>) -> (Option<String>, Option<String>) {
-        let identity = Identity { key_id: KeyId::parse("k").expect("an id"), owner: None, scopes: Scopes::none() };
+        let identity = Identity { key_id: KeyId::parse("k").expect("an id"), owner: None, scopes: Scopes::none(), generation: 0 };
         let mut headers = HeaderMap::new();
         write(&Passed { identity, standings: Vec::new(), deprecated }, &mut headers);
         let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().expect("text").to_owned());

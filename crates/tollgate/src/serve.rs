@@ -1,5 +1,6 @@
 //! `tollgate serve`: puts a node together, serves, and leaves in order.
 
+mod file_handles;
 mod first_key;
 mod listeners;
 mod node;
@@ -48,6 +49,7 @@ fn start_logs(settings: &Settings) -> Result<(), Failure> {
 async fn serve(settings: &Settings, rules: store::Rules, output: Output) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()?;
     warn(settings, &rules);
+    file_handles::reserve(settings);
     // Addresses first: a node that cannot be reached must not make a key.
     let listeners = Listeners::bind(settings).await?;
     let addresses = listeners.addresses()?;

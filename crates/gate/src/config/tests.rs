@@ -13,6 +13,7 @@ fn identity(owner: Option<&str>, scopes: &[&str]) -> Identity {
         key_id: KeyId::from_parts(1, [0; 10]),
         owner: owner.map(|owner| OwnerName::parse(owner).expect("an owner")),
         scopes: Scopes::parse(scopes.iter().copied()).expect("scopes"),
+        generation: 0,
     }
 }
 

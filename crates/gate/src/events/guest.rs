@@ -26,6 +26,8 @@ use crate::{
 pub(super) struct Guest {
     key_id: KeyId,
     owner: Option<OwnerName>,
+    /// The generation of the record that he was let in by.
+    generation: u64,
     held: Option<Arc<CachedKey>>,
     /// The end of the older of two secrets: it may be the one that he holds.
     secret_until_ms: Option<u64>,
@@ -37,8 +39,8 @@ pub(super) struct Guest {
 
 impl Guest {
     pub(super) fn new(identity: &Identity, now: Instant) -> Self {
-        let Identity { key_id, owner, .. } = identity.clone();
-        Self { key_id, owner, held: None, secret_until_ms: None, reviewed: Place::default(), sure_at: now }
+        let Identity { key_id, owner, generation, .. } = identity.clone();
+        Self { key_id, owner, generation, held: None, secret_until_ms: None, reviewed: Place::default(), sure_at: now }
     }
 
     /// Whether he has no owner, and sees everything.
@@ -86,7 +88,11 @@ impl Guest {
             Ok(Reading::Refused(_)) => return Err(EndReason::NotAllowed),
             Ok(Reading::NotNow(_)) | Err(_) => return Ok(false),
         };
-        let is_changed = self.held.as_ref().is_some_and(|held| !held.has_secrets_of(&entry));
+        let is_changed = match &self.held {
+            Some(held) => !held.has_secrets_of(&entry),
+            // Between his being let in and this first look: it may have been the secret.
+            None => entry.generations().0 > self.generation,
+        };
         let now_ms = shared.clock.unix_ms();
         let previous = entry.found.key.secrets.previous.as_ref().map(|previous| previous.valid_until_ms);
         self.secret_until_ms = previous.filter(|until_ms| now_ms < *until_ms);

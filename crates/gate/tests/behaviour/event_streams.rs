@@ -29,13 +29,16 @@ async fn reader(fleet: &RunningFleet, of: Option<&str>) -> Operator {
     let scopes = Scopes::parse(["events:read"]).expect("scopes");
     let rules = KeyRules { scopes: scopes.clone(), owner: of.map(owner), ..rules() };
     let key = mint(&*fleet.keys, rules).await;
-    let identity = Identity { key_id: key.key_id.clone(), owner: of.map(owner), scopes };
+    let identity = Identity { key_id: key.key_id.clone(), owner: of.map(owner), scopes, generation: fleet.keys.position() };
     sleep(SOON).await;
     Operator { identity, request_id: "test".to_owned(), idempotency_key: None }
 }
 
+/// A stream of a reader who is let in by his record as it is now.
 fn follow(fleet: &RunningFleet, node: usize, reader: &Operator, after: Option<u64>) -> EventStream {
-    fleet.node(node).gate.follow(reader, after).expect("there is room")
+    let mut reader = reader.clone();
+    reader.identity.generation = fleet.keys.position();
+    fleet.node(node).gate.follow(&reader, after).expect("there is room")
 }
 
 type Event = (Option<u64>, Arc<StreamEvent>);
@@ -146,6 +149,7 @@ async fn a_reader_who_may_read_no_more_is_told_no_more() {
     ];
     let steady = reader(&fleet, None).await;
     let mut going_on = follow(&fleet, 1, &steady, None);
+    told(&mut going_on).await;
     for (kind, why, change) in turns {
         let reader = reader(&fleet, None).await;
         let mut streams = [0, 1].map(|node| follow(&fleet, node, &reader, None));
@@ -195,6 +199,17 @@ async fn a_stream_ends_with_its_key_and_with_the_older_of_two_secrets() {
     let [first, second, third] = &mut streams;
     assert_eq!((end(first).await, end(second).await), (Some(EndReason::NotAllowed), Some(EndReason::SecretChanged)));
     assert_eq!(end(third).await, Some(EndReason::SecretChanged));
+}
+
+/// Nobody has looked at his record since he was let in.
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_a_reader_whose_secret_changes_while_it_is_opened_ends_at_once() {
+    let fleet = RunningFleet::start(1).await;
+    let reader = reader(&fleet, None).await;
+    fleet.keys.edit(&reader.identity.key_id, ChangeKind::Rotated, |_| ());
+    sleep(SOON).await;
+    let mut stream = fleet.node(0).gate.follow(&reader, None).expect("there is room");
+    assert_eq!(end(&mut stream).await, Some(EndReason::SecretChanged));
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,7 +61,7 @@ pub(crate) async fn mint_admin(keys: &dyn KeyStore, rules: &Rules, guard: Create
 
 fn admin_rules(config: &ConfigService, now_ms: u64) -> Result<tollgate_gate::config::KeyRules, Failure> {
     let scopes = Scopes::new([Scope::ADMIN]).unwrap_or_else(|_| Scopes::none());
-    let creator = Identity { key_id: KeyId::from_parts(now_ms, [0; 10]), owner: None, scopes };
+    let creator = Identity { key_id: KeyId::from_parts(now_ms, [0; 10]), owner: None, scopes, generation: 0 };
     let body = CreateKeyBody { name: "bootstrap admin".to_owned(), scopes: vec![Scope::ADMIN.to_string()], ..CreateKeyBody::default() };
     Ok(config.create_key(&creator, body, now_ms)?)
 }

@@ -101,10 +101,11 @@ impl Node {
         (&mut self.requests).await.ok();
         // What they used is known until then; a store that does not answer is not waited for.
         tokio::time::timeout(USES_WITHIN, self.gate.write_uses()).await.ok();
+        // A flush that is under way leaves the store some air, and would take longer than this one may.
+        self.loops.abort();
         tokio::time::timeout(USES_WITHIN, self.gate.flush_usage()).await.ok();
         // A scraper that holds its connection open holds nobody up.
         self.metrics_phase.send_replace(Phase::Stop);
-        self.loops.abort();
         self.gate.leave().await;
         self.upkeep.abort();
         tracing::info!("stopped");

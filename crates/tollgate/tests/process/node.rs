@@ -125,6 +125,10 @@ impl Node {
         ran(tollgate(folder, arguments).env("TOLLGATE_URL", &self.url).env("TOLLGATE_API_KEY", api_key))
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("kill runs");
         assert!(status.success());

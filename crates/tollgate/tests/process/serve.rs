@@ -1,6 +1,9 @@
 //! `tollgate serve` in mode embedded.
 
-use std::{net::TcpListener, process::Command};
+use std::{
+    net::TcpListener,
+    process::{Command, Stdio},
+};
 
 use crate::node::{Node, ran, tollgate};
 
@@ -112,4 +115,39 @@ fn the_metrics_page_is_where_the_log_says() {
     let _node = Node::launch(&mut tollgate(folder.path(), &["serve", "--metrics-listen", &address]));
     let page = ran(Command::new("curl").args(["-s", &format!("http://{address}/metrics")]));
     assert!(page.out.contains("tollgate_build_info{version="), "{}", page.out);
+}
+
+/// The limit of open files that a running node has.
+fn open_files(pid: u32) -> u64 {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("the node runs");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a limit");
+    line.split_whitespace().next().and_then(|soft| soft.parse().ok()).expect("a number")
+}
+
+/// The same command under a limit of open files, as `ulimit` sets it.
+fn limited(command: &Command, limit: &str) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]).arg(command.get_program()).args(command.get_args());
+    limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.current_dir(command.get_current_dir().expect("a folder")).stdin(Stdio::null());
+    limited
+}
+
+#[test]
+fn a_node_asks_for_as_many_open_files_as_it_may_need() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut serve = tollgate(folder.path(), &["serve"]);
+    serve.env("TOLLGATE_HTTP__CONNECTIONS_MAX", "300");
+    let node = Node::launch(&mut limited(&serve, "-Sn 200"));
+    assert_eq!(open_files(node.pid()), 812, "so many connections, and 512 of its own");
+}
+
+#[test]
+fn a_limit_of_open_files_that_cannot_be_raised_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let refused = ran(&mut limited(&tollgate(folder.path(), &["serve", "--listen", &address]), "-n 600"));
+    let said = refused.failed(1);
+    assert!(said.contains("\"wanted\":10512") && said.contains("\"given\":600") && said.contains("LimitNOFILE"), "{said}");
 }

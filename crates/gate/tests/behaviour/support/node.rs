@@ -370,6 +370,7 @@ pub(crate) fn operator(owner: Option<&str>, scopes: &[&str]) -> Operator {
         key_id: KeyId::parse("operator").expect("an id"),
         owner: owner.map(|owner| OwnerName::parse(owner).expect("an owner")),
         scopes: Scopes::parse(scopes.iter().copied()).expect("scopes"),
+        generation: 0,
     };
     Operator { identity, request_id: "test".to_owned(), idempotency_key: None }
 }
