@@ -4,6 +4,7 @@
 mod answer;
 mod api;
 mod cluster;
+mod collector;
 mod load;
 mod raw;
 mod told;
@@ -11,6 +12,7 @@ mod told;
 pub(crate) use answer::Answer;
 pub(crate) use api::Api;
 pub(crate) use cluster::{Cluster, NewKey, metric};
+pub(crate) use collector::Collector;
 pub(crate) use load::{Load, Shot, admitted, costs_admitted};
 pub(crate) use raw::Wire;
 pub(crate) use told::{Field, Told, over_http1, over_http2};

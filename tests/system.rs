@@ -19,6 +19,7 @@ mod rate_limits;
 mod ring;
 mod settings;
 mod shutdown;
+mod telemetry;
 mod tenancy;
 mod transfer;
 mod unlimited;

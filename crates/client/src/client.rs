@@ -9,7 +9,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tollgate_api::REQUEST_ID_HEADER;
-use tollgate_telemetry::request_span;
+use tollgate_telemetry::{TRACEPARENT_HEADER, TraceContext, request_span};
 use tracing::Instrument as _;
 
 pub(crate) use crate::call::Call;
@@ -17,6 +17,7 @@ use crate::{
     ClientError, ClientSetupError, Credential, Randomness, RateLimits, RequestId, RetryPolicy,
     answer::{Answer, failed},
     nodes::Nodes,
+    request_id::span_id,
     retry::Retries,
     transport::{told, transport},
 };
@@ -29,6 +30,7 @@ pub struct Client {
     shared: Arc<Shared>,
     credential: Option<Credential>,
     request_id: Option<RequestId>,
+    trace: Option<TraceContext>,
     deadline: Duration,
 }
 
@@ -39,6 +41,12 @@ struct Shared {
     retry: RetryPolicy,
     random: Randomness,
     limits: Mutex<Option<RateLimits>>,
+}
+
+/// What a call goes by, however often it is sent.
+struct Names {
+    request_id: RequestId,
+    trace: Option<TraceContext>,
 }
 
 /// Bounds of a client.
@@ -94,13 +102,21 @@ impl Client {
         let http = transport(&nodes, options)?;
         let (timeout, retry, random) = (options.timeout, options.retry, options.random.clone());
         let shared = Arc::new(Shared { nodes, timeout, retry, random, limits: Mutex::default() });
-        Ok(Self { http, shared, credential, request_id: None, deadline: options.deadline })
+        Ok(Self { http, shared, credential, request_id: None, trace: None, deadline: options.deadline })
     }
 
     /// Sends this id with every call, instead of a new one with each.
     #[must_use]
     pub fn with_request_id(mut self, id: RequestId) -> Self {
         self.request_id = Some(id);
+        self
+    }
+
+    /// Sends every call as a part of this trace, each as a span of its own under `trace.span_id`. A
+    /// client without one sends no trace, and the node may begin its own.
+    #[must_use]
+    pub fn with_trace(mut self, trace: TraceContext) -> Self {
+        self.trace = Some(trace);
         self
     }
 
@@ -130,7 +146,7 @@ impl Client {
 
     /// Sends a call, again if need be, and reads the answer whatever its status.
     pub(crate) async fn ask(&self, call: Call<'_>) -> Result<Answer, ClientError> {
-        let request_id = self.request_id.clone().unwrap_or_else(RequestId::generate);
+        let names = self.names();
         let retries = Retries {
             policy: &self.shared.retry,
             random: &self.shared.random,
@@ -138,8 +154,9 @@ impl Client {
             nodes: self.shared.nodes.count(),
             until: until(self.deadline),
         };
-        let attempts = retries.run(|left| self.attempt(&call, &request_id, left), failed);
-        let result = attempts.instrument(request_span(request_id.as_str())).await;
+        let attempts = retries.run(|left| self.attempt(&call, &names, left), failed);
+        let trace_id = names.trace.map(|trace| trace.trace_id);
+        let result = attempts.instrument(request_span(names.request_id.as_str(), trace_id.as_ref())).await;
         if let Some(limits) = result.as_ref().ok().filter(|_| call.shown.is_none()).and_then(|answer| answer.headers.rate_limits()) {
             *self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner) = Some(limits);
         }
@@ -149,12 +166,12 @@ impl Client {
     /// Sends a call once and gives the answer as soon as its head is there. What comes after has no
     /// bound but those of its reader.
     pub(crate) async fn open(&self, call: &Call<'_>, header: Option<(&str, &str)>) -> Result<(reqwest::Response, RequestId), ClientError> {
-        let request_id = self.request_id.clone().unwrap_or_else(RequestId::generate);
-        let failure = |kind| ClientError { kind, request_id: request_id.to_string() };
+        let names = self.names();
+        let failure = |kind| ClientError { kind, request_id: names.request_id.to_string() };
         let Some((number, base)) = self.shared.nodes.preferred() else {
             return Err(failure(crate::ErrorKind::Unreachable("there is no node to ask".into())));
         };
-        let request = self.request(call, base, &request_id);
+        let request = self.request(call, base, &names);
         let request = header.into_iter().fold(request, |request, (name, value)| request.header(name, value));
         let head = tokio::time::timeout(self.shared.timeout, request.send()).await;
         let head = head.map_or(Err(crate::ErrorKind::Timeout), |head| head.map_err(told));
@@ -162,7 +179,8 @@ impl Client {
         if is_gone {
             self.shared.nodes.leave(number);
         }
-        Ok((head.map_err(failure)?, request_id))
+        let head = head.map_err(failure)?;
+        Ok((head, names.request_id))
     }
 
     /// The longest that one attempt may take.
@@ -170,10 +188,17 @@ impl Client {
         self.shared.timeout
     }
 
+    /// What the next call goes by.
+    fn names(&self) -> Names {
+        let request_id = self.request_id.clone().unwrap_or_else(RequestId::generate);
+        Names { request_id, trace: self.trace.map(|trace| trace.child(span_id())) }
+    }
+
     /// A call with all that goes with it.
-    fn request(&self, call: &Call<'_>, base: &reqwest::Url, request_id: &RequestId) -> reqwest::RequestBuilder {
+    fn request(&self, call: &Call<'_>, base: &reqwest::Url, names: &Names) -> reqwest::RequestBuilder {
         let request = self.http.request(call.method.clone(), call.url(base));
-        let request = call.fill(request).header(REQUEST_ID_HEADER, request_id.as_str());
+        let request = call.fill(request).header(REQUEST_ID_HEADER, names.request_id.as_str());
+        let request = names.trace.iter().fold(request, |request, trace| request.header(TRACEPARENT_HEADER, trace.to_string()));
         match (call.shown, &self.credential) {
             (Some(shown), _) => request.headers(shown.clone()),
             // Marked as sensitive, so that it is never printed on the way.
@@ -183,14 +208,14 @@ impl Client {
     }
 
     /// Sends a call once, to the node that is preferred now.
-    async fn attempt(&self, call: &Call<'_>, request_id: &RequestId, left: Duration) -> Result<Answer, ClientError> {
-        let failure = |kind| ClientError { kind, request_id: request_id.to_string() };
+    async fn attempt(&self, call: &Call<'_>, names: &Names, left: Duration) -> Result<Answer, ClientError> {
+        let failure = |kind| ClientError { kind, request_id: names.request_id.to_string() };
         let Some((number, base)) = self.shared.nodes.preferred() else {
             return Err(failure(crate::ErrorKind::Unreachable("there is no node to ask".into())));
         };
-        let request = self.request(call, base, request_id).timeout(left.min(self.shared.timeout));
+        let request = self.request(call, base, names).timeout(left.min(self.shared.timeout));
         let result = match request.send().await {
-            Ok(response) => Answer::read(response, request_id).await,
+            Ok(response) => Answer::read(response, &names.request_id).await,
             Err(error) => Err(told(error)),
         };
         let result = result.map_err(failure);
@@ -211,10 +236,11 @@ fn until(deadline: Duration) -> Instant {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { http: _, shared, credential, request_id, deadline } = self;
+        let Self { http: _, shared, credential, request_id, trace, deadline } = self;
         let nodes: Vec<&str> = shared.nodes.all().iter().map(reqwest::Url::as_str).collect();
         let mut out = f.debug_struct("Client");
-        out.field("nodes", &nodes).field("credential", credential).field("request_id", request_id).field("deadline", deadline);
+        out.field("nodes", &nodes).field("credential", credential).field("request_id", request_id);
+        out.field("trace", trace).field("deadline", deadline);
         out.finish_non_exhaustive()
     }
 }

@@ -32,6 +32,11 @@
 //! Any other answer is final. A client of several nodes ([`Client::of_nodes`]) asks the next one
 //! at once where one does not answer, under the same rules.
 //!
+//! # Traces
+//!
+//! [`Client::with_trace`] sends every call as a part of a trace (`traceparent` of the W3C): the node's
+//! log lines and spans then bear its id. [`RequestId::begin_trace`] begins one.
+//!
 //! # How limits stand
 //!
 //! [`Client::rate_limits`] is what `RateLimit` and `RateLimit-Policy` of the last answer said, and
@@ -43,6 +48,7 @@ mod authorize;
 mod call;
 mod calls;
 mod client;
+mod collector;
 mod credential;
 mod error;
 mod events;
@@ -59,6 +65,7 @@ mod usage;
 pub use authorize::{Authorize, Authorized};
 pub use calls::{HealthAnswer, ListAudit, ListKeys};
 pub use client::{Client, ClientOptions};
+pub use collector::{Collector, CollectorError};
 pub use credential::{Credential, CredentialError};
 pub use error::{ClientError, ClientSetupError, ErrorKind, Refusal};
 pub use events::{EventReader, FollowOptions, Followed, Follower, SentEvent};
@@ -67,4 +74,5 @@ pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
 pub use rate_limits::{LimitPolicy, LimitState, RateLimits};
 pub use request_id::{RequestId, RequestIdError};
 pub use retry::{Randomness, RetryPolicy};
+pub use tollgate_telemetry::{TRACEPARENT_HEADER, TraceContext};
 pub use usage::ListTop;

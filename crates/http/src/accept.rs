@@ -12,13 +12,7 @@ use tollgate_gate::{
 use tollgate_keys::Scope;
 use tollgate_limits::Cost;
 
-use crate::{
-    body,
-    client_address::{client_address, counted_as, is_untrusted_forwarder},
-    front::Front,
-    origin::Origin,
-    problem::Failure,
-};
+use crate::{body, client_address::is_untrusted_forwarder, front::Front, origin::Origin, problem::Failure};
 
 mod credential;
 mod query;
@@ -170,12 +164,12 @@ fn told<'a>(headers: &'a HeaderMap, name: Option<&HeaderName>) -> Result<Option<
 }
 
 fn client_of(front: &Front, headers: &HeaderMap, origin: Option<&Origin>) -> std::net::IpAddr {
-    let peer = origin.map_or(std::net::Ipv6Addr::UNSPECIFIED.into(), |origin| origin.peer);
-    let trusted = &front.options.trusted_proxies;
-    if is_untrusted_forwarder(headers, peer, trusted) {
-        front.gate.note_untrusted_forwarder(peer);
+    // The surface leaves one with every request.
+    let Some(Origin { peer, client, .. }) = origin else { return std::net::Ipv6Addr::UNSPECIFIED.into() };
+    if is_untrusted_forwarder(headers, *peer, &front.options.trusted_proxies) {
+        front.gate.note_untrusted_forwarder(*peer);
     }
-    counted_as(client_address(headers, peer, trusted))
+    *client
 }
 
 /// The id of a request, for an audit row.

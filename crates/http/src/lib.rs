@@ -2,7 +2,8 @@
 //!
 //! A request goes from file to file: `routes.rs` → `accept.rs` (what was asked, and by whom) →
 //! the gate's `authenticate` and `decide` → `respond.rs`, or `problem.rs` where it came to
-//! nothing. Whatever is blind to the domain (request id, panics, the log line) is in `surface.rs`;
+//! nothing. Whatever is blind to the domain (request id, panics) is in `surface.rs`, the log line in
+//! `request_log.rs`;
 //! sockets and time-outs are in `server.rs`. Nothing here decides anything: no status is chosen
 //! before the gate has spoken, except for requests that cannot be read.
 
@@ -23,15 +24,17 @@ mod origin;
 mod permit;
 mod problem;
 mod ratelimit_headers;
+mod request_log;
 mod respond;
 mod routes;
 mod server;
 mod surface;
+mod trace;
 mod warning;
 
 pub use events::EventStreamOptions;
 pub use metrics_page::metrics_surface;
-pub use options::{HttpOptions, ServerOptions};
+pub use options::{HttpOptions, ServerOptions, TelemetryOptions};
 pub use routes::surface;
 pub use server::{Phase, Served, Server};
 pub use surface::{Envelope, Surface};

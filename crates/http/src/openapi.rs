@@ -32,5 +32,24 @@ impl Documents {
     }
 }
 
+/// The path of the calls that `path` is one of, such as `/v1/keys/{key_id}`.
+pub(crate) fn route_of(path: &str) -> Option<&'static str> {
+    operations::all().map(|operation| operation.path).find(|route| is_of(route, path))
+}
+
+fn is_of(route: &str, path: &str) -> bool {
+    if let Some(before) = route.strip_suffix("{rest}") {
+        return path.starts_with(before);
+    }
+    let (mut route, mut path) = (route.split('/'), path.split('/'));
+    loop {
+        match (route.next(), path.next()) {
+            (None, None) => return true,
+            (Some(name), Some(part)) if name == part || (name.starts_with('{') && !part.is_empty()) => {}
+            _ => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

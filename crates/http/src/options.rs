@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 use tollgate_settings::{Network, RateLimitHeaders};
+use tollgate_telemetry::{Metrics, Traces};
 
 use crate::events::EventStreamOptions;
 
@@ -24,6 +25,8 @@ pub struct HttpOptions {
     pub scope_header: Option<HeaderName>,
     /// Streams of events.
     pub events: EventStreamOptions,
+    /// What is told of requests.
+    pub telemetry: TelemetryOptions,
     /// This node's name, for `/health/full`.
     pub node: String,
     /// This build's version, for `/health/full`.
@@ -40,9 +43,31 @@ impl Default for HttpOptions {
             cost_header: None,
             scope_header: None,
             events: EventStreamOptions::default(),
+            telemetry: TelemetryOptions::default(),
             node: String::new(),
             version: env!("CARGO_PKG_VERSION"),
         }
+    }
+}
+
+/// What is told of requests, beside their answers.
+#[derive(Debug, Clone)]
+pub struct TelemetryOptions {
+    /// Of a million requests that are allowed, so many have a line in the log.
+    pub allowed_ppm: u32,
+    /// Lines a second at most about requests that were refused or have failed, and as many about calls
+    /// of operators. Beyond, they are written at `debug` alone.
+    pub lines_per_second_max: u32,
+    /// Counts what was left out.
+    pub metrics: Metrics,
+    /// Where spans are kept until they are exported, if they are.
+    pub traces: Option<Traces>,
+}
+
+impl Default for TelemetryOptions {
+    /// The defaults of the settings, and nothing is counted or exported.
+    fn default() -> Self {
+        Self { allowed_ppm: 1000, lines_per_second_max: 100, metrics: Metrics::noop(), traces: None }
     }
 }
 

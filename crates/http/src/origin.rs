@@ -1,4 +1,4 @@
-//! Where a request came from, and its id.
+//! Where a request came from, when, and its id.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -10,7 +10,14 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use tokio::time::Instant;
 use tollgate_api::{REQUEST_ID_HEADER, is_sane_request_id};
+use tollgate_settings::Network;
+
+use crate::{
+    client_address::{client_address, counted_as},
+    trace::{Trace, mixed},
+};
 
 /// The header that carries a request's id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
@@ -20,14 +27,22 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEA
 pub(crate) struct Origin {
     /// The other end of the socket, an IPv4 address as such even on an IPv6 socket.
     pub(crate) peer: IpAddr,
+    /// The address that the client counts as.
+    pub(crate) client: IpAddr,
     /// Names the request in answers, log lines and audit rows.
     pub(crate) request_id: RequestId,
+    /// The trace that it belongs to.
+    pub(crate) trace: Trace,
+    /// When it began.
+    pub(crate) began: Instant,
 }
 
 impl Origin {
-    /// Reads or makes the request's id.
-    pub(crate) fn of(headers: &HeaderMap, peer: IpAddr) -> Self {
-        Self { peer: peer.to_canonical(), request_id: RequestId::of(headers) }
+    /// Reads or makes the request's id. The word of `trusted` peers on the client's address is taken.
+    pub(crate) fn of(headers: &HeaderMap, peer: IpAddr, trusted: &[Network], began: Instant) -> Self {
+        let peer = peer.to_canonical();
+        let client = counted_as(client_address(headers, peer, trusted));
+        Self { peer, client, request_id: RequestId::of(headers), trace: Trace::of(headers), began }
     }
 
     /// What the surface left with a request.
@@ -70,13 +85,6 @@ impl RequestId {
     pub(crate) fn to_header(&self) -> HeaderValue {
         self.0.clone()
     }
-}
-
-/// The finaliser of SplitMix64, a bijection.
-fn mixed(bits: u64) -> u64 {
-    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }
 
 fn hex(bits: u128) -> HeaderValue {

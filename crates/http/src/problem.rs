@@ -10,14 +10,19 @@ use http::{HeaderValue, StatusCode, header};
 use tollgate_api::PROBLEM_JSON;
 use tollgate_gate::verdict::Passed;
 
-use crate::{log_budget::LogBudget, origin::Origin, ratelimit_headers, warning};
+use crate::{
+    origin::Origin,
+    ratelimit_headers,
+    request_log::{KnownCaller, Outcome, RequestLog, Told},
+    warning,
+};
 
 mod body;
 mod failure;
 
 pub(crate) use failure::Failure;
 
-/// Longest path that is repeated in a problem or a log line, in characters.
+/// Longest path that is repeated in a problem, in characters.
 const PATH_CHARACTERS_MAX: usize = 256;
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static(PROBLEM_JSON);
@@ -149,12 +154,37 @@ impl Failure {
     }
 
     /// What only the log may know.
-    fn cause(&self) -> Cow<'_, str> {
+    fn cause(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Unauthenticated { why } => format!("{why:?}").into(),
-            Self::Unavailable { cause, .. } => cause.into(),
-            Self::Internal { cause } => (*cause).into(),
-            _ => "".into(),
+            Self::Unauthenticated { why } => Some(format!("{why:?}").into()),
+            Self::Unavailable { cause, .. } => Some(cause.into()),
+            Self::Internal { cause } => Some((*cause).into()),
+            _ => None,
+        }
+    }
+
+    /// What the request came to, for the log.
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Limited { .. } => Outcome::Limited,
+            Self::Unauthenticated { .. } | Self::ScopeMissing { .. } | Self::CostExceedsBurst { .. } | Self::AbnormalUsage { .. } => {
+                Outcome::Denied
+            }
+            Self::DuplicateCredential
+            | Self::CredentialInQuery
+            | Self::MalformedHeader { .. }
+            | Self::InvalidParameter { .. }
+            | Self::MalformedBody { .. }
+            | Self::Forbidden { .. }
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::BodyTooSlow
+            | Self::Conflict { .. }
+            | Self::GenerationMismatch { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::UnsupportedMediaType
+            | Self::InvalidField { .. } => Outcome::Refused,
+            Self::TooManyStreams { .. } | Self::Unavailable { .. } | Self::Internal { .. } => Outcome::Failed,
         }
     }
 }
@@ -177,23 +207,35 @@ fn limited_detail(passed: &Passed) -> String {
     format!("{noun} {} {verb} spent; try again in {seconds} s", names.join(" and "))
 }
 
-/// The problem of a failed request, written out and logged.
-pub(crate) fn answer(failure: &Failure, request: (&Origin, &http::Method, &str), log: &LogBudget) -> Response {
+/// A request that came to nothing.
+pub(crate) struct Failed<'a> {
+    pub(crate) origin: &'a Origin,
+    pub(crate) method: &'a http::Method,
+    pub(crate) path: &'a str,
+    /// Whose key it was, where it was verified before the failure.
+    pub(crate) caller: Option<&'a KnownCaller>,
+}
+
+/// The problem of a failed request, written out and told in the log.
+pub(crate) fn answer(failure: &Failure, request: &Failed<'_>, log: &RequestLog) -> Response {
     let mut response = Response::default();
     write(failure, &mut response, request, log);
     response
 }
 
-/// Turns a response that bears a failure into its problem, and logs it; leaves others alone.
-pub(crate) fn finish(response: &mut Response, request: (&Origin, &http::Method, &str), log: &LogBudget) {
-    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-        write(&failure, response, request, log);
+/// Turns a response that bears a failure into its problem, and tells it in the log; leaves others
+/// alone and says so.
+pub(crate) fn finish(response: &mut Response, request: &Failed<'_>, log: &RequestLog) -> bool {
+    let failure = response.extensions_mut().remove::<Failure>();
+    if let Some(failure) = &failure {
+        write(failure, response, request, log);
     }
+    failure.is_some()
 }
 
-fn write(failure: &Failure, response: &mut Response, (origin, method, path): (&Origin, &http::Method, &str), log: &LogBudget) {
-    let (path, request_id) = (cut(path), origin.request_id.as_str());
-    record(failure, &Line { request_id, method, path, key_id: failure.key_id(), kind: failure.kind() }, log);
+fn write(failure: &Failure, response: &mut Response, request: &Failed<'_>, log: &RequestLog) {
+    let (path, request_id) = (cut(request.path), request.origin.request_id.as_str());
+    tell(failure, request, log);
     *response.status_mut() = failure.kind().status;
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
@@ -208,46 +250,15 @@ fn cut(path: &str) -> &str {
     if path.len() <= PATH_CHARACTERS_MAX { path } else { end.and_then(|end| path.get(..end)).unwrap_or(path) }
 }
 
-/// One line a failure; beyond the budget of a second only for those who look closely.
-fn record(failure: &Failure, line: &Line<'_>, log: &LogBudget) {
-    match failure {
-        Failure::Internal { .. } => line.broken(&failure.cause()),
-        _ if !log.take() => line.quiet(failure),
-        Failure::Unavailable { .. } => line.failed(&failure.cause()),
-        _ => line.refused(&failure.cause()),
+fn tell(failure: &Failure, request: &Failed<'_>, log: &RequestLog) {
+    let Failed { origin, method, path, caller } = *request;
+    let (outcome, Kind { status, uri, .. }) = (failure.outcome(), failure.kind());
+    let attention = log.attention(origin, outcome, status);
+    if attention.is_none() {
+        return;
     }
-}
-
-/// What a log line tells of a failure. Neither query nor credential is in it.
-struct Line<'a> {
-    request_id: &'a str,
-    method: &'a http::Method,
-    path: &'a str,
-    key_id: Option<&'a str>,
-    kind: Kind,
-}
-
-impl Line<'_> {
-    fn broken(&self, cause: &str) {
-        let Self { request_id, method, path, kind: Kind { status, uri: code, .. }, .. } = self;
-        tracing::error!(request_id, status = status.as_u16(), code, %method, path, cause, "request failed");
-    }
-
-    fn failed(&self, cause: &str) {
-        let Self { request_id, method, path, kind: Kind { status, uri: code, .. }, .. } = self;
-        tracing::warn!(request_id, status = status.as_u16(), code, %method, path, cause, "request failed");
-    }
-
-    fn refused(&self, cause: &str) {
-        let Self { request_id, method, path, key_id, kind: Kind { status, uri: code, .. } } = self;
-        tracing::info!(request_id, status = status.as_u16(), code, %method, path, key_id, cause, "request refused");
-    }
-
-    /// Words the cause only where the line is written.
-    fn quiet(&self, failure: &Failure) {
-        let Self { request_id, method, path, key_id, kind: Kind { status, uri: code, .. } } = self;
-        tracing::debug!(request_id, status = status.as_u16(), code, %method, path, key_id, cause = %failure.cause(), "request refused");
-    }
+    let key_id = failure.key_id().or_else(|| Some(caller?.get()?.as_str()));
+    log.tell(attention, &Told { origin, method, path, status, outcome, code: Some(uri), key_id, cause: failure.cause() });
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::{
     permit::Permit,
     problem::Failure,
     ratelimit_headers::{self, policy_name, tightness},
+    request_log::{Noted, Outcome},
     warning,
 };
 
@@ -41,6 +42,7 @@ pub(crate) fn authorize(front: &Front, verdict: Verdict, limited_as: LimitedAs) 
 /// `/v1/check`: the verdict as data. Only a cost that can never pass is a problem, and a caller
 /// whose key was not even looked at.
 pub(crate) fn check(front: &Front, verdict: Verdict) -> Result<Response, Failure> {
+    let noted = noted(&verdict);
     let (answer, passed) = match verdict {
         Verdict::Allowed(passed) => (told(VerdictName::Allowed, "allowed", &passed), Some(passed)),
         Verdict::Limited(passed) => (told(VerdictName::Limited, "limited", &passed), Some(passed)),
@@ -49,6 +51,7 @@ pub(crate) fn check(front: &Front, verdict: Verdict) -> Result<Response, Failure
         Verdict::Denied(denial @ (Denial::CostExceedsBurst { .. } | Denial::AbnormalUsage { .. })) => return Err(denial.into()),
     };
     let mut response = json(StatusCode::OK, &answer)?;
+    response.extensions_mut().insert(noted);
     if let Some(passed) = passed {
         ratelimit_headers::write(front.options.ratelimit_headers, &passed.standings, response.headers_mut());
         warning::write(&passed, response.headers_mut());
@@ -58,12 +61,29 @@ pub(crate) fn check(front: &Front, verdict: Verdict) -> Result<Response, Failure
 
 /// `/v1/limit`: the answer is of the named thing, the headers are of the caller's own key.
 pub(crate) fn named(permit: &Permit, verdict: Verdict) -> Result<Response, Failure> {
+    // Whose key it is was noted when he was let in.
+    let noted = Noted { key_id: None, ..noted(&verdict) };
     let answer = match verdict {
         Verdict::Allowed(passed) => told(VerdictName::Allowed, "allowed", &passed),
         Verdict::Limited(passed) => told(VerdictName::Limited, "limited", &passed),
         Verdict::Denied(denial) => return Err(denial.into()),
     };
-    permitted(permit, StatusCode::OK, &answer)
+    let mut response = permitted(permit, StatusCode::OK, &answer)?;
+    response.extensions_mut().insert(noted);
+    Ok(response)
+}
+
+/// A verdict for the log: the status of an answer that tells it as data does not.
+fn noted(verdict: &Verdict) -> Noted {
+    let of = |outcome, identity: Option<&Identity>| Noted { outcome, key_id: identity.map(|identity| identity.key_id.clone()) };
+    match verdict {
+        Verdict::Allowed(passed) => of(Outcome::Allowed, Some(&passed.identity)),
+        Verdict::Limited(passed) => of(Outcome::Limited, Some(&passed.identity)),
+        Verdict::Denied(Denial::ScopeMissing { identity, .. } | Denial::CostExceedsBurst { identity, .. }) => {
+            of(Outcome::Denied, Some(identity))
+        }
+        Verdict::Denied(Denial::Unauthenticated(_) | Denial::AbnormalUsage { .. }) => of(Outcome::Denied, None),
+    }
 }
 
 /// Any answer of a call that was allowed, with the rate-limit headers of its caller.

@@ -22,11 +22,11 @@ use axum::{
     routing::{any, get, post},
 };
 use tollgate_gate::Gate;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::{
-    control, control::lifecycle, decisions, events, front::Front, health, log_budget::LogBudget, nodes, openapi, options::HttpOptions,
-    origin::Origin, problem::Failure, surface::Surface,
+    control, control::lifecycle, decisions, events, front::Front, health, nodes, openapi, options::HttpOptions, origin::Origin,
+    problem::Failure, request_log::RequestLog, surface::Surface,
 };
 
 /// How much later than a body that does not arrive a call of the control plane is given up: what is
@@ -36,7 +36,8 @@ const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 /// The whole public surface over a gate.
 pub fn surface(gate: Gate, options: HttpOptions) -> Surface {
     let documents = openapi::Documents::of(options.version);
-    let front = Arc::new(Front { gate, options, log: Arc::new(LogBudget::new()), documents });
+    let log = Arc::new(RequestLog::new(&options.telemetry));
+    let front = Arc::new(Front { gate, options, log, documents });
     let router = data_plane()
         .merge(control_plane().route_layer(from_fn_with_state(Arc::clone(&front), control_task)))
         .fallback(|| async { Failure::NotFound })
@@ -79,7 +80,8 @@ fn control_plane() -> Router<Arc<Front>> {
 /// Runs a call of the control plane in a task of its own, so that a change which has begun is
 /// carried to its end, fence and all, though its caller hangs up or is told to come back.
 async fn control_task(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
-    let span = tollgate_telemetry::call_span(Origin::left_with(&request).map_or("", |origin| origin.request_id.as_str()));
+    let span = Origin::left_with(&request)
+        .map_or_else(Span::none, |origin| tollgate_telemetry::call_span(origin.request_id.as_str(), Some(&origin.trace.trace_id())));
     let task = tokio::spawn(next.run(request).instrument(span.clone()));
     let mut response = match tokio::time::timeout(front.options.request_timeout + CALL_TIMEOUT_MARGIN, task).await {
         Ok(Ok(response)) => response,

@@ -22,17 +22,21 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, header, request::Parts};
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tollgate_api::KEY_ID_HEADER;
 use tower::Service;
 use tracing::Span;
 
 use crate::{
     decisions::{self, Begun, Waiting},
     front::Front,
-    log_budget::LogBudget,
     origin::{Origin, REQUEST_ID},
-    problem::{self, Failure},
+    problem::{self, Failed, Failure},
+    request_log::{KnownCaller, Noted, Outcome, RequestLog, Told},
 };
 
+/// Pages that are asked for every few seconds, also with a key.
+const HEALTH: &str = "/health/";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Routes with all that lies around them; a server makes one [`Envelope`] a connection of it.
@@ -41,7 +45,7 @@ pub struct Surface {
     router: Router,
     /// Who answers [`decisions::PATH`], which the router does not know.
     front: Option<Arc<Front>>,
-    log: Arc<LogBudget>,
+    log: Arc<RequestLog>,
 }
 
 /// A surface as one peer sees it.
@@ -86,12 +90,14 @@ struct About {
     method: Method,
     /// None for that of decisions.
     uri: Option<Uri>,
+    /// Who it turns out to be of; none for those of decisions, where answer or failure says so.
+    caller: Option<KnownCaller>,
 }
 
 impl Surface {
     /// Puts the envelope around any routes.
     pub fn new(router: Router) -> Self {
-        Self { router, front: None, log: Arc::new(LogBudget::new()) }
+        Self { router, front: None, log: Arc::default() }
     }
 
     /// The same beside the decisions of a front.
@@ -107,20 +113,35 @@ impl Surface {
 
 impl Envelope {
     /// Answers one request. Whatever happens inside, this becomes a response.
-    pub fn answer<B>(&self, mut request: Request<B>) -> impl Future<Output = Result<Response, Infallible>> + Send + 'static + use<B>
+    pub fn answer<B>(&self, request: Request<B>) -> impl Future<Output = Result<Response, Infallible>> + Send + 'static + use<B>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.answer_since(request, Instant::now())
+    }
+
+    /// The same for a request whose first byte came at `began`.
+    pub(crate) fn answer_since<B>(
+        &self,
+        mut request: Request<B>,
+        began: Instant,
+    ) -> impl Future<Output = Result<Response, Infallible>> + Send + 'static + use<B>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let Peer { surface, address } = &*self.peer;
-        let origin = Origin::of(request.headers(), *address);
-        let span = tollgate_telemetry::request_span(origin.request_id.as_str());
-        let mut about = About { origin, method: request.method().clone(), uri: None };
+        let trusted = surface.front.as_ref().map_or(&[][..], |front| front.options.trusted_proxies.as_slice());
+        let origin = Origin::of(request.headers(), *address, trusted, began);
+        let span = tollgate_telemetry::request_span(origin.request_id.as_str(), Some(&origin.trace.named()));
+        let mut about = About { origin, method: request.method().clone(), uri: None, caller: None };
         let work = if surface.front.is_some() && request.uri().path() == decisions::PATH {
             Work::Asked { parts: request.into_parts().0 }
         } else {
             about.uri = Some(request.uri().clone());
             request.extensions_mut().insert(about.origin.clone());
+            about.caller = Some(KnownCaller::leave_with(&mut request));
             Work::Routed { routed: surface.router.clone().call(request) }
         };
         Answering { work: Some(work), about, peer: Arc::clone(&self.peer), span }
@@ -169,24 +190,52 @@ impl Future for Answering {
 
 impl About {
     /// Writes out a problem, and what every response carries.
-    fn finish(&self, done: Result<Response, Failure>, log: &LogBudget) -> Response {
-        let request = (&self.origin, &self.method, self.uri.as_ref().map_or(decisions::PATH, Uri::path));
+    fn finish(&self, done: Result<Response, Failure>, log: &RequestLog) -> Response {
+        let request = Failed { origin: &self.origin, method: &self.method, path: self.path(), caller: self.caller.as_ref() };
         let mut response = match done {
-            Ok(response) => response,
-            Err(failure) => problem::answer(&failure, request, log),
+            Ok(mut response) => {
+                // The control plane leaves its span behind, so that the line about its request is part of it.
+                let span = response.extensions_mut().remove::<Span>();
+                let _entered = span.as_ref().map(Span::enter);
+                if !problem::finish(&mut response, &request, log) {
+                    self.tell(&mut response, log);
+                }
+                response
+            }
+            Err(failure) => problem::answer(&failure, &request, log),
         };
-        // The control plane leaves its span behind, so that the line about a failure is part of it.
-        let span = response.extensions_mut().remove::<Span>();
-        let _entered = span.as_ref().map(Span::enter);
-        problem::finish(&mut response, request, log);
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, self.origin.request_id.to_header());
         headers.insert(header::CACHE_CONTROL, NO_STORE);
         if self.method == Method::HEAD {
             take_body(&mut response);
         }
-        tracing::debug!(status = response.status().as_u16(), method = %self.method, "answered");
         response
+    }
+
+    fn path(&self) -> &str {
+        self.uri.as_ref().map_or(decisions::PATH, Uri::path)
+    }
+
+    /// Tells the log of an answer that is no problem.
+    fn tell(&self, response: &mut Response, log: &RequestLog) {
+        let (status, noted) = (response.status(), response.extensions_mut().remove::<Noted>());
+        let caller = self.caller.as_ref().and_then(KnownCaller::get);
+        let outcome = match (&noted, &self.caller) {
+            (Some(noted), _) => noted.outcome,
+            (None, None) => Outcome::Allowed,
+            (None, Some(_)) if response.headers().contains_key(KEY_ID_HEADER) => Outcome::Allowed,
+            (None, Some(_)) if caller.is_some() && !self.path().starts_with(HEALTH) => Outcome::Called,
+            (None, Some(_)) => Outcome::Served,
+        };
+        let attention = log.attention(&self.origin, outcome, status);
+        if attention.is_none() {
+            return;
+        }
+        let told = response.headers().get(KEY_ID_HEADER).and_then(|id| id.to_str().ok());
+        let key_id = noted.as_ref().and_then(|noted| noted.key_id.as_ref()).or(caller).map_or(told, |id| Some(id.as_str()));
+        let (origin, method, path) = (&self.origin, &self.method, self.path());
+        log.tell(attention, &Told { origin, method, path, status, outcome, code: None, key_id, cause: None });
     }
 }
 

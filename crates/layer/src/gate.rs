@@ -12,7 +12,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use tokio::{sync::Semaphore, time::Instant};
 use tollgate_api::REQUEST_ID_HEADER;
-use tollgate_client::{Client, ClientError, ClientSetupError, ErrorKind, RequestId};
+use tollgate_client::{Client, ClientError, ClientSetupError, ErrorKind, RequestId, TRACEPARENT_HEADER, TraceContext};
 
 use crate::{
     Demand, GateLayer, GateOptions, OutageMode,
@@ -97,6 +97,7 @@ impl RemoteGate {
         // No queue: who cannot be asked for now comes back later.
         let Ok(_turn) = self.shared.calls.try_acquire() else { return Err(Refusal::busy(parts, &request_id)) };
         let client = self.shared.client.clone().with_request_id(request_id.clone());
+        let client = trace(&parts.headers).into_iter().fold(client, Client::with_trace);
         let result = client.authorize_bearer(&demand.ask(), &self.shown(parts)).await;
         if let Some(error) = result.as_ref().err().filter(|error| !is_for_clients(error)) {
             self.complain(error);
@@ -149,6 +150,13 @@ fn request_id(headers: &HeaderMap) -> RequestId {
     let mut given = headers.get_all(REQUEST_ID_HEADER).iter();
     let only = given.next().filter(|_| given.next().is_none()).and_then(|id| id.to_str().ok());
     only.and_then(|id| RequestId::parse(id).ok()).unwrap_or_else(RequestId::generate)
+}
+
+/// The trace that the request is a part of, if it is.
+fn trace(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut given = headers.get_all(TRACEPARENT_HEADER).iter();
+    let only = given.next().filter(|_| given.next().is_none())?;
+    TraceContext::parse(only.to_str().ok()?)
 }
 
 /// Whether nobody has decided: no node, none in time, or a balancer that finds none. A problem is a

@@ -20,7 +20,7 @@ pub use load::LoadFrom;
 pub use sections::{
     Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, DefaultRateLimit, DeprecatedKinds, EventsSettings,
     FailureBudget, ForwardAuthSettings, HttpSettings, KeysSettings, LogFormat, LogSettings, LookupBudget, LookupSettings, OutageMode,
-    OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, ShutdownSettings, TlsSettings, UsageSettings,
+    OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, ShutdownSettings, TelemetrySettings, TlsSettings, UsageSettings,
 };
 pub use settings::{Mode, RateLimitHeaders, Settings};
 pub use show::Shown;

@@ -15,6 +15,7 @@ mod postgres;
 mod preauth;
 mod redis;
 mod shutdown;
+mod telemetry;
 mod tls;
 mod usage;
 
@@ -33,6 +34,7 @@ pub use postgres::PostgresSettings;
 pub use preauth::{FailureBudget, PreauthSettings};
 pub use redis::RedisSettings;
 pub use shutdown::ShutdownSettings;
+pub use telemetry::TelemetrySettings;
 pub use tls::TlsSettings;
 pub use usage::UsageSettings;
 
@@ -40,7 +42,7 @@ use crate::values::Bound;
 
 /// The range of every setting that is a number, a time or a size.
 pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
-    let sections: [&[Bound]; 14] = [
+    let sections: [&[Bound]; 16] = [
         redis::BOUNDS,
         postgres::BOUNDS,
         outage::BOUNDS,
@@ -55,6 +57,8 @@ pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
         http::BOUNDS,
         shutdown::BOUNDS,
         usage::BOUNDS,
+        log::BOUNDS,
+        telemetry::BOUNDS,
     ];
     sections.into_iter().flatten()
 }

@@ -3,7 +3,7 @@
 use crate::{
     Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, EventsSettings, ForwardAuthSettings, HttpSettings, KeysSettings,
     LogSettings, LookupSettings, Network, OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, Shown, ShutdownSettings,
-    TlsSettings, UsageSettings, load::Check,
+    TelemetrySettings, TlsSettings, UsageSettings, load::Check,
 };
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -61,6 +61,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// What is logged.
     pub log: LogSettings,
+    /// Where traces are sent.
+    pub telemetry: TelemetrySettings,
     #[serde(skip)]
     pub(crate) shown: Vec<Shown>,
 }
@@ -131,6 +133,7 @@ impl Settings {
         self.argon2.validate(check);
         self.forward_auth.validate(check);
         self.tls.validate(check);
+        self.telemetry.validate(check);
     }
 
     fn validate_listeners(&self, check: &mut Check<'_>) {

@@ -15,7 +15,7 @@ pub struct Shown {
 }
 
 /// Settings that hold a password.
-const SECRETS: [&str; 2] = ["redis.url", "postgres.url"];
+const SECRETS: [&str; 3] = ["redis.url", "postgres.url", "telemetry.otlp_endpoint"];
 
 impl Settings {
     /// Every setting that this mode has, by name, with its effective value and where that came

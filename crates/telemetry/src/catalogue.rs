@@ -1,6 +1,8 @@
 //! Every metric there is.
 
-use crate::labels::{AuthOutcome, Component, KindLabel, Label, LabelSet, LookupOutcome, PoolState, RedisErrorKind, Source, Verdict};
+use crate::labels::{
+    AuthOutcome, Component, KindLabel, Label, LabelSet, LookupOutcome, PoolState, RedisErrorKind, Source, SpanFate, Verdict,
+};
 use metrics::Unit;
 
 /// One metric: the only place where its name, help and labels stand.
@@ -94,6 +96,9 @@ pub(crate) const USAGE_DROPPED: Metric =
     counter("tollgate_usage_dropped_total", "Decisions that were not counted for their keys, for want of room.", &[]);
 pub(crate) const USAGE_FLUSH_FAILURES: Metric =
     counter("tollgate_usage_flush_failures_total", "Calls with counts of usage that failed; they are made again.", &[]);
+pub(crate) const REQUEST_LINES_DROPPED: Metric =
+    counter("tollgate_request_lines_dropped_total", "Lines about requests that were left out, beyond what a second may cost.", &[]);
+pub(crate) const SPANS: Metric = counter("tollgate_spans_total", "Spans of requests, by what became of them.", &[SpanFate::SET]);
 pub(crate) const BUILD_INFO: Metric = gauge(
     "tollgate_build_info",
     "Always 1; the label says which build this is.",
@@ -127,6 +132,8 @@ pub const CATALOGUE: &[Metric] = &[
     USAGE_WAITING,
     USAGE_DROPPED,
     USAGE_FLUSH_FAILURES,
+    REQUEST_LINES_DROPPED,
+    SPANS,
     BUILD_INFO,
 ];
 

@@ -196,6 +196,18 @@ label! {
     }
 }
 
+label! {
+    /// What became of a span.
+    SpanFate, "outcome" {
+        /// The collector has taken it.
+        Exported = "exported",
+        /// No room was left for it.
+        QueueFull = "queue_full",
+        /// The collector could not be reached, or did not take it.
+        Failed = "failed",
+    }
+}
+
 /// How a component is, as the gauge shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthState {

@@ -4,7 +4,9 @@ mod family;
 
 use crate::{
     catalogue::{self, Metric},
-    labels::{AuthOutcome, Component, HealthState, KindLabel, LookupOutcome, OutageState, PoolState, RedisErrorKind, Source, Verdict},
+    labels::{
+        AuthOutcome, Component, HealthState, KindLabel, LookupOutcome, OutageState, PoolState, RedisErrorKind, Source, SpanFate, Verdict,
+    },
 };
 use ::metrics::{Counter, Gauge, Histogram, Recorder};
 use family::{Family, Family2, single};
@@ -48,6 +50,8 @@ struct Handles {
     usage_waiting: Gauge,
     usage_dropped: Counter,
     usage_flush_failures: Counter,
+    request_lines_dropped: Counter,
+    spans: Family<Counter, SpanFate>,
 }
 
 /// Decisions by verdict, for whoever asks this node and not its metrics.
@@ -105,6 +109,8 @@ impl Metrics {
             usage_waiting: single(recorder, &catalogue::USAGE_WAITING),
             usage_dropped: single(recorder, &catalogue::USAGE_DROPPED),
             usage_flush_failures: single(recorder, &catalogue::USAGE_FLUSH_FAILURES),
+            request_lines_dropped: single(recorder, &catalogue::REQUEST_LINES_DROPPED),
+            spans: Family::new(recorder, &catalogue::SPANS),
         }))
     }
 
@@ -231,6 +237,16 @@ impl Metrics {
     /// A call that was to tell the store what keys were used for has failed; it is made again.
     pub fn usage_flush_failed(&self) {
         self.0.usage_flush_failures.increment(1);
+    }
+
+    /// A line about a request was left out.
+    pub fn request_line_dropped(&self) {
+        self.0.request_lines_dropped.increment(1);
+    }
+
+    /// So many spans came to this.
+    pub fn spans(&self, fate: SpanFate, count: usize) {
+        self.0.spans.with(fate, |counter| counter.increment(u64::try_from(count).unwrap_or(u64::MAX)));
     }
 
     /// This decides now.

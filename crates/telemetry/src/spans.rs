@@ -1,17 +1,20 @@
 //! The spans that requests are logged in, with one set of names in the server and in whoever calls
-//! it: a line of the one and a line of the other are found by the same `request_id`.
+//! it: a line of the one and a line of the other are found by the same `request_id`, or by the same
+//! `trace_id`.
+
+use std::fmt::Display;
 
 use tracing::{Span, debug_span, field, info_span};
 
-/// One request, on its way out or on its way in.
-pub fn request_span(request_id: &str) -> Span {
-    debug_span!("request", request_id)
+/// One request, on its way out or on its way in. Not every request that goes out is of a trace.
+pub fn request_span(request_id: &str, trace_id: Option<&impl Display>) -> Span {
+    debug_span!("request", request_id, trace_id = trace_id.map(display))
 }
 
 /// One call on the caller's own account. `key_id` and `owner` are told by [`note_caller`] as soon as
 /// they are known.
-pub fn call_span(request_id: &str) -> Span {
-    info_span!("call", request_id, key_id = field::Empty, owner = field::Empty)
+pub fn call_span(request_id: &str, trace_id: Option<&impl Display>) -> Span {
+    info_span!("call", request_id, trace_id = trace_id.map(display), key_id = field::Empty, owner = field::Empty)
 }
 
 /// Tells a [`call_span`] who calls. An operator has no owner.

@@ -93,7 +93,8 @@ fn client_of(global: &Global, credential: Option<Credential>, output: Output) ->
     if client.is_exposed() {
         output.note("warning: api keys travel in plain text to another machine: use an https:// URL");
     }
-    Ok(client.with_request_id(id))
+    let trace = id.begin_trace();
+    Ok(client.with_request_id(id).with_trace(trace))
 }
 
 /// The settings of a node, or everything that is wrong with them.

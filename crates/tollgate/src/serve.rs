@@ -5,6 +5,9 @@ mod first_key;
 mod listeners;
 mod node;
 mod signals;
+mod spans;
+
+pub(crate) use spans::collector;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -54,11 +54,13 @@ async fn a_call_is_logged_in_the_span_that_the_server_uses() {
     // Nobody can listen on port 0.
     let client = Client::with_options("http://127.0.0.1:0", Some(credential), &options).expect("a client");
     let id = RequestId::parse("my-request").expect("an id");
-    client.with_request_id(id).live().await.expect_err("nobody is there");
+    let trace = id.begin_trace();
+    client.with_request_id(id).with_trace(trace).live().await.expect_err("nobody is there");
     let mut seen = notes.0.lock().expect("no panic").clone();
     seen.retain(|span| span.contains("request_id"));
-    tollgate_telemetry::request_span("my-request");
+    tollgate_telemetry::request_span("my-request", Some(&trace.trace_id));
     let of_server = notes.0.lock().expect("no panic").last().cloned();
     assert_eq!(seen.first(), of_server.as_ref(), "{seen:?}");
+    assert!(seen.first().is_some_and(|span| span.contains(&trace.trace_id.to_string())), "{seen:?}");
     assert!(!seen.iter().any(|span| span.contains("sesame")), "{seen:?}");
 }

@@ -8,11 +8,15 @@ use super::*;
 
 async fn finished(failure: Failure) -> (u16, HeaderMap, String) {
     let mut response = failure.into_response();
-    let origin = Origin::of(&HeaderMap::new(), [127, 0, 0, 1].into());
-    finish(&mut response, (&origin, &Method::GET, "/v1/x"), &LogBudget::new());
+    assert!(written(&mut response, "/v1/x"));
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
     (parts.status.as_u16(), parts.headers, String::from_utf8(body.to_vec()).expect("UTF-8"))
+}
+
+fn written(response: &mut Response, path: &str) -> bool {
+    let origin = Origin::of(&HeaderMap::new(), [127, 0, 0, 1].into(), &[], tokio::time::Instant::now());
+    finish(response, &Failed { origin: &origin, method: &Method::GET, path, caller: None }, &RequestLog::default())
 }
 
 fn text(text: &str) -> String {
@@ -79,8 +83,7 @@ async fn causes_stay_inside() {
 #[tokio::test]
 async fn a_long_path_is_cut() {
     let mut response = Failure::NotFound.into_response();
-    let origin = Origin::of(&HeaderMap::new(), [127, 0, 0, 1].into());
-    finish(&mut response, (&origin, &Method::GET, &"/a".repeat(10_000)), &LogBudget::new());
+    assert!(written(&mut response, &"/a".repeat(10_000)));
     let body = response.into_body().collect().await.expect("a body").to_bytes();
     let problem: Problem = serde_json::from_slice(&body).expect("a problem");
     assert_eq!(problem.instance.len(), PATH_CHARACTERS_MAX);

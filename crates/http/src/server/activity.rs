@@ -17,8 +17,8 @@ use crate::options::ServerOptions;
 pub(crate) struct Activity {
     opened: Instant,
     in_flight: AtomicU32,
-    /// Milliseconds after `opened`, plus one, at which the headers of a request began; 0 for none.
-    head_since_ms: AtomicU64,
+    /// Microseconds after `opened`, plus one, at which the headers of a request began; 0 for none.
+    head_since_us: AtomicU64,
     /// Milliseconds after `opened` at which the last request ended.
     idle_since_ms: AtomicU64,
     seen_request: AtomicBool,
@@ -39,7 +39,10 @@ pub(crate) enum Found {
 
 /// One request in flight; ends when dropped.
 #[derive(Debug)]
-pub(crate) struct InFlight(std::sync::Arc<Activity>);
+pub(crate) struct InFlight {
+    activity: std::sync::Arc<Activity>,
+    began: Instant,
+}
 
 /// Keeps a connection in flight for as long as an answer that has no end is being told. Left with the
 /// response by whoever tells it, who keeps a clone.
@@ -59,7 +62,7 @@ impl Activity {
         Self {
             opened: now,
             in_flight: AtomicU32::new(0),
-            head_since_ms: AtomicU64::new(0),
+            head_since_us: AtomicU64::new(0),
             idle_since_ms: AtomicU64::new(0),
             seen_request: AtomicBool::new(false),
             http2: AtomicBool::new(false),
@@ -69,18 +72,21 @@ impl Activity {
 
     /// Bytes came. Where no request is in flight they begin the headers of one.
     pub(crate) fn received(&self) {
-        if self.in_flight.load(Relaxed) == 0 && self.head_since_ms.load(Relaxed) == 0 {
-            self.head_since_ms.store(self.elapsed_ms() + 1, Relaxed);
+        if self.in_flight.load(Relaxed) == 0 && self.head_since_us.load(Relaxed) == 0 {
+            let us = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.head_since_us.store(us.saturating_add(1), Relaxed);
         }
     }
 
     /// The headers of a request are there.
     pub(crate) fn begin(self: &std::sync::Arc<Self>, http2: bool) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
-        self.head_since_ms.store(0, Relaxed);
+        // Of one request over HTTP/1 it is known when it began; of others that it is there now.
+        let began = self.first_byte().filter(|_| !http2).unwrap_or_else(Instant::now);
+        self.head_since_us.store(0, Relaxed);
         self.seen_request.store(true, Relaxed);
         self.http2.store(http2, Relaxed);
-        InFlight(std::sync::Arc::clone(self))
+        InFlight { activity: std::sync::Arc::clone(self), began }
     }
 
     /// From now on answers say that the connection closes.
@@ -118,8 +124,13 @@ impl Activity {
         if !self.seen_request.load(Relaxed) {
             return Some(self.opened);
         }
-        let since_ms = self.head_since_ms.load(Relaxed).checked_sub(1)?;
-        (!self.is_http2()).then(|| self.at(since_ms))
+        self.first_byte().filter(|_| !self.is_http2())
+    }
+
+    /// When the first byte came of headers that are not whole yet.
+    fn first_byte(&self) -> Option<Instant> {
+        let since_us = self.head_since_us.load(Relaxed).checked_sub(1)?;
+        Some(self.opened + Duration::from_micros(since_us))
     }
 
     fn at(&self, after_ms: u64) -> Instant {
@@ -134,14 +145,19 @@ impl Activity {
 impl InFlight {
     /// Whether the connection is to close after this request.
     pub(crate) fn is_last(&self) -> bool {
-        self.0.closing.load(Relaxed)
+        self.activity.closing.load(Relaxed)
+    }
+
+    /// When its first byte came, as far as that can be told.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.idle_since_ms.store(self.0.elapsed_ms(), Relaxed);
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        self.activity.idle_since_ms.store(self.activity.elapsed_ms(), Relaxed);
+        self.activity.in_flight.fetch_sub(1, Relaxed);
     }
 }
 
@@ -183,6 +199,25 @@ mod tests {
         assert_eq!(activity.look(pass(HEADER / 2).await, &options()), Found::Slow);
         drop(activity.begin(false));
         assert!(matches!(activity.look(Instant::now(), &options()), Found::Fine { .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_began_with_its_first_byte_where_that_is_known() {
+        let activity = Arc::new(Activity::new(Instant::now()));
+        activity.received();
+        let first = Instant::now();
+        pass(Duration::from_micros(1500)).await;
+        activity.received();
+        let request = activity.begin(false);
+        assert_eq!(request.began(), first);
+        // The next one came while this was answered: it is there now.
+        activity.received();
+        let pipelined = pass(Duration::from_micros(10)).await;
+        drop(request);
+        assert_eq!(activity.begin(false).began(), pipelined);
+        activity.received();
+        let stream = pass(Duration::from_secs(9)).await;
+        assert_eq!(activity.begin(true).began(), stream, "frames of HTTP/2 are no request");
     }
 
     #[tokio::test(start_paused = true)]

@@ -98,7 +98,7 @@ impl Requests {
     ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static + use<> {
         let http2 = request.version() == Version::HTTP_2;
         let in_flight = self.activity.begin(http2);
-        Counted { answering: self.envelope.answer(request), in_flight: Some(in_flight), http2 }
+        Counted { answering: self.envelope.answer_since(request, in_flight.began()), in_flight: Some(in_flight), http2 }
     }
 }
 

@@ -7,17 +7,19 @@ use std::{
 
 use axum::http::Method;
 use serde_json::{Value, json};
+use tollgate_http::TelemetryOptions;
+use tollgate_telemetry::Recorder;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::site::Site;
 
 /// Everything that was logged.
 #[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
     /// All lines, each one JSON object.
-    fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         let bytes = self.0.lock().expect("a sound lock").clone();
         let text = String::from_utf8(bytes).expect("UTF-8");
         text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
@@ -43,7 +45,7 @@ impl<'a> MakeWriter<'a> for Captured {
     }
 }
 
-fn capture(level: tracing::Level) -> (Captured, tracing::subscriber::DefaultGuard) {
+pub(crate) fn capture(level: tracing::Level) -> (Captured, tracing::subscriber::DefaultGuard) {
     let captured = Captured::default();
     let subscriber = tracing_subscriber::fmt().json().with_max_level(level).with_writer(captured.clone()).finish();
     (captured, tracing::subscriber::set_default(subscriber))
@@ -92,9 +94,13 @@ async fn a_refusal_is_one_line_that_names_request_key_and_cause() {
     };
     let limited = line("r1");
     assert_eq!(limited["fields"]["key_id"], api_key.split(':').next().expect("an id"));
-    assert_eq!((&limited["fields"]["status"], &limited["fields"]["path"]), (&json!(429), &json!("/v1/authorize")), "no query");
-    assert_eq!(line("r2")["fields"]["cause"], "Missing");
-    assert_eq!(line("r3")["span"]["key_id"], site.admin.split(':').next().expect("an id"), "the span of a call names its key");
+    assert_eq!((&limited["fields"]["status"], &limited["fields"]["route"]), (&json!(429), &json!("/v1/authorize")), "no query");
+    assert_eq!(limited["fields"]["outcome"], "limited");
+    assert_eq!((&line("r2")["fields"]["cause"], &line("r2")["fields"]["outcome"]), (&json!("Missing"), &json!("denied")));
+    let (refused, admin) = (line("r3"), site.admin.split(':').next().expect("an id"));
+    assert_eq!((&refused["span"]["key_id"], &refused["fields"]["key_id"]), (&json!(admin), &json!(admin)), "a call names its key");
+    assert_eq!((&refused["fields"]["route"], &refused["fields"]["outcome"]), (&json!("/v1/keys/{key_id}"), &json!("refused")));
+    assert!(!refused.to_string().contains("tk_x"), "the path itself is in no line: {refused}");
 }
 
 #[tokio::test]
@@ -106,6 +112,20 @@ async fn a_flood_of_refusals_is_no_flood_of_lines() {
     }
     let lines = captured.lines().len();
     assert!((100..2000).contains(&lines), "{lines} lines");
+}
+
+#[tokio::test]
+async fn what_a_second_may_not_cost_is_counted() {
+    let recorder = Recorder::new().expect("a recorder");
+    let site = Site::with(|options| {
+        options.telemetry = TelemetryOptions { lines_per_second_max: 0, metrics: recorder.metrics(), ..TelemetryOptions::default() };
+    })
+    .await;
+    let (captured, _guard) = capture(tracing::Level::INFO);
+    site.get("/v1/authorize").send().await;
+    site.get("/v1/keys").bearer(&site.admin).send().await;
+    assert_eq!(captured.lines(), Vec::<Value>::new());
+    assert!(recorder.render().contains("tollgate_request_lines_dropped_total 2\n"));
 }
 
 #[tokio::test]

@@ -16,4 +16,5 @@ mod problems;
 mod raw;
 mod site;
 mod timing;
+mod traces;
 mod usage;

@@ -1,4 +1,4 @@
-//! Where the URL of a store leads, and whether the way there is encrypted.
+//! Where the URL of a store or of a collector leads, and whether the way there is encrypted.
 
 use super::SecretUrl;
 use std::{borrow::Cow, net::IpAddr};
@@ -64,6 +64,19 @@ pub(crate) fn postgres_endpoint(url: &SecretUrl) -> Result<Endpoint, String> {
     let tls = modes.peek().is_some() && modes.all(|mode| ["require", "verify-ca", "verify-full"].contains(&&*mode));
     let others = url.query_pairs().filter(|(name, _)| name == "host" || name == "hostaddr").map(|(_, host)| host);
     endpoint(&url, others.collect(), tls)
+}
+
+/// Reads the URL of an HTTP service; the error says what is wrong without repeating any of it.
+pub(crate) fn http_endpoint(url: &SecretUrl) -> Result<Endpoint, String> {
+    let url = parsed(url, "http://127.0.0.1:4318")?;
+    if !["http", "https"].contains(&url.scheme()) {
+        return Err("must begin with http:// or https://".into());
+    }
+    let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    if !bare {
+        return Err("must have neither user, password, query nor fragment".into());
+    }
+    endpoint(&url, Vec::new(), url.scheme() == "https")
 }
 
 fn parsed(url: &SecretUrl, example: &str) -> Result<Url, String> {
@@ -136,6 +149,23 @@ mod tests {
     }
 
     #[test]
+    fn a_collector_is_private_by_tls_or_on_this_machine() {
+        for (url, expected) in [
+            ("http://127.0.0.1:4318", Endpoint::Private),
+            ("http://localhost:4318/base/", Endpoint::Private),
+            ("http://[::1]:4318", Endpoint::Private),
+            ("https://otel.example", Endpoint::Private),
+            ("http://otel.example:4318", Endpoint::Plain),
+            ("http://10.0.0.1:4318", Endpoint::Plain),
+        ] {
+            assert_eq!(http_endpoint(&SecretUrl::new(url)), Ok(expected), "{url}");
+        }
+        for bad in ["otel.example:4318", "grpc://otel.example:4317", "http://", "https://h?x=1", "https://h#x"] {
+            assert!(http_endpoint(&SecretUrl::new(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn errors_repeat_nothing_of_the_url() {
         for url in [
             "hunter2",
@@ -145,8 +175,10 @@ mod tests {
             "redis://h?hunter2=hunter2",
             "postgres:///hunter2",
             "://hunter2",
+            "http://hunter2@h",
+            "http://h/?hunter2",
         ] {
-            for read in [redis_endpoint, postgres_endpoint] {
+            for read in [redis_endpoint, postgres_endpoint, http_endpoint] {
                 let error = read(&SecretUrl::new(url)).unwrap_err();
                 assert!(!error.contains("hunter2"), "{url}: {error}");
             }

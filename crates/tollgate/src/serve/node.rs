@@ -10,11 +10,11 @@ use tollgate_gate::{
     HashingOptions, KindLife, KindLives, LookupOptions, MissOptions, PreauthOptions, Receipts, SystemClock, TallyOptions, UsageOptions,
     ports::{Alone, BucketStore, Bus, NodeRegistry, UsageStore},
 };
-use tollgate_http::{EventStreamOptions, HttpOptions, Phase, Served, metrics_surface, surface};
+use tollgate_http::{EventStreamOptions, HttpOptions, Phase, Served, TelemetryOptions, metrics_surface, surface};
 use tollgate_settings::{DeprecatedKinds, KindEnd, Mode, Settings};
 use tollgate_telemetry::Recorder;
 
-use super::listeners::Listeners;
+use super::{listeners::Listeners, spans::Exporter};
 use crate::{
     exit::{Exit, Failure},
     store::{Keys, Rules, memory_buckets, outage, redis_buckets, redis_bus},
@@ -28,6 +28,8 @@ const GREET_WITHIN: Duration = Duration::from_secs(5);
 const FENCE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the last uses of keys may take to be written when the node ends.
 const USES_WITHIN: Duration = Duration::from_secs(2);
+/// How long the last spans may take to be sent when the node ends.
+const SPANS_WITHIN: Duration = Duration::from_secs(2);
 /// Look-ups in a key file at a time.
 const FILE_LOOKUPS_MAX: usize = 64;
 
@@ -41,6 +43,7 @@ pub(super) struct Node {
     metrics: JoinHandle<Served>,
     requests_phase: watch::Sender<Phase>,
     metrics_phase: watch::Sender<Phase>,
+    exporter: Option<Exporter>,
 }
 
 impl Node {
@@ -49,7 +52,8 @@ impl Node {
     pub(super) fn start(settings: &Settings, rules: Rules, keys: Keys, listeners: Listeners) -> Result<Self, Failure> {
         let recorder = Recorder::new().map_err(|error| Failure::other(error.to_string(), "this is a defect: please report it"))?;
         let gate = gate(settings, rules, &keys, &recorder)?;
-        let http = http_options(settings)?;
+        let exporter = Exporter::start(settings, recorder.metrics(), node_name(settings))?;
+        let http = http_options(settings, telemetry(settings, &recorder, exporter.as_ref()))?;
         let (requests_phase, requests_told) = watch::channel(Phase::Serve);
         let (metrics_phase, metrics_told) = watch::channel(Phase::Serve);
         let page = recorder.clone();
@@ -64,6 +68,7 @@ impl Node {
             gate,
             requests_phase,
             metrics_phase,
+            exporter,
         })
     }
 
@@ -104,6 +109,9 @@ impl Node {
         // A flush that is under way leaves the store some air, and would take longer than this one may.
         self.loops.abort();
         tokio::time::timeout(USES_WITHIN, self.gate.flush_usage()).await.ok();
+        if let Some(exporter) = &mut self.exporter {
+            exporter.stop(SPANS_WITHIN).await;
+        }
         // A scraper that holds its connection open holds nobody up.
         self.metrics_phase.send_replace(Phase::Stop);
         self.gate.leave().await;
@@ -242,7 +250,16 @@ fn bus(settings: &Settings) -> Result<Option<Arc<dyn Bus>>, Failure> {
     }
 }
 
-fn http_options(settings: &Settings) -> Result<HttpOptions, Failure> {
+fn telemetry(settings: &Settings, recorder: &Recorder, exporter: Option<&Exporter>) -> TelemetryOptions {
+    TelemetryOptions {
+        allowed_ppm: settings.log.allowed_ppm,
+        lines_per_second_max: settings.log.lines_per_second_max,
+        metrics: recorder.metrics(),
+        traces: exporter.map(Exporter::traces),
+    }
+}
+
+fn http_options(settings: &Settings, telemetry: TelemetryOptions) -> Result<HttpOptions, Failure> {
     let invalid = |_| Failure::new(Exit::Settings, "invalid settings: forward_auth: no name of a header", "mend the setting");
     let header = |name: &Option<String>| name.as_deref().map(str::parse::<HeaderName>).transpose().map_err(invalid);
     Ok(HttpOptions {
@@ -253,6 +270,7 @@ fn http_options(settings: &Settings) -> Result<HttpOptions, Failure> {
         cost_header: header(&settings.forward_auth.cost_header)?,
         scope_header: header(&settings.forward_auth.scope_header)?,
         events: EventStreamOptions { queue_max: settings.events.queue_max, stall_timeout: settings.events.stall_timeout.get() },
+        telemetry,
         node: node_name(settings),
         version: env!("CARGO_PKG_VERSION"),
     })

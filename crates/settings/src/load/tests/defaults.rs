@@ -47,7 +47,7 @@ fn look_ups_are_as_documented() {
 
 #[test]
 fn the_rest_is_as_documented() {
-    let Settings { keys, argon2, events, http, shutdown, forward_auth, tls, log, .. } = Settings::load(&LoadFrom::default()).unwrap();
+    let Settings { keys, argon2, events, http, shutdown, forward_auth, tls, .. } = Settings::load(&LoadFrom::default()).unwrap();
     assert_eq!((keys.default_rate_limit.burst, keys.default_rate_limit.per_seconds, keys.master_key_file), (1000, 60, None));
     assert_eq!((argon2.memory_kib, argon2.iterations, argon2.parallelism, argon2.threads, argon2.queue_max), (19_456, 2, 1, 0, 256));
     assert_eq!(argon2.wait_max, TimeSpan::secs(2));
@@ -60,7 +60,16 @@ fn the_rest_is_as_documented() {
     assert_eq!((shutdown.drain_delay, shutdown.grace), (TimeSpan::secs(5), TimeSpan::secs(20)));
     assert_eq!((forward_auth.cost_header, forward_auth.scope_header), (None, None));
     assert!(!tls.is_on());
+}
+
+#[test]
+fn what_is_told_is_as_documented() {
+    let Settings { log, telemetry, .. } = Settings::load(&LoadFrom::default()).unwrap();
     assert_eq!((log.format, log.filter.as_str()), (LogFormat::Pretty, "info"));
+    assert_eq!((log.allowed_ppm, log.lines_per_second_max), (1000, 100));
+    assert!(telemetry.otlp_endpoint.is_unset());
+    assert_eq!((telemetry.sample_ppm, telemetry.spans_max, telemetry.batch_max), (10_000, 2048, 512));
+    assert_eq!((telemetry.export_interval, telemetry.export_timeout), (TimeSpan::secs(1), TimeSpan::secs(5)));
 }
 
 #[test]

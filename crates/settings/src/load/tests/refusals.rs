@@ -109,6 +109,9 @@ fn ranges_hold_at_their_very_ends() {
         ("http.header_bytes_max", ["8KiB", "1MiB"], ["8191B", "1025KiB"]),
         ("http.connections_max", ["1", "1000000"], ["0", "9223372036854775807"]),
         ("shutdown.drain_delay", ["0s", "5m"], ["301s", "6m"]),
+        ("log.allowed_ppm", ["0", "1000000"], ["-1", "1000001"]),
+        ("telemetry.spans_max", ["1", "1000000"], ["0", "1000001"]),
+        ("telemetry.export_interval", ["10ms", "1m"], ["9ms", "61s"]),
     ] {
         for value in inside {
             let variable = format!("TOLLGATE_{}", setting.to_uppercase().replace('.', "__"));

@@ -1,0 +1,126 @@
+//! Sends the spans of requests to a collector, in batches, off the way of requests.
+
+use std::time::Duration;
+
+use tokio::{sync::watch, task::JoinHandle};
+use tollgate_client::Collector;
+use tollgate_settings::Settings;
+use tollgate_telemetry::{FinishedSpan, Metrics, Resource, SpanFate, TraceOptions, Traces, to_otlp_json};
+
+use crate::exit::{Exit, Failure};
+
+/// How often a batch is sent that may be taken later.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// What exports, if the settings name a collector.
+#[derive(Debug)]
+pub(super) struct Exporter {
+    traces: Traces,
+    task: JoinHandle<()>,
+    stopping: watch::Sender<bool>,
+}
+
+/// What one export needs.
+struct Export {
+    traces: Traces,
+    collector: Collector,
+    resource: Resource,
+    metrics: Metrics,
+    batch_max: usize,
+    interval: Duration,
+}
+
+/// The collector that the settings name.
+pub(crate) fn collector(settings: &Settings) -> Result<Option<Collector>, Failure> {
+    let telemetry = &settings.telemetry;
+    if telemetry.otlp_endpoint.is_unset() {
+        return Ok(None);
+    }
+    let collector = Collector::new(telemetry.otlp_endpoint.expose(), telemetry.export_timeout.get());
+    collector.map(Some).map_err(|error| {
+        let what = format!("invalid settings: telemetry.otlp_endpoint: {error}");
+        Failure::new(Exit::Settings, what, "mend the setting and try again")
+    })
+}
+
+impl Exporter {
+    /// Begins to export, where the settings say so.
+    pub(super) fn start(settings: &Settings, metrics: Metrics, node: String) -> Result<Option<Self>, Failure> {
+        let Some(collector) = collector(settings)? else { return Ok(None) };
+        let telemetry = &settings.telemetry;
+        let options = TraceOptions { sample_ppm: telemetry.sample_ppm, spans_max: telemetry.spans_max };
+        let traces = Traces::new(options, metrics.clone());
+        let (stopping, told) = watch::channel(false);
+        let export = Export {
+            traces: traces.clone(),
+            collector,
+            resource: Resource { node, version: env!("CARGO_PKG_VERSION") },
+            metrics,
+            batch_max: telemetry.batch_max,
+            interval: telemetry.export_interval.get(),
+        };
+        Ok(Some(Self { traces, task: tokio::spawn(export.run(told)), stopping }))
+    }
+
+    /// Where spans are left.
+    pub(super) fn traces(&self) -> Traces {
+        self.traces.clone()
+    }
+
+    /// Sends what still waits, at most for so long.
+    pub(super) async fn stop(&mut self, within: Duration) {
+        self.stopping.send_replace(true);
+        if tokio::time::timeout(within, &mut self.task).await.is_err() {
+            self.task.abort();
+            tracing::warn!("the collector has not taken the last spans in time");
+        }
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Export {
+    async fn run(self, mut stopping: watch::Receiver<bool>) {
+        loop {
+            let is_last = self.paused(&mut stopping).await;
+            loop {
+                let spans = self.traces.take(self.batch_max);
+                if spans.is_empty() {
+                    break;
+                }
+                self.send(&spans, &mut stopping).await;
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// Waits for an interval; cut short where the node stops, which is told.
+    async fn paused(&self, stopping: &mut watch::Receiver<bool>) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(self.interval) => false,
+            // Without anybody to tell there is only the end.
+            _ = stopping.wait_for(|stops| *stops) => true,
+        }
+    }
+
+    async fn send(&self, spans: &[FinishedSpan], stopping: &mut watch::Receiver<bool>) {
+        let json = to_otlp_json(&self.resource, spans);
+        for attempt in 1..=ATTEMPTS_MAX {
+            let Err(error) = self.collector.send_spans(json.clone()).await else {
+                return self.metrics.spans(SpanFate::Exported, spans.len());
+            };
+            tracing::debug!(%error, attempt, spans = spans.len(), "spans are not taken");
+            if !error.is_transient() || attempt == ATTEMPTS_MAX || self.paused(stopping).await {
+                tracing::warn!(%error, spans = spans.len(), "spans are lost");
+                break;
+            }
+        }
+        self.metrics.spans(SpanFate::Failed, spans.len());
+    }
+}
