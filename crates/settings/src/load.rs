@@ -8,6 +8,7 @@ mod check;
 mod entry;
 mod environment;
 mod schema;
+mod url_file;
 
 pub(crate) use check::Check;
 
@@ -80,7 +81,10 @@ fn given(from: &LoadFrom, schema: &Schema, problems: &mut Vec<Problem>) -> Vec<E
     entries.extend(environment::entries(&from.env));
     entries.extend(from.overrides.iter().map(|(name, text)| Entry::text(name, text, entry::COMMAND_LINE)));
     let checked = entries.into_iter().map(|entry| schema.check(entry));
-    checked.filter_map(|result| result.map_err(|problem| problems.extend(problem)).ok()).collect()
+    let mut checked: Vec<Entry> = checked.filter_map(|result| result.map_err(|problem| problems.extend(problem)).ok()).collect();
+    let urls = url_file::entries(&checked, problems);
+    checked.extend(urls);
+    checked
 }
 
 /// The typed settings. A value that its type refuses is reported and its default taken instead,

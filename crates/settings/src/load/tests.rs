@@ -1,6 +1,7 @@
 mod defaults;
 mod refusals;
 mod sources;
+mod url_files;
 
 use super::*;
 use crate::{Mode, OutageMode, RateLimitHeaders};

@@ -3,8 +3,9 @@
 use crate::{
     SecretUrl, TimeSpan,
     load::Check,
-    values::{Bound, postgres_endpoint, time, whole},
+    values::{Bound, path, postgres_endpoint, time, whole},
 };
+use std::path::PathBuf;
 
 /// Settings `postgres.*`, of mode `cluster` only.
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -12,6 +13,9 @@ use crate::{
 pub struct PostgresSettings {
     /// Where Postgres is; set in mode `cluster`.
     pub url: SecretUrl,
+    /// The file that `url` was read from, where it was.
+    #[serde(deserialize_with = "path")]
+    pub url_file: Option<PathBuf>,
     /// Connections of one node.
     pub pool_size: u32,
     /// Connections of these that looking up keys may take; less than `pool_size`.
@@ -45,7 +49,10 @@ impl PostgresSettings {
             check.refuse("postgres.lookups_in_flight", "must be less than postgres.pool_size, or look-ups shut out changes");
         }
         if self.url.is_unset() {
-            check.refuse("postgres.url", "must be set in mode \"cluster\"");
+            // A file without a URL was reported when it was read.
+            if self.url_file.is_none() {
+                check.refuse("postgres.url", "must be set in mode \"cluster\"");
+            }
         } else {
             check.endpoint("postgres.url", postgres_endpoint(&self.url), "add ?sslmode=verify-full");
         }

@@ -3,8 +3,9 @@
 use crate::{
     SecretUrl, TimeSpan,
     load::Check,
-    values::{Bound, redis_endpoint, time, whole},
+    values::{Bound, path, redis_endpoint, time, whole},
 };
+use std::path::PathBuf;
 
 /// Settings `redis.*`, of mode `cluster` only.
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -12,6 +13,9 @@ use crate::{
 pub struct RedisSettings {
     /// Where Redis is; set in mode `cluster`.
     pub url: SecretUrl,
+    /// The file that `url` was read from, where it was.
+    #[serde(deserialize_with = "path")]
+    pub url_file: Option<PathBuf>,
     /// What the name of every Redis key begins with.
     pub prefix: String,
     /// How many hash tags the keys are spread over, the same for all nodes.
@@ -60,7 +64,10 @@ impl RedisSettings {
             check.refuse("redis.prefix", "must be 0 to 32 of a-z A-Z 0-9 . _ : -");
         }
         if self.url.is_unset() {
-            check.refuse("redis.url", "must be set in mode \"cluster\"");
+            // A file without a URL was reported when it was read.
+            if self.url_file.is_none() {
+                check.refuse("redis.url", "must be set in mode \"cluster\"");
+            }
         } else {
             check.endpoint("redis.url", redis_endpoint(&self.url), "use rediss://");
         }
