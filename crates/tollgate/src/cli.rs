@@ -130,6 +130,10 @@ pub(crate) struct BootstrapArgs {
     /// Write the api key to this file (mode 0600) instead of standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
+    /// Also make a key whose only scope is health:read, for the health checks of containers, and write it to
+    /// this file (mode 0600); a file that is there is kept
+    #[arg(long, value_name = "FILE")]
+    pub(crate) health_key_to: Option<PathBuf>,
 }
 
 /// `tollgate signing-keys …`.

@@ -5,11 +5,13 @@
 
 mod key_file;
 
+use std::path::Path;
+
 use tollgate_api::CreateKeyBody;
 use tollgate_client::RequestId;
 use tollgate_gate::{
     Clock as _, MintError, Minted, SystemClock,
-    config::ConfigService,
+    config::{ConfigService, KeyRules},
     mint_key,
     ports::{ChangeContext, CreateGuard, KeyListQuery, KeyStore},
     verdict::Identity,
@@ -31,38 +33,68 @@ pub(crate) async fn run(args: &BootstrapArgs, output: Output) -> Result<Exit, Fa
     let settings = super::settings(&args.settings, Vec::new())?;
     let rules = rules(&settings)?;
     let keys = Keys::open(&settings)?.port();
-    let guard = if args.force { CreateGuard::None } else { CreateGuard::NoAdminYet };
-    let Some(path) = &args.to else {
-        if let Some(minted) = mint_admin(&*keys, &rules, guard).await? {
-            output.text(&minted.api_key.expose())?;
-        }
-        return Ok(Exit::Done);
-    };
-    if !args.force && path.exists() && has_admin(&*keys).await? {
-        return Ok(Exit::Done);
-    }
-    // Taken before the key is made: a key that nobody can read again would be there for ever.
-    let file = KeyFile::prepare(path, args.force)?;
-    if let Some(minted) = mint_admin(&*keys, &rules, guard).await? {
-        file.write(&minted.api_key)?;
-        output.note(&format!("the api key of {} is in {}", minted.record.key_id, path.display()));
+    admin_key(args, &*keys, &rules, output).await?;
+    if let Some(path) = &args.health_key_to {
+        health_key(path, args.force, (&*keys, &rules), output).await?;
     }
     Ok(Exit::Done)
 }
 
-/// Makes an admin key of no owner under the rules of every other key.
-pub(crate) async fn mint_admin(keys: &dyn KeyStore, rules: &Rules, guard: CreateGuard) -> Result<Option<Minted>, Failure> {
-    let now_ms = SystemClock.unix_ms();
-    let admin = admin_rules(&rules.config, now_ms)?;
-    let request_id = RequestId::generate().to_string();
-    let context = ChangeContext { actor: "bootstrap".to_owned(), request_id, action: "keys.create", now_ms, once: None };
-    Ok(mint_key(keys, rules.master_key.as_ref(), rules.params, (admin, guard), context).await?)
+async fn admin_key(args: &BootstrapArgs, keys: &dyn KeyStore, rules: &Rules, output: Output) -> Result<(), Failure> {
+    let guard = if args.force { CreateGuard::None } else { CreateGuard::NoAdminYet };
+    let Some(path) = &args.to else {
+        if let Some(minted) = mint_admin(keys, rules, guard).await? {
+            output.text(&minted.api_key.expose())?;
+        }
+        return Ok(());
+    };
+    if !args.force && path.exists() && has_admin(keys).await? {
+        return Ok(());
+    }
+    // Taken before the key is made: a key that nobody can read again would be there for ever.
+    let file = KeyFile::prepare(path, args.force)?;
+    if let Some(minted) = mint_admin(keys, rules, guard).await? {
+        written(file, &minted, path, output)?;
+    }
+    Ok(())
 }
 
-fn admin_rules(config: &ConfigService, now_ms: u64) -> Result<tollgate_gate::config::KeyRules, Failure> {
+/// A key that can look at health and do nothing else. The file says whether there is one: whoever has
+/// lost it gets another.
+async fn health_key(path: &Path, force: bool, (keys, rules): (&dyn KeyStore, &Rules), output: Output) -> Result<(), Failure> {
+    if !force && path.exists() {
+        return Ok(());
+    }
+    let file = KeyFile::prepare(path, force)?;
+    if let Some(minted) = mint(keys, rules, ("health checks", Scope::HEALTH_READ), CreateGuard::None).await? {
+        written(file, &minted, path, output)?;
+    }
+    Ok(())
+}
+
+fn written(file: KeyFile, minted: &Minted, path: &Path, output: Output) -> Result<(), Failure> {
+    file.write(&minted.api_key)?;
+    output.note(&format!("the api key of {} is in {}", minted.record.key_id, path.display()));
+    Ok(())
+}
+
+/// Makes an admin key of no owner under the rules of every other key.
+pub(crate) async fn mint_admin(keys: &dyn KeyStore, rules: &Rules, guard: CreateGuard) -> Result<Option<Minted>, Failure> {
+    mint(keys, rules, ("bootstrap admin", Scope::ADMIN), guard).await
+}
+
+async fn mint(keys: &dyn KeyStore, rules: &Rules, what: (&str, Scope), guard: CreateGuard) -> Result<Option<Minted>, Failure> {
+    let now_ms = SystemClock.unix_ms();
+    let rules_of_key = key_rules(&rules.config, what, now_ms)?;
+    let request_id = RequestId::generate().to_string();
+    let context = ChangeContext { actor: "bootstrap".to_owned(), request_id, action: "keys.create", now_ms, once: None };
+    Ok(mint_key(keys, rules.master_key.as_ref(), rules.params, (rules_of_key, guard), context).await?)
+}
+
+fn key_rules(config: &ConfigService, (name, scope): (&str, Scope), now_ms: u64) -> Result<KeyRules, Failure> {
     let scopes = Scopes::new([Scope::ADMIN]).unwrap_or_else(|_| Scopes::none());
     let creator = Identity { key_id: KeyId::from_parts(now_ms, [0; 10]), owner: None, scopes, generation: 0 };
-    let body = CreateKeyBody { name: "bootstrap admin".to_owned(), scopes: vec![Scope::ADMIN.to_string()], ..CreateKeyBody::default() };
+    let body = CreateKeyBody { name: name.to_owned(), scopes: vec![scope.to_string()], ..CreateKeyBody::default() };
     Ok(config.create_key(&creator, body, now_ms)?)
 }
 

@@ -66,6 +66,33 @@ fn a_key_file_is_private_and_not_overwritten_unasked() {
 }
 
 #[test]
+fn a_key_for_health_checks_can_do_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bootstrap =
+        |rest: &[&str]| ran(&mut tollgate(folder.path(), &[&["bootstrap", "--to", "admin", "--health-key-to", "health"], rest].concat()));
+    let path = folder.path().join("health");
+    let read = || std::fs::read_to_string(&path).expect("readable");
+    let first = bootstrap(&[]);
+    assert_eq!((first.code, first.out.as_str(), first.err.lines().count()), (0, "", 2), "{}", first.err);
+    assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    let key = read();
+    let again = bootstrap(&[]);
+    assert_eq!((again.code, again.err.as_str(), read()), (0, "", key.clone()));
+
+    let node = Node::start(folder.path());
+    let ask = |arguments: &[&str]| node.ask(folder.path(), key.trim_end(), arguments);
+    assert_eq!(ask(&["health"]).code, 0);
+    for refused in [&["keys", "list"][..], &["nodes"], &["keys", "create", "--name", "mine"]] {
+        ask(refused).failed(4);
+    }
+    node.stop();
+
+    std::fs::remove_file(&path).expect("removed");
+    assert_eq!(bootstrap(&[]).code, 0);
+    assert!(read() != key, "who has lost the file gets another key");
+}
+
+#[test]
 fn the_ring_is_rotated_and_old_keys_go_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let admin = ran(&mut tollgate(folder.path(), &["bootstrap"])).out;
