@@ -12,6 +12,7 @@
 )]
 
 mod cluster;
+mod containers;
 mod faults;
 mod fuzz;
 mod gateways;

@@ -16,5 +16,5 @@ mod shared;
 mod sizes;
 mod tables;
 mod toolchain;
-mod tree;
+pub(crate) mod tree;
 mod words;

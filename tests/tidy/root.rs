@@ -3,15 +3,17 @@
 use super::tree::{entries, ignored, none};
 use tollgate_testkit::repository;
 
-const NEEDED: [&str; 13] = [
+const NEEDED: [&str; 15] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "Cargo.lock",
     "Cargo.toml",
+    "Dockerfile",
     "LICENSE",
     "README.md",
     "crates",
     "deploy",
+    "docker-compose.yml",
     "docs",
     "lua",
     "migrations",
@@ -19,13 +21,8 @@ const NEEDED: [&str; 13] = [
     "tests",
 ];
 
-const ALLOWED: [&str; 1] = ["docker-compose.yml"];
-
 fn violations(found: &[String], ignored: &[String]) -> Vec<String> {
-    let extra = found.iter().filter(|name| {
-        let known = NEEDED.contains(&name.as_str()) || ALLOWED.contains(&name.as_str());
-        !known && !name.starts_with('.') && !ignored.contains(name)
-    });
+    let extra = found.iter().filter(|name| !NEEDED.contains(&name.as_str()) && !name.starts_with('.') && !ignored.contains(name));
     let missing = NEEDED.iter().filter(|needed| !found.iter().any(|name| name == *needed));
     extra.map(|name| format!("{name} does not belong into the root")).chain(missing.map(|name| format!("{name} is missing"))).collect()
 }
@@ -39,7 +36,7 @@ fn the_root_is_exactly_so() {
 
 #[test]
 fn seeded_faults_are_found() {
-    let mut found: Vec<String> = NEEDED.iter().chain(&ALLOWED).map(|name| (*name).to_owned()).collect();
+    let mut found: Vec<String> = NEEDED.iter().map(|name| (*name).to_owned()).collect();
     found.extend([".git".into(), "target".into()]);
     assert_eq!(violations(&found, &["target".into()]), Vec::<String>::new());
     assert_eq!(violations(&found, &[]), ["target does not belong into the root"]);

@@ -1,0 +1,166 @@
+//! The stack of `docker-compose.yml`: from nothing to the first answer, and what its clients see while parts
+//! of it are gone.
+//!
+//! One test, because a stack takes half a minute to come up: each step leaves it whole.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio::task::JoinSet;
+use tollgate_testkit::eventually;
+
+use super::stack_steps::Stack;
+use crate::support::{Api, NewKey};
+
+const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
+const REQUESTS: usize = 6000;
+const CONNECTIONS: usize = 8;
+/// So long that nothing to speak of is refilled while the test runs.
+const MONTH_S: u64 = 2_678_400;
+/// No machine is so slow.
+const WITHIN: Duration = Duration::from_mins(3);
+
+#[tokio::test]
+async fn the_stack_comes_up_by_itself_and_its_clients_notice_neither_a_killed_node_nor_an_outage() {
+    let stack = Stack::up().await;
+    the_printed_line_answers_200(&stack).await;
+    the_command_line_works_in_it(&stack).await;
+    redis_lets_nobody_do_more_than_a_node(&stack).await;
+    let admin = Api::new(stack.url()).with(&stack.admin_key().await);
+    a_limit_is_one_for_all_nodes(&admin).await;
+    a_killed_node_is_noticed_by_no_client(&stack, &admin).await;
+    prometheus_sees_every_node(&stack).await;
+    for store in ["redis", "postgres"] {
+        an_outage_makes_nobody_unhealthy(&stack, &admin, store).await;
+    }
+    what_was_made_outlives_the_containers(&stack, &admin).await;
+}
+
+async fn the_printed_line_answers_200(stack: &Stack) {
+    let printed = stack.compose(&["logs", "--no-log-prefix", "balancer"]).await;
+    let line = printed.lines().find_map(|line| Some(&line[line.find("curl -i")?..])).unwrap_or_else(|| panic!("no line in {printed}"));
+    let status = stack.shell(&format!("{line} --silent --show-error --output /dev/null --write-out '%{{http_code}}'")).await;
+    assert_eq!(status, "200", "{line}");
+}
+
+async fn the_command_line_works_in_it(stack: &Stack) {
+    let listed = stack.compose(&["run", "--rm", "tollgate", "--output", "json", "keys", "list"]).await;
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let names: Vec<_> = listed["keys"].as_array().expect("keys").iter().map(|key| &key["name"]).collect();
+    assert!(names.contains(&&json!("bootstrap admin")) && names.contains(&&json!("health checks")), "{names:?}");
+}
+
+/// Nobody is served without a password, and the nodes' user may do what nodes do and nothing else.
+async fn redis_lets_nobody_do_more_than_a_node(stack: &Stack) {
+    let as_node = "REDISCLI_AUTH=$(cat /run/redis-secrets/password) redis-cli --user tollgate";
+    for (client, command, refusal) in [
+        ("redis-cli", "ping", "NOAUTH"),
+        (as_node, "config get maxmemory", "NOPERM"),
+        (as_node, "flushall", "NOPERM"),
+        (as_node, "get other:key", "NOPERM"),
+        (as_node, "get tg:key", "\n"),
+    ] {
+        let said = stack.compose(&["exec", "-T", "redis", "sh", "-c", &format!("{client} {command}; echo")]).await + "\n";
+        assert!(said.starts_with(refusal), "{command}: {said:?}");
+    }
+}
+
+/// Five of six requests pass, whichever nodes they go to, and the 429 of the sixth comes through as it is.
+async fn a_limit_is_one_for_all_nodes(admin: &Api) {
+    let key = NewKey::make(admin, json!({"rate_limit": {"burst": 5, "per_seconds": MONTH_S}})).await;
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        statuses.push(admin.with(&key.api_key).authorize("").await.status);
+    }
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 429]);
+}
+
+/// A node is killed under load and comes back under load. Nobody is refused, and what is charged is at most what
+/// was sent to nodes: the balancer asks again where a GET had no answer.
+async fn a_killed_node_is_noticed_by_no_client(stack: &Stack, admin: &Api) {
+    let burst = 1_000_000;
+    let key = NewKey::make(admin, json!({"rate_limit": {"burst": burst, "per_seconds": MONTH_S}})).await;
+    let api = Api::new(stack.url()).with(&key.api_key);
+    let answered = Arc::new(AtomicUsize::new(0));
+    let mut clients = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        clients.spawn(client(api.apart(), answered.clone(), REQUESTS / CONNECTIONS));
+    }
+    reached(&answered, REQUESTS / 3).await;
+    stack.compose(&["kill", "--signal", "KILL", "node-2"]).await;
+    reached(&answered, REQUESTS * 2 / 3).await;
+    stack.compose(&["start", "node-2"]).await;
+    let failed: Vec<String> = clients.join_all().await.concat();
+    assert!(failed.is_empty(), "{} of {REQUESTS}: {:?}", failed.len(), &failed[..failed.len().min(5)]);
+
+    let charged = burst - api.peek().await.remaining.expect("a limit");
+    let attempts = REQUESTS + stack.resent().await;
+    assert!(charged <= attempts as u64, "{charged} charged in {attempts} attempts");
+    stack.healthy("node-2").await;
+}
+
+/// Sends so many requests, one after the other; says which were not answered 200.
+async fn client(api: Api, answered: Arc<AtomicUsize>, requests: usize) -> Vec<String> {
+    let mut failed = Vec::new();
+    for _ in 0..requests {
+        match api.get("/v1/authorize").try_send().await {
+            Ok(answer) if answer.status == 200 => {}
+            Ok(answer) => failed.push(format!("{} {}", answer.status, answer.text())),
+            Err(error) => failed.push(format!("{error:?}")),
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+    failed
+}
+
+async fn reached(answered: &AtomicUsize, count: usize) {
+    let waited = eventually("so many answers", WITHIN, async || {
+        let so_far = answered.load(Ordering::Relaxed);
+        anyhow::ensure!(so_far >= count, "{so_far} of {count}");
+        Ok(())
+    });
+    waited.await.unwrap();
+}
+
+async fn prometheus_sees_every_node(stack: &Stack) {
+    let seen = eventually("three nodes in Prometheus", WITHIN, async || {
+        let query = "http://127.0.0.1:9090/api/v1/query?query=sum(up%7Bjob%3D%22tollgate%22%7D)";
+        let answer = stack.compose(&["exec", "-T", "prometheus", "wget", "-q", "-O", "-", query]).await;
+        anyhow::ensure!(answer.contains("\"3\"]"), "{answer}");
+        Ok(())
+    });
+    seen.await.unwrap();
+}
+
+/// Orchestrators start unhealthy containers again: all nodes at once would make an outage of an outage.
+async fn an_outage_makes_nobody_unhealthy(stack: &Stack, admin: &Api, store: &str) {
+    let key = NewKey::make(admin, json!({"rate_limit": {"burst": 1000, "per_seconds": MONTH_S}})).await;
+    let client = admin.with(&key.api_key);
+    client.authorize("").await.expect(200);
+    for node in 0..NODES.len() * 4 {
+        // So that each node has seen it.
+        assert_eq!(client.authorize("").await.status, 200, "{node}");
+    }
+    stack.compose(&["stop", "--timeout", "10", store]).await;
+    for node in NODES {
+        stack.checked_twice_and_healthy(node).await;
+    }
+    stack.healthy("balancer").await;
+    assert_eq!(client.authorize("").await.status, 200, "without {store}");
+    stack.compose(&["start", store]).await;
+    stack.healthy(store).await;
+}
+
+/// Containers made anew from the same volumes: no second admin, no other password, the same keys.
+async fn what_was_made_outlives_the_containers(stack: &Stack, admin: &Api) {
+    stack.compose(&["down", "--timeout", "1"]).await;
+    stack.start().await;
+    admin.authorize("").await.expect(200);
+    assert_eq!(stack.compose(&["logs", "--no-log-prefix", "bootstrap"]).await, "", "nothing was made again");
+}

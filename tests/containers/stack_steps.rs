@@ -1,0 +1,138 @@
+//! One running stack, and what is done to it.
+
+use serde_json::Value;
+use std::time::Duration;
+use tokio::process::Command;
+use tollgate_testkit::{Port, Scratch, eventually, repository, unique};
+
+use super::{
+    docker::{AtEnd, docker, done},
+    image::image,
+};
+
+/// A node that has just started looks every key up, which takes longer on a busy machine than a user would wait.
+const PATIENCE: &str = "{environment: {TOLLGATE_POSTGRES__LOOKUP_TIMEOUT: 30s, TOLLGATE_POSTGRES__ACQUIRE_TIMEOUT: 30s}}";
+
+/// Everything is up after that, on a busy machine too.
+const UP_WITHIN: &str = "240";
+const HEALTHY_WITHIN: Duration = Duration::from_mins(2);
+
+/// A stack with a name, a port and networks of its own; gone with its value, volumes and all.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    environment: Vec<(&'static str, String)>,
+    port: Port,
+    folder: Scratch,
+    _end: AtEnd,
+}
+
+impl Stack {
+    /// From nothing.
+    pub(crate) async fn up() -> Self {
+        let (port, name, folder) = (Port::take().unwrap(), unique("tollgate-stack-"), Scratch::new("stack").unwrap());
+        let patience = folder.path().join("patience.yml");
+        std::fs::write(&patience, format!("services: {{node-1: {PATIENCE}, node-2: {PATIENCE}, node-3: {PATIENCE}}}\n")).unwrap();
+        let number = port.number();
+        let environment = vec![
+            ("COMPOSE_PROJECT_NAME", name.clone()),
+            ("COMPOSE_FILE", format!("docker-compose.yml:{}", patience.display())),
+            ("TOLLGATE_IMAGE", image().await),
+            ("BALANCER_PORT", number.to_string()),
+            // No other test has that port.
+            ("FRONT_NETWORK", format!("10.{}.{}", 214 + (number >> 8) % 40, number & 0xff)),
+        ];
+        let end = format!(
+            "cd '{}' && docker compose --project-name \"$1\" --profile '*' down --volumes --timeout 1 --remove-orphans",
+            repository().display()
+        );
+        let stack = Self { environment, port, folder, _end: AtEnd::new(&end, &name) };
+        stack.start().await;
+        stack
+    }
+
+    /// `docker compose up`, until everything is healthy.
+    pub(crate) async fn start(&self) {
+        let up = self
+            .command(&["up", "--detach", "--no-build", "--wait", "--wait-timeout", UP_WITHIN])
+            .output()
+            .await
+            .expect("docker is installed");
+        if !up.status.success() {
+            let log = self.compose(&["logs", "--tail", "30"]).await;
+            panic!("{}\n{log}", super::docker::both(&up));
+        }
+    }
+
+    /// The balancer's, without a slash at the end.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.port.address())
+    }
+
+    /// `docker compose` with these arguments, which must succeed; what it wrote to its standard output.
+    pub(crate) async fn compose(&self, arguments: &[&str]) -> String {
+        done(self.command(arguments)).await
+    }
+
+    /// A line of shell, as a user would type it in the folder of the repository.
+    pub(crate) async fn shell(&self, line: &str) -> String {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).current_dir(repository());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        done(command).await
+    }
+
+    /// The key that `bootstrap` made.
+    pub(crate) async fn admin_key(&self) -> String {
+        let path = self.folder.path().join("key");
+        self.compose(&["cp", "bootstrap:/admin/key", &path.display().to_string()]).await;
+        std::fs::read_to_string(path).expect("the key").trim_end().to_owned()
+    }
+
+    /// How often the balancer has asked another node, as its log tells.
+    pub(crate) async fn resent(&self) -> usize {
+        let log = self.compose(&["logs", "--no-log-prefix", "balancer"]).await;
+        let asked = log.lines().filter_map(|line| line.split("upstream=\"").nth(1)?.split('"').next());
+        asked.map(|upstreams| upstreams.matches(',').count()).sum()
+    }
+
+    /// Waits until a service is healthy.
+    pub(crate) async fn healthy(&self, service: &str) {
+        let waited = eventually(service, HEALTHY_WITHIN, async || {
+            let health = self.health(service).await;
+            anyhow::ensure!(health["Status"] == "healthy", "{health}");
+            Ok(())
+        });
+        waited.await.unwrap();
+    }
+
+    /// Waits for two more health checks of a service; both must be good.
+    pub(crate) async fn checked_twice_and_healthy(&self, service: &str) {
+        let before = checks(&self.health(service).await);
+        let waited = eventually(service, HEALTHY_WITHIN, async || {
+            let health = self.health(service).await;
+            let after: Vec<_> = checks(&health).into_iter().filter(|check| !before.contains(check)).collect();
+            anyhow::ensure!(after.len() >= 2, "{health}");
+            Ok((health, after))
+        });
+        let (health, after) = waited.await.unwrap();
+        assert!(health["Status"] == "healthy" && after.iter().all(|(_, status)| *status == 0), "{service}: {health}");
+    }
+
+    async fn health(&self, service: &str) -> Value {
+        let id = self.compose(&["ps", "--all", "--quiet", service]).await;
+        let health = done(docker(&["inspect", "--format", "{{json .State.Health}}", &id])).await;
+        serde_json::from_str(&health).expect("JSON")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = docker(&[&["compose"], arguments].concat());
+        command.current_dir(repository()).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// Each health check that is remembered: when it began, and its exit status.
+fn checks(health: &Value) -> Vec<(String, i64)> {
+    let log = health["Log"].as_array().map_or(&[][..], Vec::as_slice);
+    log.iter().map(|check| (check["Start"].to_string(), check["ExitCode"].as_i64().expect("a status"))).collect()
+}
