@@ -11,7 +11,7 @@ const HOMES: [&str; 2] = ["crates/api/src/", "crates/telemetry/src/"];
 /// Who must use those.
 const USERS: [&str; 4] = ["crates/client/src/", "crates/http/src/", "crates/layer/src/", "crates/tollgate/src/"];
 /// Names that are said in one place; everybody else has the constant.
-const WORDS: [&str; 4] = ["\"x-tollgate-key-id\"", "\"x-tollgate-owner\"", "\"x-tollgate-scopes\"", "_span!("];
+const WORDS: [&str; 5] = ["\"x-tollgate-key-id\"", "\"x-tollgate-owner\"", "\"x-tollgate-scopes\"", "\"traceparent\"", "_span!("];
 
 /// Does not compile unless server, client and layer mean the same by who calls.
 const _: fn(&tollgate_gate::control::Operator) -> AuthContext = tollgate_gate::control::Operator::auth_context;
