@@ -9,10 +9,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tollgate_testkit::{Gateway, TestRecipe};
+use tollgate_testkit::{Gateway, Node, TestRecipe, eventually};
 
 use super::app::App;
-use super::site::{Site, client, gateways};
+use super::site::{Site, client, gateways, patient};
 
 /// Longer than any time-out of a recipe on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -50,7 +50,7 @@ async fn without_a_gate_nobody_passes() {
     site.node.start_again().await.unwrap();
     for recipe in &site.recipes {
         let what = format!("{} passes again", recipe.gateway().name());
-        let back = tollgate_testkit::eventually(&what, PATIENCE, async || {
+        let back = eventually(&what, PATIENCE, async || {
             let status = status(recipe, &key.api_key).await;
             anyhow::ensure!(status == 200, "it answers {status}");
             Ok(())
@@ -59,11 +59,25 @@ async fn without_a_gate_nobody_passes() {
     }
 }
 
+/// Freezes a node, and waits until all its threads stand still: they do not at once.
+async fn freeze(node: &Node) {
+    node.process().signal("STOP").unwrap();
+    let tasks = format!("/proc/{}/task", node.process().id());
+    let frozen = eventually("a node stands still", PATIENCE, async || {
+        for task in std::fs::read_dir(&tasks)? {
+            let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+            anyhow::ensure!(stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")), "{stat}");
+        }
+        Ok(())
+    });
+    frozen.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gate_that_says_nothing_is_not_waited_for() {
-    let site = Site::start().await;
+    let site = Site::changed(|node| node, |_, text| text.to_owned()).await;
     let key = site.key().await;
-    site.node.process().signal("STOP").unwrap();
+    freeze(&site.node).await;
     // Traefik waits for half a minute, and nothing can be set.
     for recipe in site.recipes.iter().filter(|recipe| recipe.gateway() != Gateway::Traefik) {
         let told = status(recipe, &key.api_key).await;
@@ -77,7 +91,8 @@ const NAMES: [&str; 3] = ["x-tollgate-key-id", "x-tollgate-owner", "x-tollgate-s
 
 /// Fails in the middle of asking.
 fn with_a_broken_script(gateway: Gateway, text: &str) -> String {
-    if gateway == Gateway::Haproxy { text.replace("local answer =", "local answer = nil + 1 --") } else { text.to_owned() }
+    let text = patient(gateway, text);
+    if gateway == Gateway::Haproxy { text.replace("local answer =", "local answer = nil + 1 --") } else { text }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,7 +125,7 @@ async fn pretender(said: Said) -> SocketAddr {
 async fn only_a_yes_is_a_yes_and_what_it_leaves_out_the_client_cannot_fill_in() {
     let said: Said = Arc::new(Mutex::new((StatusCode::UNAUTHORIZED, HeaderMap::new())));
     let app = App::start().await;
-    let recipes = gateways(pretender(Arc::clone(&said)).await, &app, |_, text| text.to_owned()).await;
+    let recipes = gateways(pretender(Arc::clone(&said)).await, &app, patient).await;
     let say = |status: u16, headers: HeaderMap| {
         *said.lock().unwrap_or_else(PoisonError::into_inner) = (StatusCode::from_u16(status).unwrap(), headers);
     };

@@ -4,7 +4,7 @@ use reqwest::Response;
 use serde_json::json;
 use tollgate_testkit::Gateway;
 
-use super::site::{Site, client};
+use super::site::{Site, client, patient};
 
 fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
     assert!(answer.headers().get_all(name).iter().count() <= 1, "{name}: {answer:?}");
@@ -74,6 +74,7 @@ async fn limited_stays_429_and_says_when_to_come_back() {
 
 /// Demands a scope for everything, as the page on gateways says.
 fn with_a_scope(gateway: Gateway, text: &str) -> String {
+    let text = patient(gateway, text);
     if gateway == Gateway::Envoy {
         let append = "- append: { header: { key: x-tollgate-scope, value: orders:read }, append_action: OVERWRITE_IF_EXISTS_OR_ADD }";
         text.replacen("- remove: forwarded", &format!("- remove: forwarded\n                          {append}"), 1)
