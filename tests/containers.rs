@@ -3,6 +3,7 @@
 //! These need a Docker engine: where there is none `tests/run` says so and leaves them out. The image is made
 //! of the release binary, which takes seconds; `TOLLGATE_IMAGE` names one that is there already.
 
+mod clients;
 mod compose_file;
 mod docker;
 mod gate;

@@ -16,8 +16,13 @@ const OUTSIDE: [&str; 4] = ["balancer", "prometheus", "grafana", "tollgate"];
 /// Variables that name images.
 const IMAGES: [&str; 6] = ["TOLLGATE_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE", "POSTGRES_IMAGE", "PROMETHEUS_IMAGE", "GRAFANA_IMAGE"];
 
-async fn file(environment: &[(&str, &str)]) -> Value {
-    let mut command = docker(&["compose", "--profile", "*", "config", "--format", "json"]);
+/// What is laid over it.
+const OVERLAYS: [&str; 2] = ["deploy/compose/sentinel.yml", "deploy/compose/cluster.yml"];
+
+async fn file(overlays: &[&str], environment: &[(&str, &str)]) -> Value {
+    let files = ["docker-compose.yml"].iter().chain(overlays).flat_map(|name| ["--file", name]);
+    let arguments: Vec<&str> = ["compose"].into_iter().chain(files).chain(["--profile", "*", "config", "--format", "json"]).collect();
+    let mut command = docker(&arguments);
     for name in IMAGES {
         command.env_remove(name);
     }
@@ -65,12 +70,15 @@ fn violations_of(name: &str, service: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn nobody_has_more_rights_than_he_needs() {
-    none(&violations(&file(&[]).await));
+    none(&violations(&file(&[], &[]).await));
+    for overlay in OVERLAYS {
+        none(&violations(&file(&[overlay], &[]).await));
+    }
 }
 
 #[tokio::test]
 async fn seeded_faults_are_found() {
-    let good = file(&[]).await;
+    let good = file(&[], &[]).await;
     for (service, field, value, finding) in [
         ("node-1", "read_only", Value::Null, "node-1 has a writable root"),
         ("redis", "cap_drop", Value::Null, "redis keeps capabilities"),
@@ -96,8 +104,10 @@ async fn seeded_faults_are_found() {
 #[tokio::test]
 async fn every_image_can_be_replaced() {
     let replaced: Vec<(&str, &str)> = IMAGES.iter().map(|name| (*name, "other")).collect();
-    let file = file(&replaced).await;
-    for (name, service) in file["services"].as_object().expect("services") {
-        assert_eq!(service["image"], "other", "{name}");
+    for overlays in [&[][..], &OVERLAYS[..1], &OVERLAYS[1..]] {
+        let file = file(overlays, &replaced).await;
+        for (name, service) in file["services"].as_object().expect("services") {
+            assert_eq!(service["image"], "other", "{name}");
+        }
     }
 }

@@ -29,12 +29,9 @@ pub(crate) fn both(output: &Output) -> String {
 }
 
 /// Builds what the `Dockerfile` in `folder` says.
-pub(crate) async fn build(folder: &Path, tag: &str, arguments: &[(&str, &str)]) {
+pub(crate) async fn build(folder: &Path, tag: &str, options: &[&str]) {
     let mut command = docker(&["build", "--quiet", "--tag", tag]);
-    for (name, value) in arguments {
-        command.args(["--build-arg", &format!("{name}={value}")]);
-    }
-    command.arg(folder);
+    command.args(options).arg(folder);
     done(command).await;
 }
 

@@ -11,27 +11,52 @@ use tollgate_testkit::{Scratch, repository};
 
 use super::docker::{both, build, docker, done};
 
+/// What the image was made of, so that it is made once.
+const LABEL: &str = "tollgate.test";
+const ADVICE: &str =
+    "where this machine's C library is newer than Debian 12's: docker build --tag tollgate . and set TOLLGATE_IMAGE=tollgate";
+
 /// Its name: `TOLLGATE_IMAGE`, or one that is made of the release binary, as `Dockerfile` says. One name for each
 /// working tree, so that old ones do not pile up.
 pub(crate) async fn image() -> String {
     if let Some(named) = std::env::var("TOLLGATE_IMAGE").ok().filter(|name| !name.is_empty()) {
         return named;
     }
-    let mut hasher = DefaultHasher::new();
-    repository().hash(&mut hasher);
-    let name = format!("tollgate-test-{:016x}", hasher.finish());
+    let name = format!("tollgate-test-{:016x}", hash_of(&repository()));
     let _turn = turn(&name);
+    let label = format!("{{{{index .Config.Labels \"{LABEL}\"}}}}");
+    let made = docker(&["image", "inspect", "--format", &label, &name]).output().await.expect("docker is installed");
+    let sources = sources();
+    if both(&made).trim() != sources {
+        make(&name, &sources).await;
+    }
+    name
+}
+
+async fn make(name: &str, sources: &str) {
     let folder = Scratch::new("image").unwrap();
     let stripped = Command::new("strip").arg("--strip-debug").arg("-o").arg(folder.path().join("tollgate")).arg(binary()).status();
     assert!(stripped.expect("strip is installed").success(), "the binary cannot be stripped");
     std::fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY tollgate /out/tollgate\n").unwrap();
     let binary_image = format!("{name}-binary");
     build(folder.path(), &binary_image, &[]).await;
-    build(&repository(), &name, &[("BINARY_IMAGE", &binary_image)]).await;
-    let ran = docker(&["run", "--rm", "--network", "none", &name, "--version"]).output().await.unwrap();
-    let advice = "where this machine's C library is newer than Debian 12's: docker build --tag tollgate . and set TOLLGATE_IMAGE=tollgate";
-    assert!(ran.status.success(), "the binary does not run on the image's base: {}\n{advice}", both(&ran));
-    name
+    let (binary_image, label) = (format!("BINARY_IMAGE={binary_image}"), format!("{LABEL}={sources}"));
+    build(&repository(), name, &["--build-arg", &binary_image, "--label", &label]).await;
+    let ran = docker(&["run", "--rm", "--network", "none", name, "--version"]).output().await.unwrap();
+    assert!(ran.status.success(), "the binary does not run on the image's base: {}\n{ADVICE}", both(&ran));
+}
+
+/// Another text wherever the image would be another.
+fn sources() -> String {
+    let made = std::fs::metadata(binary()).expect("the binary is there");
+    let file = std::fs::read_to_string(repository().join("Dockerfile")).expect("Dockerfile can be read");
+    format!("{:016x}", hash_of(&(made.len(), made.modified().expect("a time"), binary(), file)))
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Held by one test process at a time.

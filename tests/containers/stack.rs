@@ -1,26 +1,19 @@
 //! The stack of `docker-compose.yml`: from nothing to the first answer, and what its clients see while parts
 //! of it are gone.
 //!
-//! One test, because a stack takes half a minute to come up: each step leaves it whole.
+//! Few tests of many steps, because a stack takes half a minute to come up: each step leaves it whole.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde_json::json;
-use tokio::task::JoinSet;
 use tollgate_testkit::eventually;
 
-use super::stack_steps::Stack;
+use super::{clients::Clients, stack_steps::Stack};
 use crate::support::{Api, NewKey};
 
 const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
-const REQUESTS: usize = 6000;
-const CONNECTIONS: usize = 8;
+/// A limit that no test comes near.
+const PLENTY: u64 = 1_000_000;
 /// So long that nothing to speak of is refilled while the test runs.
 const MONTH_S: u64 = 2_678_400;
 /// No machine is so slow.
@@ -28,18 +21,26 @@ const WITHIN: Duration = Duration::from_mins(3);
 
 #[tokio::test]
 async fn the_stack_comes_up_by_itself_and_its_clients_notice_neither_a_killed_node_nor_an_outage() {
-    let stack = Stack::up().await;
+    let stack = Stack::up(&[]).await;
     the_printed_line_answers_200(&stack).await;
     the_command_line_works_in_it(&stack).await;
     redis_lets_nobody_do_more_than_a_node(&stack).await;
-    let admin = Api::new(stack.url()).with(&stack.admin_key().await);
+    let admin = operator(&stack).await;
     a_limit_is_one_for_all_nodes(&admin).await;
     a_killed_node_is_noticed_by_no_client(&stack, &admin).await;
+    a_rolling_restart_is_noticed_by_no_client(&stack, &admin).await;
     prometheus_sees_every_node(&stack).await;
     for store in ["redis", "postgres"] {
         an_outage_makes_nobody_unhealthy(&stack, &admin, store).await;
     }
     what_was_made_outlives_the_containers(&stack, &admin).await;
+}
+
+/// An admin whose limit no test comes near.
+async fn operator(stack: &Stack) -> Api {
+    let first = Api::new(stack.url()).with(&stack.admin_key().await);
+    let key = NewKey::make(&first, json!({"scopes": ["admin"], "rate_limit": {"burst": PLENTY, "per_seconds": 60}})).await;
+    first.with(&key.api_key)
 }
 
 async fn the_printed_line_answers_200(stack: &Stack) {
@@ -84,48 +85,34 @@ async fn a_limit_is_one_for_all_nodes(admin: &Api) {
 /// A node is killed under load and comes back under load. Nobody is refused, and what is charged is at most what
 /// was sent to nodes: the balancer asks again where a GET had no answer.
 async fn a_killed_node_is_noticed_by_no_client(stack: &Stack, admin: &Api) {
-    let burst = 1_000_000;
-    let key = NewKey::make(admin, json!({"rate_limit": {"burst": burst, "per_seconds": MONTH_S}})).await;
+    let key = NewKey::make(admin, json!({"rate_limit": {"burst": PLENTY, "per_seconds": MONTH_S}})).await;
     let api = Api::new(stack.url()).with(&key.api_key);
-    let answered = Arc::new(AtomicUsize::new(0));
-    let mut clients = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        clients.spawn(client(api.apart(), answered.clone(), REQUESTS / CONNECTIONS));
-    }
-    reached(&answered, REQUESTS / 3).await;
+    let clients = Clients::start(&api);
+    clients.more(2000).await;
     stack.compose(&["kill", "--signal", "KILL", "node-2"]).await;
-    reached(&answered, REQUESTS * 2 / 3).await;
+    clients.more(2000).await;
     stack.compose(&["start", "node-2"]).await;
-    let failed: Vec<String> = clients.join_all().await.concat();
-    assert!(failed.is_empty(), "{} of {REQUESTS}: {:?}", failed.len(), &failed[..failed.len().min(5)]);
-
-    let charged = burst - api.peek().await.remaining.expect("a limit");
-    let attempts = REQUESTS + stack.resent().await;
+    clients.more(2000).await;
+    let answered = clients.none_has_failed().await;
+    let charged = PLENTY - api.peek().await.remaining.expect("a limit");
+    let attempts = answered + stack.resent().await;
     assert!(charged <= attempts as u64, "{charged} charged in {attempts} attempts");
     stack.healthy("node-2").await;
 }
 
-/// Sends so many requests, one after the other; says which were not answered 200.
-async fn client(api: Api, answered: Arc<AtomicUsize>, requests: usize) -> Vec<String> {
-    let mut failed = Vec::new();
-    for _ in 0..requests {
-        match api.get("/v1/authorize").try_send().await {
-            Ok(answer) if answer.status == 200 => {}
-            Ok(answer) => failed.push(format!("{} {}", answer.status, answer.text())),
-            Err(error) => failed.push(format!("{error:?}")),
-        }
-        answered.fetch_add(1, Ordering::Relaxed);
+/// Each drains, ends and comes back while it is asked.
+async fn a_rolling_restart_is_noticed_by_no_client(stack: &Stack, admin: &Api) {
+    let key = NewKey::make(admin, json!({"rate_limit": {"burst": PLENTY, "per_seconds": MONTH_S}})).await;
+    let clients = Clients::start(&admin.with(&key.api_key));
+    for node in NODES {
+        clients.more(100).await;
+        stack.compose(&["stop", node]).await;
+        assert_eq!(stack.exit_status(node).await, "0", "{node} has ended in order");
+        stack.compose(&["start", node]).await;
+        stack.healthy(node).await;
     }
-    failed
-}
-
-async fn reached(answered: &AtomicUsize, count: usize) {
-    let waited = eventually("so many answers", WITHIN, async || {
-        let so_far = answered.load(Ordering::Relaxed);
-        anyhow::ensure!(so_far >= count, "{so_far} of {count}");
-        Ok(())
-    });
-    waited.await.unwrap();
+    clients.more(100).await;
+    clients.none_has_failed().await;
 }
 
 async fn prometheus_sees_every_node(stack: &Stack) {
@@ -163,4 +150,45 @@ async fn what_was_made_outlives_the_containers(stack: &Stack, admin: &Api) {
     stack.start().await;
     admin.authorize("").await.expect(200);
     assert_eq!(stack.compose(&["logs", "--no-log-prefix", "bootstrap"]).await, "", "nothing was made again");
+}
+
+/// The sentinels make another Redis the master while clients go on.
+#[tokio::test]
+async fn a_killed_master_is_replaced_and_no_client_is_refused() {
+    let stack = Stack::up(&["deploy/compose/sentinel.yml"]).await;
+    let admin = operator(&stack).await;
+    let key = NewKey::make(&admin, json!({"rate_limit": {"burst": PLENTY, "per_seconds": MONTH_S}})).await;
+    let clients = Clients::start(&admin.with(&key.api_key));
+    clients.more(500).await;
+    let first = stack.master().await;
+    stack.compose(&["kill", "--signal", "KILL", "redis"]).await;
+    let replaced = eventually("another master", WITHIN, async || {
+        anyhow::ensure!(stack.master().await != first, "it is {first} still");
+        Ok(())
+    });
+    replaced.await.unwrap();
+    nobody_decides_without_redis(&admin).await;
+    clients.more(500).await;
+    clients.none_has_failed().await;
+    a_limit_is_one_for_all_nodes(&admin).await;
+    stack.compose(&["start", "redis"]).await;
+    let copies = eventually("the old master copies the new one", WITHIN, async || {
+        let role = stack.ask_redis("redis", "role").await;
+        anyhow::ensure!(role.starts_with("slave"), "{role}");
+        Ok(())
+    });
+    copies.await.unwrap();
+}
+
+/// As the nodes tell each other through Redis, so it takes writes.
+async fn nobody_decides_without_redis(admin: &Api) {
+    let well = eventually("three nodes with Redis", WITHIN, async || {
+        let told = admin.get("/v1/nodes").send().await;
+        anyhow::ensure!(told.status == 200, "{}", told.text());
+        let (told, text) = (told.json(), told.text());
+        let well = told["nodes"].as_array().map_or(0, |nodes| nodes.iter().filter(|node| node["in_outage"] == false).count());
+        anyhow::ensure!(told["complete"] == true && well == NODES.len(), "{text}");
+        Ok(())
+    });
+    well.await.unwrap();
 }

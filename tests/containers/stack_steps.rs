@@ -11,7 +11,8 @@ use super::{
 };
 
 /// A node that has just started looks every key up, which takes longer on a busy machine than a user would wait.
-const PATIENCE: &str = "{environment: {TOLLGATE_POSTGRES__LOOKUP_TIMEOUT: 30s, TOLLGATE_POSTGRES__ACQUIRE_TIMEOUT: 30s}}";
+/// So does a decision, and one that is made without Redis is not exact.
+const PATIENCE: &str = "{environment: {TOLLGATE_POSTGRES__LOOKUP_TIMEOUT: 30s, TOLLGATE_POSTGRES__ACQUIRE_TIMEOUT: 30s, TOLLGATE_REDIS__DECISION_TIMEOUT: 2s}}";
 
 /// Everything is up after that, on a busy machine too.
 const UP_WITHIN: &str = "240";
@@ -27,19 +28,23 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// From nothing.
-    pub(crate) async fn up() -> Self {
+    /// From nothing, with these files over the first one.
+    pub(crate) async fn up(overlays: &[&str]) -> Self {
         let (port, name, folder) = (Port::take().unwrap(), unique("tollgate-stack-"), Scratch::new("stack").unwrap());
         let patience = folder.path().join("patience.yml");
         std::fs::write(&patience, format!("services: {{node-1: {PATIENCE}, node-2: {PATIENCE}, node-3: {PATIENCE}}}\n")).unwrap();
+        let files = ["docker-compose.yml"].iter().chain(overlays).fold(String::new(), |files, file| files + file + ":");
+        let files = format!("{files}{}", patience.display());
         let number = port.number();
+        let network = |first: u16| format!("10.{}.{}", first + (number >> 8) % 40, number & 0xff);
         let environment = vec![
             ("COMPOSE_PROJECT_NAME", name.clone()),
-            ("COMPOSE_FILE", format!("docker-compose.yml:{}", patience.display())),
+            ("COMPOSE_FILE", files),
             ("TOLLGATE_IMAGE", image().await),
             ("BALANCER_PORT", number.to_string()),
             // No other test has that port.
-            ("FRONT_NETWORK", format!("10.{}.{}", 214 + (number >> 8) % 40, number & 0xff)),
+            ("FRONT_NETWORK", network(214)),
+            ("STORE_NETWORK", network(174)),
         ];
         let end = format!(
             "cd '{}' && docker compose --project-name \"$1\" --profile '*' down --volumes --timeout 1 --remove-orphans",
@@ -93,6 +98,23 @@ impl Stack {
         let log = self.compose(&["logs", "--no-log-prefix", "balancer"]).await;
         let asked = log.lines().filter_map(|line| line.split("upstream=\"").nth(1)?.split('"').next());
         asked.map(|upstreams| upstreams.matches(',').count()).sum()
+    }
+
+    /// The exit status of a service that was stopped.
+    pub(crate) async fn exit_status(&self, service: &str) -> String {
+        let id = self.compose(&["ps", "--all", "--quiet", service]).await;
+        done(docker(&["inspect", "--format", "{{.State.ExitCode}}", &id])).await
+    }
+
+    /// What a Redis answers to the nodes' user.
+    pub(crate) async fn ask_redis(&self, service: &str, command: &str) -> String {
+        let line = format!("REDISCLI_AUTH=$(cat /run/redis-secrets/password) redis-cli --user tollgate --no-auth-warning {command}");
+        self.compose(&["exec", "-T", service, "sh", "-c", &line]).await
+    }
+
+    /// The address that a sentinel tells.
+    pub(crate) async fn master(&self) -> String {
+        self.ask_redis("sentinel-1", "-p 26379 sentinel get-master-addr-by-name tollgate").await
     }
 
     /// Waits until a service is healthy.
