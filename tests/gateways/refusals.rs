@@ -72,6 +72,32 @@ async fn limited_stays_429_and_says_when_to_come_back() {
     }
 }
 
+/// With a node before the real one that is gone, and that nginx does not learn to leave alone.
+fn after_a_node_that_is_gone(gateway: Gateway, text: &str) -> String {
+    let text = patient(gateway, text);
+    if gateway == Gateway::Nginx { text.replace("# A line for each node.", "server 127.0.0.1:1 max_fails=0;") } else { text }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_node_says_after_one_that_is_gone_stays_what_it_is() {
+    let site = Site::changed(|node| node, after_a_node_that_is_gone).await;
+    let recipe = site.recipes.iter().find(|recipe| recipe.gateway() == Gateway::Nginx).unwrap();
+    let (key, bare) = (site.key_of(json!({"rate_limit": {"burst": 1, "per_seconds": 600}})).await, site.bare_key().await);
+    assert_eq!(client(recipe).with(&key.api_key).get("/").open().await.status(), 200);
+    // Nodes take turns at being the first who is asked.
+    for _ in 0..4 {
+        let unknown = client(recipe).get("/").open().await;
+        assert!(header(&unknown, "www-authenticate").contains("Bearer"), "{unknown:?}");
+        assert_refused("without a credential", 401, unknown).await;
+        let limited = client(recipe).with(&key.api_key).get("/").open().await;
+        assert!(!header(&limited, "retry-after").is_empty(), "{limited:?}");
+        assert_refused("limited", 429, limited).await;
+        assert_eq!(client(recipe).with(&bare.api_key).get("/").open().await.status(), 200);
+    }
+    assert!(recipe.log_tail().contains("127.0.0.1:1/"), "the one that is gone was never asked: {}", recipe.log_tail());
+    assert_eq!((site.app.take().len(), site.spent(&bare).await), (5, 4));
+}
+
 /// Demands a scope for everything, as the page on gateways says.
 fn with_a_scope(gateway: Gateway, text: &str) -> String {
     let text = patient(gateway, text);
