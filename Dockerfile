@@ -4,13 +4,13 @@
 #
 # What it is made from can be replaced: --build-arg RUST_IMAGE=…, RUNTIME_IMAGE=…. BINARY_IMAGE names an image
 # that has the binary already, as /out/tollgate; then nothing is compiled (BuildKit).
-ARG RUST_IMAGE=rust:1.95-slim-bookworm
-ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
-ARG BINARY_IMAGE=build
+ARG RUST_IMAGE
+ARG RUNTIME_IMAGE
+ARG BINARY_IMAGE
 
 # The manifests with empty sources: what comes of it changes only where a manifest does, and so the next
 # stage keeps its layer of compiled dependencies.
-FROM ${RUST_IMAGE} AS manifests
+FROM ${RUST_IMAGE:-rust:1.95-slim-bookworm} AS manifests
 WORKDIR /src
 COPY . .
 RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/src/lib.rs' ! -path '*/src/main.rs' \
@@ -20,7 +20,7 @@ RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/src/lib.rs' 
  && find . -type f -name main.rs -exec cp /tmp/main.rs {} ';' \
  && find . -mindepth 1 -type d -empty -delete
 
-FROM ${RUST_IMAGE} AS build
+FROM ${RUST_IMAGE:-rust:1.95-slim-bookworm} AS build
 WORKDIR /src
 # Names of functions stay, for backtraces; lines do not.
 ENV CARGO_INCREMENTAL=0 CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=debuginfo
@@ -32,9 +32,9 @@ RUN find crates -name '*.rs' -exec touch {} + \
  && cargo build --locked --release --package tollgate \
  && install -D target/release/tollgate /out/tollgate
 
-FROM ${BINARY_IMAGE} AS binary
+FROM ${BINARY_IMAGE:-build} AS binary
 
-FROM ${RUNTIME_IMAGE}
+FROM ${RUNTIME_IMAGE:-gcr.io/distroless/cc-debian12:nonroot}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Tollgate" \
