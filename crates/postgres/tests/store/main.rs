@@ -14,6 +14,7 @@ mod owners;
 mod plans;
 mod pool;
 mod rate_limits;
+mod rights;
 mod schema;
 mod signing_keys;
 mod support;
