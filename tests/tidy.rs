@@ -6,6 +6,7 @@
 mod book;
 mod dashboards;
 mod floors;
+mod gate;
 mod licences;
 mod metadata;
 mod names;

@@ -5,6 +5,7 @@
 //! what has no room is not counted, which a metric tells.
 
 mod flush;
+mod lane;
 mod shards;
 pub mod sketch;
 mod tops;

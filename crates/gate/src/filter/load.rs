@@ -1,5 +1,7 @@
 //! Makes a filter from the key store, beside the one in use.
 
+use std::time::Duration;
+
 use tokio::{task::yield_now, time::Instant};
 use tollgate_keys::KeyId;
 
@@ -54,7 +56,8 @@ impl GateShared {
         let Some(mut stream) = self.keys.key_ids(turn).await? else { return Ok(Attempt::NotOurTurn) };
         let count = stream.count().await?;
         let _building = self.filter.begin(count, restarts)?;
-        self.read_ids(&mut *stream, turn).await?;
+        let tempo = Pace { count, within: self.filter.options.load_timeout / 2, started };
+        self.read_ids(&mut *stream, (turn == StreamTurn::Alone).then_some(tempo)).await?;
         self.read_revoked(&mut *stream).await?;
         // What the stream has missed while it was read stands in the log before its end is reached.
         self.catch_up().await?;
@@ -63,8 +66,8 @@ impl GateShared {
         Ok(Attempt::Loaded)
     }
 
-    async fn read_ids(&self, stream: &mut dyn KeyIdStream, turn: StreamTurn) -> Result<(), LoadError> {
-        let tempo = Pace { hurries_from: Instant::now() + self.filter.options.load_timeout / 2 };
+    async fn read_ids(&self, stream: &mut dyn KeyIdStream, tempo: Option<Pace>) -> Result<(), LoadError> {
+        let mut read = 0;
         loop {
             let turned = Instant::now();
             let page = stream.next_page(self.filter.options.page_size).await?;
@@ -75,28 +78,33 @@ impl GateShared {
                 self.filter.add(some)?;
                 yield_now().await;
             }
-            // Another filter serves meanwhile.
-            if turn == StreamTurn::Alone {
+            read += page.len() as u64;
+            if let Some(tempo) = tempo.as_ref().filter(|tempo| tempo.is_early(read)) {
                 tempo.rest_after(turned).await;
             }
         }
     }
 }
 
-/// How fast a filter is made that nobody waits for: requests need the same cores, here and in the
-/// store.
+/// How fast a filter is made that nobody waits for, as another one serves: requests need the same
+/// cores, here and in the store.
 struct Pace {
-    /// When half of the time that it may take is over.
-    hurries_from: Instant,
+    /// Ids that there are to read, about.
+    count: u64,
+    /// Half of the time that it may take.
+    within: Duration,
+    started: Instant,
 }
 
 impl Pace {
+    /// Whether all are read in time if it goes on as it went until now.
+    fn is_early(&self, read: u64) -> bool {
+        u128::from(read) * self.within.as_millis() > u128::from(self.count) * self.started.elapsed().as_millis()
+    }
+
     /// Rests as long as the page took.
     async fn rest_after(&self, turned: Instant) {
-        let now = Instant::now();
-        if now < self.hurries_from {
-            tokio::time::sleep(now.saturating_duration_since(turned)).await;
-        }
+        tokio::time::sleep(turned.elapsed()).await;
     }
 }
 

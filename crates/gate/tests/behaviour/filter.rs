@@ -346,7 +346,7 @@ async fn an_old_filter_is_made_anew_at_its_own_time_and_in_its_turn() {
 /// Four pages of ten seconds: the last one is empty.
 #[tokio::test(start_paused = true)]
 async fn a_filter_that_nobody_waits_for_is_made_at_half_the_pace_while_there_is_time() {
-    for (load_timeout, made_in_s) in [(300, 70), (60, 50)] {
+    for (load_timeout, made_in_s) in [(300, 70), (90, 60), (60, 40)] {
         let world = World::cold(|options| {
             (options.filter.page_size, options.filter.load_timeout) = (1, Duration::from_secs(load_timeout));
             options.filter.rebuild_interval = Duration::from_mins(5);

@@ -108,10 +108,12 @@ impl Node {
         tokio::time::timeout(USES_WITHIN, self.gate.write_uses()).await.ok();
         // A flush that is under way leaves the store some air, and would take longer than this one may.
         self.loops.abort();
-        tokio::time::timeout(USES_WITHIN, self.gate.flush_usage()).await.ok();
-        if let Some(exporter) = &mut self.exporter {
-            exporter.stop(SPANS_WITHIN).await;
-        }
+        let spans = async {
+            if let Some(exporter) = &mut self.exporter {
+                exporter.stop(SPANS_WITHIN).await;
+            }
+        };
+        tokio::join!(tokio::time::timeout(USES_WITHIN, self.gate.flush_usage()), spans).0.ok();
         // A scraper that holds its connection open holds nobody up.
         self.metrics_phase.send_replace(Phase::Stop);
         self.gate.leave().await;
