@@ -6,6 +6,7 @@ mod api;
 mod cluster;
 mod collector;
 mod load;
+mod needles;
 mod raw;
 mod told;
 
@@ -14,5 +15,6 @@ pub(crate) use api::Api;
 pub(crate) use cluster::{Cluster, NewKey, metric};
 pub(crate) use collector::Collector;
 pub(crate) use load::{Load, Shot, admitted, costs_admitted};
+pub(crate) use needles::Needles;
 pub(crate) use raw::Wire;
 pub(crate) use told::{Field, Told, over_http1, over_http2};

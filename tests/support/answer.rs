@@ -62,7 +62,10 @@ impl Answer {
         assert!(problem.kind.starts_with("urn:tollgate:problem:") || problem.kind.starts_with("https://iana.org/"), "{what}");
         assert!(!problem.title.is_empty() && !problem.detail.is_empty() && !problem.detail.ends_with('.'), "{what}");
         assert_eq!(problem.status, self.status, "{what}");
-        assert_eq!(problem.instance, asked.path, "{what}");
+        let is_told_whole = problem.instance == asked.path;
+        let is_cut = asked.path.starts_with(&problem.instance) && problem.instance.len() == 256;
+        let is_without_secret = problem.instance.ends_with(":***");
+        assert!(is_told_whole || is_cut || is_without_secret, "{what}");
         assert_eq!(problem.request_id, self.header("x-request-id"), "{what}");
         assert_eq!(self.is_limited(), !problem.violated_policies.is_empty(), "{what}");
     }

@@ -1,6 +1,7 @@
 //! Each right of one tenant against each thing of another, and of the operators.
 
 use serde_json::{Value, json};
+use tollgate_testkit::eventually;
 
 use crate::support::{Api, Cluster, NewKey};
 
@@ -34,12 +35,13 @@ async fn a_tenant_reaches_nothing_of_another_tenant_or_of_the_operators() {
     }
     let theirs = cluster.key(json!({"owner": "b", "scopes": ["x"]})).await;
     let operators = cluster.key(json!({"scopes": ["x"]})).await;
-    for scopes in [json!(["keys:read", "keys:write"]), json!(["admin"])] {
+    for scopes in [json!(["keys:read", "keys:write", "usage:read", "events:read", "health:read"]), json!(["admin"])] {
         let tenant = cluster.key(json!({"owner": "a", "scopes": scopes})).await;
         let api = cluster.node(0).with(&tenant.api_key);
         for key in [&theirs, &operators] {
             let before = shown(&cluster, key).await;
             expect_out_of_reach(&api, key).await;
+            expect_watches_own_alone(&api, key).await;
             assert_eq!(shown(&cluster, key).await, before, "nothing changed");
             cluster.node(0).with(&key.api_key).authorize("scope=x").await.expect(200);
         }
@@ -69,6 +71,29 @@ async fn expect_lists_own_alone(api: &Api) {
     }
     let page = api.get("/v1/keys?owner=b").send().await.expect(200).json();
     assert_eq!(page, json!({"keys": [], "next_cursor": null}));
+}
+
+/// What is told of the use of keys, of changes and of nodes.
+async fn expect_watches_own_alone(api: &Api, theirs: &NewKey) {
+    assert_eq!(api.get(&format!("{}/usage", theirs.path())).send().await.refusal(), (404, "not-found".into()));
+    let page = api.get("/v1/audit?page_size=1000").send().await.expect(200).json();
+    let entries = page["entries"].as_array().unwrap();
+    assert!(!entries.is_empty() && entries.iter().all(|entry| entry["owner"] == "a"), "{page}");
+    for query in ["owner=b".to_owned(), format!("key_id={}", theirs.key_id)] {
+        let page = api.get(&format!("/v1/audit?{query}")).send().await.expect(200).json();
+        assert_eq!(page["entries"], json!([]), "{query}");
+    }
+    // Reading usage is given up after a second, which a busy machine may take.
+    let top = eventually("an answer", std::time::Duration::from_mins(1), async || {
+        let answer = api.get("/v1/usage/top?owner=b").send().await;
+        anyhow::ensure!(answer.status != 503, "{}", answer.text());
+        Ok(answer.expect(200).json())
+    });
+    let top = top.await.unwrap();
+    assert_eq!((&top["keys"], &top["limited"]), (&json!([]), &json!(0)));
+    assert_eq!(api.get("/v1/nodes").send().await.refusal(), (403, "forbidden".into()));
+    let health = api.get("/health/full").send().await.expect(200).json();
+    assert_eq!(health["figures"]["unlimited_keys"], json!([]));
 }
 
 async fn expect_makes_own_alone(api: &Api) {

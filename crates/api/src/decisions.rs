@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::RateLimitSpec;
+use crate::{RateLimitSpec, SecretText};
 
 /// Body of `POST /v1/check`.
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckBody {
     /// The api key to check, `key_id:secret`; the caller's own credential where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub api_key: Option<String>,
+    pub api_key: Option<SecretText>,
     /// Tokens to spend; 1 where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<u64>,
@@ -20,18 +20,6 @@ pub struct CheckBody {
     /// Answer as if asked, and charge nothing.
     #[serde(default)]
     pub peek: bool,
-}
-
-impl std::fmt::Debug for CheckBody {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let api_key = self.api_key.as_ref().map(|_| "[redacted]");
-        f.debug_struct("CheckBody")
-            .field("api_key", &api_key)
-            .field("cost", &self.cost)
-            .field("scope", &self.scope)
-            .field("peek", &self.peek)
-            .finish()
-    }
 }
 
 /// Body of `POST /v1/limit`.

@@ -15,6 +15,7 @@ mod owners;
 mod patch;
 mod problem;
 mod rate_limit;
+mod secret_text;
 mod stream;
 mod usage;
 
@@ -32,5 +33,6 @@ pub use owners::{Owner, PutOwnerBody};
 pub use patch::Patch;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use rate_limit::{NamedRateLimitFields, RateLimitFields, RateLimitSpec};
+pub use secret_text::SecretText;
 pub use stream::{ChangeTold, ChangesMissed, EndReason, HealthSnapshot, MissedReason, StreamEnded, StreamEvent, event_id, event_position};
 pub use usage::{KeyUsage, LimitedKey, TopUsage, TopWindow, UsageFigures, UsagePoint, UsageStep, UsageWindow, UsageWindows};

@@ -66,7 +66,7 @@ pub(crate) async fn check(front: &Front, request: Request) -> Result<CheckReques
     let asked: CheckBody = body::json_or_default(&front.options, &parts.headers, body).await?;
     let credential = match (own, asked.api_key) {
         (own, None) => own,
-        (Credential::Missing, Some(text)) => credential::of_text(&text),
+        (Credential::Missing, Some(text)) => credential::of_text(text.expose()),
         (Credential::Malformed | Credential::Read(_) | Credential::ApiKey(_), Some(_)) => return Err(Failure::DuplicateCredential),
     };
     Ok(CheckRequest {

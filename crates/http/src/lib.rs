@@ -24,6 +24,7 @@ mod origin;
 mod permit;
 mod problem;
 mod ratelimit_headers;
+mod repeated;
 mod request_log;
 mod respond;
 mod routes;

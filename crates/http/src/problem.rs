@@ -12,7 +12,7 @@ use tollgate_gate::verdict::Passed;
 
 use crate::{
     origin::Origin,
-    ratelimit_headers,
+    ratelimit_headers, repeated,
     request_log::{KnownCaller, Outcome, RequestLog, Told},
     warning,
 };
@@ -21,9 +21,6 @@ mod body;
 mod failure;
 
 pub(crate) use failure::Failure;
-
-/// Longest path that is repeated in a problem, in characters.
-const PATH_CHARACTERS_MAX: usize = 256;
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static(PROBLEM_JSON);
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"tollgate\"");
@@ -234,7 +231,7 @@ pub(crate) fn finish(response: &mut Response, request: &Failed<'_>, log: &Reques
 }
 
 fn write(failure: &Failure, response: &mut Response, request: &Failed<'_>, log: &RequestLog) {
-    let (path, request_id) = (cut(request.path), request.origin.request_id.as_str());
+    let (path, request_id) = (&*repeated::path(request.path), request.origin.request_id.as_str());
     tell(failure, request, log);
     *response.status_mut() = failure.kind().status;
     let headers = response.headers_mut();
@@ -242,12 +239,6 @@ fn write(failure: &Failure, response: &mut Response, request: &Failed<'_>, log: 
     headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
     failure.write_headers(headers);
     *response.body_mut() = Body::from(body::write(failure, path, request_id));
-}
-
-/// As much of a path as is repeated.
-fn cut(path: &str) -> &str {
-    let end = path.char_indices().nth(PATH_CHARACTERS_MAX).map(|(end, _)| end);
-    if path.len() <= PATH_CHARACTERS_MAX { path } else { end.and_then(|end| path.get(..end)).unwrap_or(path) }
 }
 
 fn tell(failure: &Failure, request: &Failed<'_>, log: &RequestLog) {

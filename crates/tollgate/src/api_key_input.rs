@@ -68,7 +68,15 @@ fn malformed(from: &str, why: &str) -> Failure {
 
 /// The content of a file without the end of its line; `-` is standard input.
 fn read_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let cannot = |error: io::Error| Failure::usage(format!("cannot read {}: {error}", path.display()), WAYS);
+    let cannot = |error: io::Error| {
+        let is_a_key = path.to_str().is_some_and(|text| Credential::parse(text).is_ok());
+        let what = if is_a_key {
+            "where a file was to be named stands an api key itself".to_owned()
+        } else {
+            format!("cannot read {}: {error}", path.display())
+        };
+        Failure::usage(what, WAYS)
+    };
     let mut text = Zeroizing::new(String::new());
     if path == Path::new("-") {
         io::stdin().lock().take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(cannot)?;

@@ -33,7 +33,7 @@ pub(crate) struct Global {
     pub(crate) url: String,
     /// A file that holds your api key, key_id:secret; `-` is standard input. Else TOLLGATE_API_KEY
     /// is taken, else you are asked
-    #[arg(long, global = true, env = "TOLLGATE_API_KEY_FILE", value_name = "FILE")]
+    #[arg(long, global = true, env = "TOLLGATE_API_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     pub(crate) api_key_file: Option<PathBuf>,
     /// A file with certificate authorities (PEM) to trust besides the machine's
     #[arg(long, global = true, value_name = "FILE")]
@@ -42,7 +42,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "ID")]
     pub(crate) request_id: Option<String>,
     /// The form of results
-    #[arg(long, global = true, env = "TOLLGATE_OUTPUT", value_enum, default_value_t)]
+    #[arg(long, global = true, env = "TOLLGATE_OUTPUT", hide_env_values = true, value_enum, default_value_t)]
     pub(crate) output: OutputFormat,
 }
 
@@ -89,7 +89,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SettingsArgs {
     /// A settings file; `tollgate config show` tells what holds
-    #[arg(long, env = "TOLLGATE_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "TOLLGATE_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Setting data_dir: where a node of mode embedded keeps its file
     #[arg(long, value_name = "DIRECTORY")]

@@ -8,6 +8,7 @@
 mod api_key_input;
 mod cli;
 mod commands;
+mod core_dumps;
 mod exit;
 mod output;
 mod serve;
@@ -27,6 +28,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     tollgate_telemetry::install_panic_hook();
+    core_dumps::forbid();
     let arguments: Vec<_> = std::env::args_os().collect();
     if let Err(failure) = api_key_input::refuse_in_arguments(&arguments) {
         return Output::default().failed(&failure).into();

@@ -7,6 +7,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use tollgate_gate::request::Credential;
 use tollgate_keys::ApiKey;
+use zeroize::Zeroizing;
 
 use crate::problem::Failure;
 
@@ -73,16 +74,18 @@ fn basic(text: &str) -> Option<Credential> {
     if text.len() > (ApiKey::LENGTH_MAX + 3) / 3 * 4 {
         return None;
     }
-    String::from_utf8(base64(text.as_bytes())?).ok().map(|decoded| of_text(&decoded))
+    let decoded = base64(text.as_bytes())?;
+    std::str::from_utf8(&decoded).ok().map(of_text)
 }
 
-/// Standard base64 (RFC 4648, section 4), padded or not, nothing else and no stray bits.
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
+/// Standard base64 (RFC 4648, section 4), padded or not, nothing else and no stray bits. What it held is
+/// wiped when dropped, and is never moved while it grows.
+fn base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let unpadded = match text {
         [rest @ .., b'=', b'='] | [rest @ .., b'='] if text.len().is_multiple_of(4) => rest,
         _ => text,
     };
-    let mut out = Vec::with_capacity(unpadded.len() / 4 * 3 + 2);
+    let mut out = Zeroizing::new(Vec::with_capacity(unpadded.len() / 4 * 3 + 2));
     for group in unpadded.chunks(4) {
         let bits = group.iter().try_fold(0_u32, |bits, byte| Some(bits << 6 | sextet(*byte)?))?;
         let bytes = (bits << (6 * (4 - group.len()))).to_be_bytes();
@@ -130,7 +133,7 @@ mod tests {
 
     #[test]
     fn base64_is_strict() {
-        let decoded = |text: &str| base64(text.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = |text: &str| base64(text.as_bytes()).and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
         for (text, plain) in [("", ""), ("Zg==", "f"), ("Zg", "f"), ("Zm8=", "fo"), ("Zm8", "fo"), ("Zm9v", "foo"), ("Zm9vYmFy", "foobar")]
         {
             assert_eq!(decoded(text).as_deref(), Some(plain), "{text}");

@@ -16,7 +16,7 @@ pub(crate) async fn run(global: &Global, args: &CheckArgs, output: Output) -> Re
         Some(path) => (super::client_of(global, None, output)?, Some(api_key_input::from_file(path)?)),
         None => (super::client(global, output)?, None),
     };
-    let api_key = checked.map(|key| key.expose().to_owned());
+    let api_key = checked.map(|key| key.expose().into());
     let body = CheckBody { api_key, cost: args.cost, scope: args.scope.clone(), peek: args.peek };
     let answer = client.check(&body).await?;
     output.result(&answer, answer_table)?;

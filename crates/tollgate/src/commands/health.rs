@@ -3,7 +3,7 @@
 //! A node whose Redis or Postgres is gone is healthy: to restart it would help nobody, and to
 //! restart all of them at once would make an outage of it.
 
-use tollgate_api::{Component, ComponentState};
+use tollgate_api::ComponentState;
 use tollgate_client::{Client, ErrorKind, HealthAnswer};
 
 use crate::{
@@ -42,26 +42,9 @@ fn health_table(health: &HealthAnswer) -> String {
     let mut rows = vec![("ready", ready.to_owned())];
     for component in &health.readiness.components {
         let reason = component.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        rows.push((component_text(component.component), format!("{}{reason}", state_text(component.state))));
+        rows.push((component.component.as_str(), format!("{}{reason}", state_text(component.state))));
     }
     table::fields(&rows)
-}
-
-fn component_text(component: Component) -> &'static str {
-    match component {
-        Component::Redis => "redis",
-        Component::Postgres => "postgres",
-        Component::Pubsub => "pubsub",
-        Component::ChangeLogRewound => "change_log_rewound",
-        Component::Argon2Pool => "argon2_pool",
-        Component::UntrustedForwarder => "untrusted_forwarder",
-        Component::RedisEviction => "redis_eviction",
-        Component::RedisStateLost => "redis_state_lost",
-        Component::ClockSkew => "clock_skew",
-        Component::UnlimitedKeys => "unlimited_keys",
-        Component::KeyFile => "key file",
-        Component::BloomFilter => "bloom filter",
-    }
 }
 
 fn state_text(state: ComponentState) -> &'static str {

@@ -73,7 +73,7 @@ fn least_key() -> Key {
 #[tokio::test]
 async fn bodies_that_are_sent_are_read_as_the_document_says() {
     let told = Told::start().await;
-    let check = CheckBody { api_key: Some(text("a:b")), cost: Some(5), scope: Some(text("a:b")), peek: true };
+    let check = CheckBody { api_key: Some("a:b".into()), cost: Some(5), scope: Some(text("a:b")), peek: true };
     told.sent("CheckBody", &check);
     let limit = |rate_limit| LimitBody { namespace: text("login"), id: text("me"), rate_limit, cost: Some(1), peek: true };
     told.sent("LimitBody", &limit(one()));
