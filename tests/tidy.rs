@@ -12,6 +12,7 @@ mod metadata;
 mod names;
 mod proofs;
 mod root;
+mod runbooks;
 mod scripts;
 mod shared;
 mod sizes;

@@ -11,11 +11,32 @@ const HEADINGS: [&str; 6] = ["Status", "Date", "Context", "Decision", "Consequen
 
 fn dead_links(sources: &[Source]) -> Vec<String> {
     let paths: BTreeSet<&str> = sources.iter().map(|source| source.path.as_str()).collect();
-    let pages = sources.iter().filter(|source| source.extension() == "md");
-    pages
-        .flat_map(|page| links(&page.text).into_iter().map(move |link| (page, link)))
-        .filter_map(|(page, link)| dead(page, link, &paths))
-        .collect()
+    let linked = || {
+        let pages = sources.iter().filter(|source| source.extension() == "md");
+        pages.flat_map(|page| links(&page.text).into_iter().map(move |link| (page, link)))
+    };
+    let dead = linked().filter_map(|(page, link)| dead(page, link, &paths));
+    dead.chain(linked().filter_map(|(page, link)| lost(page, link, sources))).collect()
+}
+
+/// A link to a part of a page of ours that has no such heading.
+fn lost(page: &Source, link: &str, sources: &[Source]) -> Option<String> {
+    let (file, anchor) = link.split_once('#').filter(|_| !link.contains("://"))?;
+    let target = if file.is_empty() { page.path.clone() } else { resolve(&page.path, file) };
+    let target = sources.iter().find(|source| source.path == target && source.extension() == "md")?;
+    let is_there = headings(&target.text).any(|heading| slug(heading) == anchor);
+    (!is_there).then(|| format!("{}: {} has no heading for {link}", page.path, target.path))
+}
+
+/// All headings outside of code blocks.
+fn headings(text: &str) -> impl Iterator<Item = &str> {
+    prose(text).filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim())
+}
+
+/// What a heading is linked to by: as the book's maker and the code's host both do it.
+fn slug(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
 fn dead(page: &Source, link: &str, paths: &BTreeSet<&str>) -> Option<String> {
@@ -46,13 +67,17 @@ fn resolve(page: &str, link: &str) -> String {
 
 /// The targets of all `[text](target)` outside of code blocks.
 fn links(text: &str) -> Vec<&str> {
+    prose(text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next()).collect()
+}
+
+/// The lines outside of code blocks.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut in_code = false;
-    let prose = text.lines().filter(|line| {
+    text.lines().filter(move |line| {
         let fence = line.trim_start().starts_with("```");
         in_code ^= fence;
         !in_code && !fence
-    });
-    prose.flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next()).collect()
+    })
 }
 
 /// Paths in back quotes, such as "`crates/http/src/routes.rs`", that lead nowhere.
@@ -142,10 +167,13 @@ fn every_decision_has_its_six_headings() {
 #[test]
 fn seeded_faults_are_found() {
     let page = |path: &str, text: &str| Source::seeded(path, text);
-    let there = page("docs/src/there.md", "");
+    let there = page("docs/src/there.md", "# Part\n");
     assert_eq!(dead_links(&[page("docs/src/a.md", "[x](gone.md)")]).len(), 1);
-    let good = "[x](there.md#part) [y](https://example.org) [z](#here) [r](../../README.md)\n```\n[c](code)\n```\n";
+    let good = "[x](there.md#part) [y](https://example.org) [z](#here-and-now) [r](../../README.md)\n## Here, and `now`\n```\n[c](code)\n## code\n```\n";
     assert_eq!(dead_links(&[page("docs/src/a.md", good), there.clone(), page("README.md", "")]), Vec::<String>::new());
+    for bad in ["[x](there.md#gone)", "[x](#code)\n```\n## code\n```", "[x](#part)"] {
+        assert_eq!(dead_links(&[page("docs/src/a.md", bad), there.clone()]).len(), 1, "{bad}");
+    }
     let named = [page("README.md", "`lua/a.lua` `lua/` `lua/gone.lua` `lua/*.lua` `lu/b`"), page("lua/a.lua", "")];
     assert_eq!(dead_paths(&named), ["README.md: there is no lua/gone.lua"]);
     let taking_in = page("docs/src/a.md", "```\n{{#include ../b.py}}\n```\n{{#include gone.py}}");

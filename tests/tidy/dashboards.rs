@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tollgate_telemetry::CATALOGUE;
+use tollgate_telemetry::{CATALOGUE, Component};
 
 use super::tree::{Source, none, sources};
 
@@ -82,19 +82,24 @@ fn each_alert_leads_to_a_page() {
         .partition(|line| line.starts_with("- alert:"));
     assert_eq!(alerts.len(), pages.len());
     let there: BTreeSet<String> = sources().into_iter().map(|source| source.path).collect();
-    none(
-        &pages
-            .iter()
-            .filter(|line| !there.contains(line.trim_start_matches("runbook: ")))
-            .map(|line| format!("dead: {line}"))
-            .collect::<Vec<_>>(),
-    );
+    let dead = pages.iter().flat_map(|line| led_to(line)).filter(|page| !there.contains(page));
+    none(&dead.map(|page| format!("no page {page}")).collect::<Vec<_>>());
+}
+
+/// The pages that an alert leads to: one, or one for each component.
+fn led_to(line: &str) -> Vec<String> {
+    const BY_COMPONENT: &str = "{{ $labels.component }}";
+    let page = line.trim_start_matches("runbook: ").trim_matches('"');
+    let components = if page.contains(BY_COMPONENT) { Component::ALL } else { &Component::ALL[..1] };
+    components.iter().map(|component| page.replace(BY_COMPONENT, component.as_str())).collect()
 }
 
 #[test]
 fn seeded_faults_are_found() {
     assert_eq!(violations("rate(tollgate_decisions_total{verdict=\"denied\", source=~\"redis|local\"}[5m]) / up"), Vec::<String>::new());
     assert_eq!(violations("tollgate_decision_duration_seconds_bucket{le=\"1\"}"), Vec::<String>::new());
+    assert_eq!(led_to("runbook: docs/src/metrics.md"), ["docs/src/metrics.md"]);
+    assert!(led_to("runbook: \"docs/src/runbooks/{{ $labels.component }}.md\"").contains(&"docs/src/runbooks/redis.md".to_owned()));
     for bad in ["tollgate_decided_total", "api_auth_total{outcome=\"good\"}", "tollgate_nodes_bucketed", "up{zone=\"a\"}"] {
         assert_eq!(violations(bad).len(), 1, "{bad}");
     }
