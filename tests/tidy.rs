@@ -7,6 +7,7 @@ mod book;
 mod dashboards;
 mod floors;
 mod gate;
+mod image;
 mod licences;
 mod metadata;
 mod names;

@@ -35,6 +35,7 @@ give /out/admin $node
 
 redis=$(password /out/redis/password "$REDIS_UID")
 postgres=$(password /out/postgres/password "$POSTGRES_UID")
+password /out/postgres/superuser-password "$POSTGRES_UID" >/dev/null
 hash=$(printf %s "$redis" | sha256sum | cut -d ' ' -f 1)
 
 # Nobody but the nodes has a user in Redis, and theirs may only do what they do.

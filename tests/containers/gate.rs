@@ -1,5 +1,7 @@
 //! `.ci/image-gate`: it passes the image, and finds what is wrong with others.
 
+use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
 use tokio::process::Command;
 use tollgate_testkit::{Scratch, repository, unique};
 
@@ -31,6 +33,19 @@ async fn refused(good: &str, lines: &str) -> String {
 async fn the_image_is_as_it_should_be() {
     let (passed, said) = judged(&image().await).await;
     assert!(passed, "{said}");
+}
+
+/// Whose processes cannot be seen may be anybody's.
+#[tokio::test]
+async fn an_image_whose_processes_cannot_be_seen_is_refused() {
+    let image = image().await;
+    let folder = Scratch::new("gate").unwrap();
+    let blind = folder.path().join("docker");
+    std::fs::write(&blind, "#!/bin/sh\n[ \"$1\" != top ] || { echo blind >&2; exit 1; }\nPATH=${PATH#*:} exec docker \"$@\"\n").unwrap();
+    std::fs::set_permissions(&blind, Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").expect("a path"));
+    let output = Command::new(repository().join(".ci/image-gate")).arg(image).env("PATH", path).output().await.expect("the gate runs");
+    assert!(!output.status.success() && both(&output).contains("blind"), "{}", both(&output));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The image's health check asks the node with a credential that is mounted.
 
-use std::{path::Path, time::Duration};
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use tollgate_testkit::{Scratch, eventually};
 
@@ -54,11 +54,14 @@ async fn first_key(node: &Running) -> String {
 #[tokio::test]
 async fn a_container_is_healthy_with_a_good_credential_alone() {
     let secrets = Scratch::new("secrets").unwrap();
+    // The container's user reads it, whatever files are made with here.
+    std::fs::set_permissions(secrets.path(), Permissions::from_mode(0o755)).unwrap();
     let node = node(secrets.path()).await;
     let key = first_key(&node).await;
     let mounted = secrets.path().join("health-key");
     becomes(&node, "unhealthy").await;
     std::fs::write(&mounted, format!("{key}\n")).unwrap();
+    std::fs::set_permissions(&mounted, Permissions::from_mode(0o644)).unwrap();
     becomes(&node, "healthy").await;
     let (key_id, secret) = key.split_once(':').expect("an api key");
     std::fs::write(&mounted, format!("{key_id}:{}", secret.chars().rev().collect::<String>())).unwrap();

@@ -1,8 +1,9 @@
 //! The image that the other tests run.
 
 use std::{
-    fs::File,
+    fs::{File, Permissions},
     hash::{DefaultHasher, Hash, Hasher},
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::Command,
 };
@@ -37,6 +38,7 @@ async fn make(name: &str, sources: &str) {
     let folder = Scratch::new("image").unwrap();
     let stripped = Command::new("strip").arg("--strip-debug").arg("-o").arg(folder.path().join("tollgate")).arg(binary()).status();
     assert!(stripped.expect("strip is installed").success(), "the binary cannot be stripped");
+    std::fs::set_permissions(folder.path().join("tollgate"), Permissions::from_mode(0o755)).unwrap();
     std::fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY tollgate /out/tollgate\n").unwrap();
     let binary_image = format!("{name}-binary");
     build(folder.path(), &binary_image, &[]).await;

@@ -25,6 +25,7 @@ async fn the_stack_comes_up_by_itself_and_its_clients_notice_neither_a_killed_no
     the_printed_line_answers_200(&stack).await;
     the_command_line_works_in_it(&stack).await;
     redis_lets_nobody_do_more_than_a_node(&stack).await;
+    the_nodes_are_no_superuser_of_postgres(&stack).await;
     let admin = operator(&stack).await;
     a_limit_is_one_for_all_nodes(&admin).await;
     a_killed_node_is_noticed_by_no_client(&stack, &admin).await;
@@ -70,6 +71,15 @@ async fn redis_lets_nobody_do_more_than_a_node(stack: &Stack) {
         let said = stack.compose(&["exec", "-T", "redis", "sh", "-c", &format!("{client} {command}; echo")]).await + "\n";
         assert!(said.starts_with(refusal), "{command}: {said:?}");
     }
+}
+
+/// They own their database, and nothing else.
+async fn the_nodes_are_no_superuser_of_postgres(stack: &Stack) {
+    let question =
+        "select rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls from pg_roles where rolname = current_user";
+    let psql = ["exec", "-T", "postgres", "psql", "--username=tollgate", "--dbname=tollgate", "--no-align", "--tuples-only"];
+    let more_than_others = stack.compose(&[&psql[..], &["--command", question]].concat()).await;
+    assert_eq!(more_than_others, "f");
 }
 
 /// Five of six requests pass, whichever nodes they go to, and the 429 of the sixth comes through as it is.
