@@ -55,8 +55,8 @@ impl Default for HttpOptions {
 pub struct TelemetryOptions {
     /// Of a million requests that are allowed, so many have a line in the log.
     pub allowed_ppm: u32,
-    /// Lines a second at most about requests that were refused or have failed, and as many about calls
-    /// of operators. Beyond, they are written at `debug` alone.
+    /// Lines a second at most about requests that were refused, as many about those that have failed,
+    /// and as many about calls of operators. Beyond, they are written at `debug` alone.
     pub lines_per_second_max: u32,
     /// Counts what was left out.
     pub metrics: Metrics,

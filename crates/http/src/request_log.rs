@@ -26,8 +26,10 @@ const METRICS: &str = "/metrics";
 #[derive(Debug)]
 pub(crate) struct RequestLog {
     allowed_ppm: u32,
-    /// Lines about what was refused or has failed.
+    /// Lines about what was refused.
     refusals: LogBudget,
+    /// Lines about what has failed: no flood of refusals hides why.
+    failures: LogBudget,
     /// Lines about what operators did.
     calls: LogBudget,
     metrics: Metrics,
@@ -90,20 +92,21 @@ impl RequestLog {
     pub(crate) fn new(options: &TelemetryOptions) -> Self {
         let budget = || LogBudget::new(options.lines_per_second_max);
         let (metrics, traces) = (options.metrics.clone(), options.traces.clone());
-        Self { allowed_ppm: options.allowed_ppm, refusals: budget(), calls: budget(), metrics, traces }
+        Self { allowed_ppm: options.allowed_ppm, refusals: budget(), failures: budget(), calls: budget(), metrics, traces }
     }
 
     /// How much is to be told of a request that came to this. Whoever asks tells it.
     pub(crate) fn attention(&self, origin: &Origin, outcome: Outcome, status: StatusCode) -> Attention {
+        let is_chosen = || is_chosen(origin.trace.chance_of_line(), self.allowed_ppm);
         let line = match outcome {
-            Outcome::Failed if status == StatusCode::INTERNAL_SERVER_ERROR => Level::ERROR,
-            Outcome::Failed => self.within(&self.refusals, Level::WARN),
+            Outcome::Failed if status == StatusCode::INTERNAL_SERVER_ERROR => written(Level::ERROR),
+            Outcome::Failed => self.within(&self.failures, Level::WARN),
             Outcome::Limited | Outcome::Denied | Outcome::Refused => self.within(&self.refusals, Level::INFO),
             Outcome::Called => self.within(&self.calls, Level::INFO),
-            Outcome::Allowed | Outcome::Served if is_chosen(origin.trace.chance_of_line(), self.allowed_ppm) => Level::INFO,
-            Outcome::Allowed | Outcome::Served => Level::DEBUG,
+            Outcome::Allowed | Outcome::Served if is_chosen() => written(Level::INFO),
+            Outcome::Allowed | Outcome::Served => written(Level::DEBUG),
         };
-        Attention { line: is_enabled(line).then_some(line), span: self.is_traced(origin) }
+        Attention { line, span: self.is_traced(origin) }
     }
 
     /// Writes the line and keeps the span that are due.
@@ -123,13 +126,18 @@ impl RequestLog {
         self.traces.as_ref().is_some_and(|traces| traces.samples(trace.parent.as_ref(), trace.chance_of_span()))
     }
 
-    /// The level, or beyond the budget that of those who look closely.
-    fn within(&self, budget: &LogBudget, level: Level) -> Level {
+    /// The level, or beyond the budget that of those who look closely. A line that the filter leaves
+    /// out anyway takes nothing from the budget, and none is dropped that is written after all.
+    fn within(&self, budget: &LogBudget, level: Level) -> Option<Level> {
+        let level = written(level)?;
         if budget.take() {
-            return level;
+            return Some(level);
         }
-        self.metrics.request_line_dropped();
-        Level::DEBUG
+        let closely = written(Level::DEBUG);
+        if closely.is_none() {
+            self.metrics.request_line_dropped();
+        }
+        closely
     }
 }
 
@@ -180,14 +188,15 @@ impl KnownCaller {
     }
 }
 
-/// Whether a line of this level would be written.
-fn is_enabled(level: Level) -> bool {
-    match level {
+/// The level, where a line of it would be written.
+fn written(level: Level) -> Option<Level> {
+    let is_enabled = match level {
         Level::ERROR => tracing::enabled!(Level::ERROR),
         Level::WARN => tracing::enabled!(Level::WARN),
         Level::INFO => tracing::enabled!(Level::INFO),
         _ => tracing::enabled!(Level::DEBUG),
-    }
+    };
+    is_enabled.then_some(level)
 }
 
 /// The line at one level: tracing wants to know it when the program is compiled.
@@ -273,3 +282,6 @@ fn known(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
+
+#[cfg(test)]
+mod tests;
