@@ -1,11 +1,12 @@
 //! OTLP as JSON (`ExportTraceServiceRequest` of opentelemetry-proto 1, in the JSON mapping of the
 //! protocol: ids in hex, 64-bit numbers as text, enums as numbers).
 
-use std::time::SystemTime;
+use std::{borrow::Cow, time::SystemTime};
 
 use serde::Serialize;
 
 use super::{Attribute, FinishedSpan};
+use crate::scrub;
 
 /// `SPAN_KIND_SERVER`.
 const SERVER: u8 = 2;
@@ -84,14 +85,13 @@ struct KeyValue<'a> {
 #[derive(Serialize)]
 enum Value<'a> {
     #[serde(rename = "stringValue")]
-    Text(&'a str),
+    Text(Cow<'a, str>),
     #[serde(rename = "intValue")]
     Whole(String),
 }
 
 /// The body of one call to a collector's `/v1/traces`.
 pub fn to_otlp_json(resource: &Resource, spans: &[FinishedSpan]) -> Vec<u8> {
-    let text = |key, text| KeyValue { key, value: Value::Text(text) };
     let attributes =
         vec![text("service.name", "tollgate"), text("service.version", resource.version), text("service.instance.id", &resource.node)];
     let scope = Scope { name: "tollgate", version: resource.version };
@@ -102,12 +102,9 @@ pub fn to_otlp_json(resource: &Resource, spans: &[FinishedSpan]) -> Vec<u8> {
 }
 
 fn written(span: &FinishedSpan) -> Entry<'_> {
-    let attributes = span.attributes.iter().map(|(key, value)| KeyValue {
-        key,
-        value: match value {
-            Attribute::Text(text) => Value::Text(text),
-            Attribute::Whole(number) => Value::Whole(number.to_string()),
-        },
+    let attributes = span.attributes.iter().map(|(key, value)| match value {
+        Attribute::Text(given) => text(key, given),
+        Attribute::Whole(number) => KeyValue { key, value: Value::Whole(number.to_string()) },
     });
     Entry {
         trace_id: span.context.trace_id.to_string(),
@@ -121,6 +118,11 @@ fn written(span: &FinishedSpan) -> Entry<'_> {
         attributes: attributes.collect(),
         status: span.is_failure.then_some(Status { code: ERROR }),
     }
+}
+
+/// A text goes through the same net as a line of the log: a caller may have put a credential anywhere.
+fn text<'a>(key: &'a str, given: &'a str) -> KeyValue<'a> {
+    KeyValue { key, value: Value::Text(scrub(given)) }
 }
 
 fn unix_nanos(at: SystemTime) -> String {
@@ -178,5 +180,17 @@ mod tests {
             "scopeSpans": [{"scope": {"name": "tollgate", "version": "1.2.3"}, "spans": [first, common]}],
         }]});
         assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn a_credential_in_an_attribute_is_not_sent() {
+        let context = TraceContext { trace_id: TraceId::of_bits(1), span_id: SpanId::of_bits(2), is_sampled: true };
+        let attributes = ["tk_01:tks_hunter2", "tk_01:tku_hunter2", "redis://u:hunter2@h"];
+        let attributes = attributes.map(|id| ("tollgate.request_id", Attribute::Text(id.to_owned()))).to_vec();
+        let (began, name) = (SystemTime::UNIX_EPOCH, "GET /x".to_owned());
+        let span = FinishedSpan { context, parent: None, name, began, ended: began, is_failure: false, attributes };
+        let resource = Resource { node: "here:1".to_owned(), version: "1.2.3" };
+        let written = String::from_utf8(to_otlp_json(&resource, &[span])).expect("text");
+        assert!(!written.contains("hunter2") && written.contains("tk_01:tks_***"), "{written}");
     }
 }
