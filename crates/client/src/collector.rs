@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::{StatusCode, Url, header::CONTENT_TYPE};
 
 use crate::{
@@ -44,7 +45,7 @@ impl Collector {
     }
 
     /// Sends one `ExportTraceServiceRequest`, once.
-    pub async fn send_spans(&self, json: Vec<u8>) -> Result<(), CollectorError> {
+    pub async fn send_spans(&self, json: Bytes) -> Result<(), CollectorError> {
         let request = self.http.post(self.traces.clone()).header(CONTENT_TYPE, "application/json").body(json).timeout(self.timeout);
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();

@@ -1,13 +1,16 @@
 //! Spans on their way to a collector: which requests have one, and a queue that is bounded.
 //!
-//! Nothing here waits or speaks to anybody: whoever exports takes what is there. A span for which
-//! there is no room is counted and never made.
+//! Nothing here waits or speaks to anybody: whoever exports takes what is there, and says when there
+//! is room again. A span for which there is no room is counted and never made.
 
 mod otlp;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::SystemTime,
 };
 
@@ -23,7 +26,7 @@ const MILLION: u64 = 1_000_000;
 pub struct TraceOptions {
     /// Of a million requests that come without a trace, so many begin one.
     pub sample_ppm: u32,
-    /// Spans that wait to be exported, at most.
+    /// Spans that wait to be exported or are under way, at most.
     pub spans_max: usize,
 }
 
@@ -35,6 +38,8 @@ pub struct Traces(Arc<Shared>);
 struct Shared {
     options: TraceOptions,
     metrics: Metrics,
+    /// Spans that are being made, wait, or were taken and are not told to be gone.
+    held: AtomicUsize,
     waiting: Mutex<VecDeque<FinishedSpan>>,
 }
 
@@ -69,7 +74,7 @@ pub enum Attribute {
 impl Traces {
     /// An empty queue.
     pub fn new(options: TraceOptions, metrics: Metrics) -> Self {
-        Self(Arc::new(Shared { options, metrics, waiting: Mutex::default() }))
+        Self(Arc::new(Shared { options, metrics, held: AtomicUsize::new(0), waiting: Mutex::default() }))
     }
 
     /// Whether a request has a span: as its caller has it, and where there is no trace yet by chance.
@@ -78,21 +83,30 @@ impl Traces {
         parent.map_or_else(|| is_chosen(chance, self.0.options.sample_ppm), |parent| parent.is_sampled)
     }
 
-    /// Keeps a span if there is room; it is made only then.
+    /// Keeps a span if there is room; it is made only then, and while nobody waits for it.
     pub fn push(&self, make: impl FnOnce() -> FinishedSpan) {
-        let mut waiting = self.waiting();
-        if waiting.len() < self.0.options.spans_max {
-            waiting.push_back(make());
-        } else {
-            self.0.metrics.spans(SpanFate::QueueFull, 1);
+        let Shared { options, metrics, held, .. } = &*self.0;
+        let one_more = |held| (held < options.spans_max).then_some(held + 1);
+        if held.fetch_update(Relaxed, Relaxed, one_more).is_err() {
+            return metrics.spans(SpanFate::QueueFull, 1);
         }
+        let span = make();
+        self.waiting().push_back(span);
     }
 
-    /// Takes the oldest spans, at most so many.
+    /// Takes the oldest spans, at most so many. Their room is not free before [`Traces::make_room`].
     pub fn take(&self, count_max: usize) -> Vec<FinishedSpan> {
         let mut waiting = self.waiting();
         let count = waiting.len().min(count_max);
         waiting.drain(..count).collect()
+    }
+
+    /// So many of those that were taken are gone. Whoever exports says so once an interval: no more than
+    /// `spans_max` are then made and sent in any.
+    pub fn make_room(&self, count: usize) {
+        let fewer = |held: usize| Some(held.saturating_sub(count));
+        // It always finds one: there is a number for each.
+        self.0.held.fetch_update(Relaxed, Relaxed, fewer).unwrap_or_default();
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<FinishedSpan>> {
@@ -154,7 +168,37 @@ mod tests {
         assert_eq!(traces.take(9), [span(2)]);
         assert_eq!(traces.take(9), []);
         assert!(recorder.render().contains("tollgate_spans_total{outcome=\"queue_full\"} 2"), "{}", recorder.render());
+        traces.make_room(3);
         traces.push(|| span(5));
         assert_eq!(traces.take(9), [span(5)]);
+    }
+
+    #[test]
+    fn what_is_under_way_takes_room_and_nothing_is_made_where_there_is_none() {
+        let (traces, recorder) = traces(0, 2);
+        // However fast they are taken, there are no more of them before the interval is over.
+        for number in 0..100 {
+            traces.push(|| if number < 2 { span(number) } else { panic!("{number} is made") });
+            assert_eq!(traces.take(9).len(), usize::from(number < 2));
+        }
+        assert!(recorder.render().contains("tollgate_spans_total{outcome=\"queue_full\"} 98"), "{}", recorder.render());
+        traces.make_room(1);
+        traces.push(|| span(100));
+        traces.push(|| panic!("there is room for one"));
+        traces.make_room(9);
+        traces.push(|| span(101));
+        assert_eq!(traces.take(9), [span(100), span(101)]);
+    }
+
+    #[test]
+    fn a_span_is_made_while_others_are_kept_and_taken() {
+        let (traces, _) = traces(0, 3);
+        traces.push(|| {
+            // Would wait for ever if whoever makes a span held the queue.
+            traces.push(|| span(1));
+            assert_eq!(traces.take(9), [span(1)]);
+            span(2)
+        });
+        assert_eq!(traces.take(9), [span(2)]);
     }
 }

@@ -14,7 +14,7 @@ pub struct TelemetrySettings {
     pub otlp_endpoint: SecretUrl,
     /// Of a million requests that come without a trace, so many begin one.
     pub sample_ppm: u32,
-    /// Spans that may wait to be sent.
+    /// Spans that wait or are under way at most: so many are sent in an interval.
     pub spans_max: usize,
     /// Spans of one call.
     pub batch_max: usize,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::{sync::watch, task::JoinHandle};
 use tollgate_client::Collector;
 use tollgate_settings::Settings;
@@ -16,6 +17,7 @@ const ATTEMPTS_MAX: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Exporter {
     traces: Traces,
+    metrics: Metrics,
     task: JoinHandle<()>,
     stopping: watch::Sender<bool>,
 }
@@ -55,11 +57,11 @@ impl Exporter {
             traces: traces.clone(),
             collector,
             resource: Resource { node, version: env!("CARGO_PKG_VERSION") },
-            metrics,
+            metrics: metrics.clone(),
             batch_max: telemetry.batch_max,
             interval: telemetry.export_interval.get(),
         };
-        Ok(Some(Self { traces, task: tokio::spawn(export.run(told)), stopping }))
+        Ok(Some(Self { traces, metrics, task: tokio::spawn(export.run(told)), stopping }))
     }
 
     /// Where spans are left.
@@ -67,13 +69,16 @@ impl Exporter {
         self.traces.clone()
     }
 
-    /// Sends what still waits, at most for so long.
+    /// Sends what still waits, at most for so long. What is left then counts as failed.
     pub(super) async fn stop(&mut self, within: Duration) {
         self.stopping.send_replace(true);
         if tokio::time::timeout(within, &mut self.task).await.is_err() {
             self.task.abort();
+            // When it has ended, what it had under way is counted.
+            (&mut self.task).await.unwrap_or_default();
             tracing::warn!("the collector has not taken the last spans in time");
         }
+        self.metrics.spans(SpanFate::Failed, self.traces.take(usize::MAX).len());
     }
 }
 
@@ -87,16 +92,20 @@ impl Export {
     async fn run(self, mut stopping: watch::Receiver<bool>) {
         loop {
             let is_last = self.paused(&mut stopping).await;
+            let mut taken = 0;
             loop {
                 let spans = self.traces.take(self.batch_max);
                 if spans.is_empty() {
                     break;
                 }
+                taken += spans.len();
                 self.send(&spans, &mut stopping).await;
             }
             if is_last {
                 return;
             }
+            // Not before: what was sent in this interval counts for its bound.
+            self.traces.make_room(taken);
         }
     }
 
@@ -110,17 +119,34 @@ impl Export {
     }
 
     async fn send(&self, spans: &[FinishedSpan], stopping: &mut watch::Receiver<bool>) {
-        let json = to_otlp_json(&self.resource, spans);
+        let mut under_way = UnderWay { metrics: &self.metrics, count: spans.len(), fate: SpanFate::Failed };
+        let json = Bytes::from(to_otlp_json(&self.resource, spans));
         for attempt in 1..=ATTEMPTS_MAX {
             let Err(error) = self.collector.send_spans(json.clone()).await else {
-                return self.metrics.spans(SpanFate::Exported, spans.len());
+                under_way.fate = SpanFate::Exported;
+                return;
             };
             tracing::debug!(%error, attempt, spans = spans.len(), "spans are not taken");
             if !error.is_transient() || attempt == ATTEMPTS_MAX || self.paused(stopping).await {
                 tracing::warn!(%error, spans = spans.len(), "spans are lost");
-                break;
+                return;
             }
         }
-        self.metrics.spans(SpanFate::Failed, spans.len());
     }
 }
+
+/// Spans that are being sent: counted whatever ends it, also where the node does.
+struct UnderWay<'a> {
+    metrics: &'a Metrics,
+    count: usize,
+    fate: SpanFate,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.metrics.spans(self.fate, self.count);
+    }
+}
+
+#[cfg(test)]
+mod tests;
