@@ -111,6 +111,18 @@ async fn the_id_that_a_failed_command_prints_is_the_trace_to_look_for() {
 }
 
 #[tokio::test]
+async fn a_health_check_asks_for_no_trace_of_its_own() {
+    let collector = Collector::start().await;
+    let site = Site::sending_to(&collector, |builder| builder).await;
+    let id = "container-check";
+    assert_eq!(site.command(&["health", "--request-id", id]).await.0, Some(0));
+    assert_eq!(site.command(&["keys", "list", "--request-id", "asked"]).await.0, Some(0));
+    collector.span("that of the command after it", |span| span.attribute("tollgate.request_id") == "asked").await;
+    let spans = collector.spans();
+    assert!(!spans.iter().any(|span| span.attribute("tollgate.request_id") == id), "{spans:?}");
+}
+
+#[tokio::test]
 async fn a_trace_goes_on_under_its_parent_and_a_bad_one_is_ignored() {
     let collector = Collector::start().await;
     let site = Site::sending_to(&collector, |builder| builder).await;

@@ -17,7 +17,6 @@ use crate::{
     ClientError, ClientSetupError, Credential, Randomness, RateLimits, RequestId, RetryPolicy,
     answer::{Answer, failed},
     nodes::Nodes,
-    request_id::span_id,
     retry::Retries,
     transport::{told, transport},
 };
@@ -112,11 +111,19 @@ impl Client {
         self
     }
 
-    /// Sends every call as a part of this trace, each as a span of its own under `trace.span_id`. A
-    /// client without one sends no trace, and the node may begin its own.
+    /// Sends this with every call, as it is: a client makes no spans, so those of nodes are right under
+    /// `trace.span_id`. A client without one sends no trace, and the node may begin its own.
     #[must_use]
     pub fn with_trace(mut self, trace: TraceContext) -> Self {
         self.trace = Some(trace);
+        self
+    }
+
+    /// Wants no trace of its calls to be recorded: for health checks and the like, which come every few
+    /// seconds for ever.
+    #[must_use]
+    pub fn without_recording(mut self) -> Self {
+        self.trace = self.trace.map(|trace| TraceContext { is_sampled: false, ..trace });
         self
     }
 
@@ -191,7 +198,7 @@ impl Client {
     /// What the next call goes by.
     fn names(&self) -> Names {
         let request_id = self.request_id.clone().unwrap_or_else(RequestId::generate);
-        Names { request_id, trace: self.trace.map(|trace| trace.child(span_id())) }
+        Names { request_id, trace: self.trace }
     }
 
     /// A call with all that goes with it.

@@ -42,7 +42,7 @@ impl RequestId {
 }
 
 /// A new id of a span, random as far as the system has it.
-pub(crate) fn span_id() -> SpanId {
+fn span_id() -> SpanId {
     SpanId::of_bits(tollgate_keys::random_bytes().map_or(0, u64::from_be_bytes))
 }
 

@@ -79,12 +79,6 @@ impl TraceContext {
         let context = Self { trace_id: TraceId::parse(trace_id)?, span_id: SpanId::parse(span_id)?, is_sampled: flags & SAMPLED != 0 };
         (is_of_version && parts.next().is_none()).then_some(context)
     }
-
-    /// The same trace in another span.
-    #[must_use]
-    pub fn child(self, span_id: SpanId) -> Self {
-        Self { span_id, ..self }
-    }
 }
 
 fn is_hex(text: &str, length: usize) -> bool {
@@ -168,11 +162,5 @@ mod tests {
     fn no_bits_make_an_id_of_zeroes() {
         assert!(TraceId::parse(&TraceId::of_bits(0).to_string()).is_some());
         assert!(SpanId::parse(&SpanId::of_bits(0).to_string()).is_some());
-    }
-
-    #[test]
-    fn a_child_is_of_the_same_trace() {
-        let parent = TraceContext::parse(&format!("00-{TRACE}-{SPAN}-01")).expect("a context");
-        assert_eq!(parent.child(SpanId::of_bits(0xab)).to_string(), format!("00-{TRACE}-00000000000000ab-01"));
     }
 }

@@ -60,7 +60,7 @@ async fn one(global: &Global, command: Command, output: Output) -> Result<Exit, 
         Command::Check(args) => check::run(global, &args, output).await,
         Command::Events(args) => events::run(client(global, output)?, &args, output).await,
         Command::Nodes => nodes::run(&client(global, output)?, output).await,
-        Command::Health => health::run(&client(global, output)?, output).await,
+        Command::Health => health::run(&client(global, output)?.without_recording(), output).await,
         Command::Serve(_) | Command::Config(_) | Command::Completions(_) => Ok(Exit::Done),
     }
 }
