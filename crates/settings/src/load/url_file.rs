@@ -40,11 +40,19 @@ fn last<'a>(given: &'a [Entry], name: &str) -> Option<(&'a Entry, &'a str)> {
 
 /// What a file holds, without white space around it, or what is wrong with it: never any of its content.
 fn read(path: &str) -> Result<String, String> {
-    let mut text = String::new();
-    let file = File::open(path).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text));
-    file.map_err(|error| format!("cannot be read: {error}"))?;
+    let mut bytes = Vec::new();
+    // One byte more than there may be: whoever stops at the bound takes the beginning for the whole.
+    let file = File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
+    let length = file.map_err(|error| format!("cannot be read: {error}"))?;
+    if u64::try_from(length).is_ok_and(|length| length > BYTES_MAX) {
+        return Err(format!("is longer than {BYTES_MAX} bytes: name the file that holds the URL and nothing else"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "is no text: name the file that holds the URL and nothing else".to_owned())?;
     match text.trim() {
         "" => Err("is empty".to_owned()),
+        url if url.contains(char::is_whitespace) => {
+            Err("has white space or a line break inside the URL: put the URL alone into it, on one line, spaces as %20".to_owned())
+        }
         url => Ok(url.to_owned()),
     }
 }

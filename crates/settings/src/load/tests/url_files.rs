@@ -74,3 +74,32 @@ fn a_file_is_of_mode_cluster_too() {
     env.remove(0);
     assert!(refused(env).contains("redis.url_file (environment variable TOLLGATE_REDIS__URL_FILE): is a setting of mode \"cluster\""));
 }
+
+#[test]
+fn a_file_that_is_too_long_is_refused_and_not_cut() {
+    // Cut at the bound, each would be a good URL: of white space around one all may be read.
+    let url = "redis://:hunter2@localhost";
+    for (length, is_good) in [(16 * 1024, true), (16 * 1024 + 1, false), (64 * 1024, false)] {
+        let (_dir, env) = files(&format!("{url}{}", " ".repeat(length - url.len())), "postgres://u@localhost/db");
+        match load(env) {
+            Ok(settings) => assert!(is_good && settings.redis.url.expose() == url, "{length}"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(!is_good && error.contains("is longer than 16384 bytes: name the file") && !error.contains("hunter2"), "{error}");
+            }
+        }
+    }
+    // In the middle of a character it is too long as well, and not text of another kind.
+    let (_dir, env) = files(&format!("{}é", "x".repeat(16 * 1024)), "postgres://u@localhost/db");
+    assert!(refused(env).contains("is longer than 16384 bytes"));
+}
+
+#[test]
+fn white_space_inside_a_url_is_refused() {
+    for url in ["redis://:hunter2@localhost\nredis://:hunter2@other", "redis://:hun ter2@localhost", "redis://:hunter2@local\thost"] {
+        let (_dir, env) = files(&format!(" {url} \n"), "postgres://u@localhost/db");
+        let error = refused(env);
+        assert!(error.contains("has white space or a line break inside the URL: put the URL alone"), "{error}");
+        assert!(!error.contains("ter2"), "{error}");
+    }
+}
