@@ -20,6 +20,7 @@ use crate::{options::ServerOptions, surface::Surface};
 
 mod activity;
 mod connection;
+mod request_body;
 mod watched;
 
 pub(crate) use activity::Lasting;

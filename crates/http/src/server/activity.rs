@@ -22,6 +22,9 @@ pub(crate) struct Activity {
     /// Milliseconds after `opened` at which the last request ended.
     idle_since_ms: AtomicU64,
     seen_request: AtomicBool,
+    /// Whether the last request has a body that was not read when its answer began: bytes that come
+    /// after it may be of that.
+    body_is_open: AtomicBool,
     http2: AtomicBool,
     closing: AtomicBool,
 }
@@ -65,6 +68,7 @@ impl Activity {
             head_since_us: AtomicU64::new(0),
             idle_since_ms: AtomicU64::new(0),
             seen_request: AtomicBool::new(false),
+            body_is_open: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         }
@@ -78,15 +82,26 @@ impl Activity {
         }
     }
 
-    /// The headers of a request are there.
-    pub(crate) fn begin(self: &std::sync::Arc<Self>, http2: bool) -> InFlight {
+    /// The headers of a request are there, and maybe a body is to come.
+    pub(crate) fn begin(self: &std::sync::Arc<Self>, http2: bool, has_body: bool) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
-        // Of one request over HTTP/1 it is known when it began; of others that it is there now.
-        let began = self.first_byte().filter(|_| !http2).unwrap_or_else(Instant::now);
+        // Of one request over HTTP/1 it is known when it began; of others, and where the first bytes may
+        // have been of the body before, that it is there now.
+        let is_known = !http2 && !self.body_is_open.load(Relaxed);
+        let began = self.first_byte().filter(|_| is_known).unwrap_or_else(Instant::now);
+        self.body_is_open.store(has_body, Relaxed);
         self.head_since_us.store(0, Relaxed);
         self.seen_request.store(true, Relaxed);
         self.http2.store(http2, Relaxed);
         InFlight { activity: std::sync::Arc::clone(self), began }
+    }
+
+    /// The body of the last request was read. After its answer has begun that is too late to tell
+    /// whether bytes were of it.
+    pub(crate) fn read_body(&self) {
+        if self.in_flight.load(Relaxed) > 0 {
+            self.body_is_open.store(false, Relaxed);
+        }
     }
 
     /// From now on answers say that the connection closes.
@@ -190,14 +205,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn later_headers_count_from_their_first_byte() {
         let activity = Arc::new(Activity::new(Instant::now()));
-        drop(activity.begin(false));
+        drop(activity.begin(false, false));
         pass(IDLE / 2).await;
         activity.received();
         pass(HEADER / 2).await;
         activity.received();
         assert!(matches!(activity.look(Instant::now(), &options()), Found::Fine { .. }));
         assert_eq!(activity.look(pass(HEADER / 2).await, &options()), Found::Slow);
-        drop(activity.begin(false));
+        drop(activity.begin(false, false));
         assert!(matches!(activity.look(Instant::now(), &options()), Found::Fine { .. }));
     }
 
@@ -208,22 +223,42 @@ mod tests {
         let first = Instant::now();
         pass(Duration::from_micros(1500)).await;
         activity.received();
-        let request = activity.begin(false);
+        let request = activity.begin(false, false);
         assert_eq!(request.began(), first);
         // The next one came while this was answered: it is there now.
         activity.received();
         let pipelined = pass(Duration::from_micros(10)).await;
         drop(request);
-        assert_eq!(activity.begin(false).began(), pipelined);
+        assert_eq!(activity.begin(false, false).began(), pipelined);
         activity.received();
         let stream = pass(Duration::from_secs(9)).await;
-        assert_eq!(activity.begin(true).began(), stream, "frames of HTTP/2 are no request");
+        assert_eq!(activity.begin(true, false).began(), stream, "frames of HTTP/2 are no request");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_a_body_begins_no_request() {
+        let activity = Arc::new(Activity::new(Instant::now()));
+        let answered_early = activity.begin(false, true);
+        drop(answered_early);
+        activity.received();
+        activity.read_body();
+        let next = pass(IDLE / 2).await;
+        let request = activity.begin(false, true);
+        assert_eq!(request.began(), next, "it was idle in between");
+        // One that was read before its answer began leaves nothing behind.
+        activity.read_body();
+        drop(request);
+        pass(IDLE / 2).await;
+        activity.received();
+        let first = Instant::now();
+        pass(Duration::from_micros(1500)).await;
+        assert_eq!(activity.begin(false, false).began(), first);
     }
 
     #[tokio::test(start_paused = true)]
     async fn idleness_counts_from_the_end_of_the_last_request() {
         let activity = Arc::new(Activity::new(Instant::now()));
-        let request = activity.begin(false);
+        let request = activity.begin(false, false);
         assert!(matches!(activity.look(pass(IDLE * 2).await, &options()), Found::Fine { .. }), "a request in flight is not idle");
         drop(request);
         assert!(matches!(activity.look(pass(Duration::from_secs(55)).await, &options()), Found::Fine { .. }));
@@ -233,7 +268,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn frames_of_http2_are_no_headers() {
         let activity = Arc::new(Activity::new(Instant::now()));
-        drop(activity.begin(true));
+        drop(activity.begin(true, false));
         activity.received();
         assert!(matches!(activity.look(pass(HEADER * 2).await, &options()), Found::Fine { .. }));
         assert_eq!(activity.look(pass(IDLE).await, &options()), Found::Idle);

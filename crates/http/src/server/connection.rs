@@ -10,7 +10,10 @@ use std::{
 };
 
 use http::{HeaderValue, Request, Response, Version, header};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::{net::TcpStream, sync::watch, time::Instant};
@@ -18,6 +21,7 @@ use tokio::{net::TcpStream, sync::watch, time::Instant};
 use super::{
     Phase, Shared,
     activity::{Activity, Found, InFlight, Lasting},
+    request_body::RequestBody,
     watched::Watched,
 };
 use crate::surface::{AnswerBody, Envelope};
@@ -97,7 +101,8 @@ impl Requests {
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static + use<> {
         let http2 = request.version() == Version::HTTP_2;
-        let in_flight = self.activity.begin(http2);
+        let in_flight = self.activity.begin(http2, !request.body().is_end_stream());
+        let request = request.map(|body| RequestBody::new(body, &self.activity));
         Counted { answering: self.envelope.answer_since(request, in_flight.began()), in_flight: Some(in_flight), http2 }
     }
 }
