@@ -131,7 +131,7 @@ pub(crate) struct BootstrapArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
     /// Also make a key whose only scope is health:read, for the health checks of containers, and write it to
-    /// this file (mode 0600); a file that is there is kept
+    /// this file (mode 0600); a file whose key is good is kept
     #[arg(long, value_name = "FILE")]
     pub(crate) health_key_to: Option<PathBuf>,
 }

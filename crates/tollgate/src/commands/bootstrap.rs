@@ -8,18 +8,20 @@ mod key_file;
 use std::path::Path;
 
 use tollgate_api::CreateKeyBody;
-use tollgate_client::RequestId;
+use tollgate_client::{Credential, RequestId};
 use tollgate_gate::{
     Clock as _, MintError, Minted, SystemClock,
     config::{ConfigService, KeyRules},
     mint_key,
     ports::{ChangeContext, CreateGuard, KeyListQuery, KeyStore},
+    record::KeyRecord,
     verdict::Identity,
 };
 use tollgate_keys::{KeyId, Scope, Scopes};
 
 use self::key_file::KeyFile;
 use crate::{
+    api_key_input,
     cli::BootstrapArgs,
     exit::{Exit, Failure},
     output::Output,
@@ -60,16 +62,25 @@ async fn admin_key(args: &BootstrapArgs, keys: &dyn KeyStore, rules: &Rules, out
 }
 
 /// A key that can look at health and do nothing else. The file says whether there is one: whoever has
-/// lost it gets another.
+/// lost it gets another, and so does whoever has one that the store does not let in.
 async fn health_key(path: &Path, force: bool, (keys, rules): (&dyn KeyStore, &Rules), output: Output) -> Result<(), Failure> {
-    if !force && path.exists() {
+    let is_there = !force && path.symlink_metadata().is_ok();
+    if is_there && can_check_health(keys, &api_key_input::from_file(path)?).await? {
         return Ok(());
     }
-    let file = KeyFile::prepare(path, force)?;
+    let file = KeyFile::prepare(path, force || is_there)?;
     if let Some(minted) = mint(keys, rules, ("health checks", Scope::HEALTH_READ), CreateGuard::None).await? {
         written(file, &minted, path, output)?;
     }
     Ok(())
+}
+
+/// Whether the store knows the key and lets it look at health now.
+async fn can_check_health(keys: &dyn KeyStore, credential: &Credential) -> Result<bool, Failure> {
+    let Ok(key_id) = KeyId::parse(credential.key_id()) else { return Ok(false) };
+    let found = keys.find(key_id).await.map_err(MintError::Store)?;
+    let may = |key: &KeyRecord| key.scopes.iter().any(|scope| [Scope::HEALTH_READ, Scope::ADMIN].contains(scope));
+    Ok(found.is_some_and(|found| found.key.lifecycle.usable(SystemClock.unix_ms()).is_ok() && may(&found.key)))
 }
 
 fn written(file: KeyFile, minted: &Minted, path: &Path, output: Output) -> Result<(), Failure> {

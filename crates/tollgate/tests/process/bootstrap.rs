@@ -93,6 +93,41 @@ fn a_key_for_health_checks_can_do_nothing_else() {
 }
 
 #[test]
+fn a_health_key_that_the_store_does_not_let_in_is_replaced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bootstrap = || ran(&mut tollgate(folder.path(), &["bootstrap", "--to", "admin", "--health-key-to", "health"]));
+    let path = folder.path().join("health");
+    let read = || std::fs::read_to_string(&path).expect("readable");
+    assert_eq!(bootstrap().code, 0);
+    let (first, admin) = (read(), std::fs::read_to_string(folder.path().join("admin")).expect("readable"));
+    let (key_id, _) = first.split_once(':').expect("an api key");
+
+    let node = Node::start(folder.path());
+    assert_eq!(node.ask(folder.path(), admin.trim_end(), &["keys", "revoke", key_id]).code, 0);
+    node.stop();
+    assert_eq!(bootstrap().code, 0);
+    let second = read();
+    assert_ne!(second, first, "a revoked key checks nothing");
+    // One that only another store knows.
+    let other = tempfile::tempdir().expect("a folder");
+    assert_eq!(ran(&mut tollgate(other.path(), &["bootstrap", "--health-key-to", "health"])).code, 0);
+    std::fs::copy(other.path().join("health"), &path).expect("copied");
+    assert_eq!(bootstrap().code, 0);
+    let third = read();
+    assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    let node = Node::start(folder.path());
+    assert_eq!(node.ask(folder.path(), third.trim_end(), &["health"]).code, 0);
+    node.stop();
+    assert_eq!((bootstrap().code, read()), (0, third));
+
+    // What is no key at all is somebody's and stays.
+    std::fs::write(&path, "precious").expect("written");
+    let refused = bootstrap();
+    assert!(refused.failed(2).contains("not an api key") && !refused.err.contains("precious"), "{}", refused.err);
+    assert_eq!(read(), "precious");
+}
+
+#[test]
 fn the_ring_is_rotated_and_old_keys_go_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let admin = ran(&mut tollgate(folder.path(), &["bootstrap"])).out;
