@@ -31,10 +31,12 @@ password() { # FILE USER
 give /out/redis "$REDIS_UID"
 give /out/postgres "$POSTGRES_UID"
 give /out/node $node
+give /out/owner $node
 give /out/admin $node
 
 redis=$(password /out/redis/password "$REDIS_UID")
 postgres=$(password /out/postgres/password "$POSTGRES_UID")
+postgres_node=$(password /out/postgres/node-password "$POSTGRES_UID")
 password /out/postgres/superuser-password "$POSTGRES_UID" >/dev/null
 hash=$(printf %s "$redis" | sha256sum | cut -d ' ' -f 1)
 
@@ -81,5 +83,7 @@ fi
 [ -z "${replication:-}" ] || put /out/redis/failover.conf "$REDIS_UID" "$replication"
 put /out/redis/users.acl "$REDIS_UID" "$users"
 put /out/node/redis-url $node "${url%%PASSWORD*}$redis${url#*PASSWORD}"
-put /out/node/postgres-url $node "postgres://tollgate:$postgres@postgres:5432/tollgate"
+put /out/node/postgres-url $node "postgres://tollgate_node:$postgres_node@postgres:5432/tollgate"
+put /out/owner/postgres-url $node "postgres://tollgate:$postgres@postgres:5432/tollgate"
+put /out/postgres/pgpass "$POSTGRES_UID" "postgres:5432:tollgate:tollgate:$postgres"
 [ -s /out/node/master-key ] || put /out/node/master-key $node "$(random 32)"
