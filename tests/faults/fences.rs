@@ -6,7 +6,7 @@ use serde_json::json;
 use tollgate_testkit::{Fault, Fleet, Node, Proxy, TestRedis};
 
 use super::{SOON, until};
-use crate::support::{Api, Cluster, NewKey};
+use crate::support::{Api, Cluster, NewKey, metric};
 
 /// Nodes read the change log every 2 s; five times that.
 const BY_THE_LOG: Duration = Duration::from_secs(10);
@@ -82,5 +82,31 @@ async fn a_change_without_its_fence_holds_by_the_log() {
         let own = Api::of(&alone);
         until("the node is back", SOON, async || Ok(own.with(&narrowed.api_key).authorize("").await.status == 200)).await;
         own.with(&revoked.api_key).authorize("").await.expect(401);
+    }
+}
+
+/// What has no answer from its Redis, and is decided by the node's own share, follows the log all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_cut_off_from_redis_hears_of_a_revocation_by_the_log() {
+    let redis = TestRedis::start().await.unwrap();
+    let cluster = Cluster::of(Fleet::builder(1).redis(redis.url()).env("TOLLGATE_OUTAGE__MODE", "local")).await;
+    let proxy = Proxy::start(redis.address()).await.unwrap();
+    let alone = node_through(&cluster, &redis, &proxy).await;
+    for fault in [Fault::Cut, Fault::BlackHole] {
+        let key = cluster.key(json!({"rate_limit": {"burst": 1_000_000, "per_seconds": 60}})).await;
+        let own = Api::of(&alone).with(&key.api_key);
+        own.authorize("").await.expect(200);
+        proxy.set(fault);
+        own.authorize("").await.expect(200);
+        assert_eq!(metric(&alone, "tollgate_outage_mode").await, 1, "it decides by itself");
+        key.revoke(&cluster.admin()).await;
+        until("the revocation holds", BY_THE_LOG, async || Ok(own.authorize("").await.status == 401)).await;
+        proxy.mend();
+        let admin = Api::of(&alone).with(&cluster.fleet.admin_key);
+        until("its Redis is back", SOON, async || {
+            admin.authorize("").await;
+            Ok(metric(&alone, "tollgate_outage_mode").await == 0)
+        })
+        .await;
     }
 }
