@@ -15,7 +15,7 @@ use tollgate_testkit::{Timings, eventually};
 
 use crate::site::Site;
 
-const SAMPLES: usize = 5_000;
+const SAMPLES: usize = 100_000;
 /// Keys of each kind.
 const KEYS: usize = 24;
 
