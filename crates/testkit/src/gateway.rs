@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::net::TcpStream;
 
 use crate::process::{Launch, find_program};
-use crate::{Port, Process, Scratch, eventually};
+use crate::{Port, Process, Scratch, eventually, nginx};
 
 const UP_WITHIN: Duration = Duration::from_secs(20);
 
@@ -75,17 +75,14 @@ impl TestGateway {
 }
 
 fn nginx(upstream: SocketAddr) -> String {
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path FOLDER/{kind};")).concat();
-    format!(
-        "daemon off; master_process off; pid FOLDER/pid; error_log stderr crit; worker_rlimit_nofile 4096;\n\
-         events {{ worker_connections 1024; }}\n\
-         http {{ access_log off; {temporary}\n\
-         underscores_in_headers on; ignore_invalid_headers off; large_client_header_buffers 8 32k;\n\
+    let http = format!(
+        "underscores_in_headers on; ignore_invalid_headers off; large_client_header_buffers 8 32k;\n\
          upstream node {{ server {upstream}; keepalive 16; }}\n\
          server {{ listen HTTP1; listen HTTP2 http2;\n\
          location / {{ proxy_pass http://node; proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
-         proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }} }}\n",
-    )
+         proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }}",
+    );
+    nginx::around(&http, "FOLDER", "crit")
 }
 
 fn haproxy(upstream: SocketAddr) -> String {

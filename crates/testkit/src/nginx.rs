@@ -55,22 +55,28 @@ impl TestNginx {
     }
 }
 
-/// One process without a master: it has no children that could outlive it.
+/// A whole configuration around what `http` says, which logs from a level on. One process without a
+/// master: it has no children that could outlive it.
+pub(crate) fn around(http: &str, folder: &str, level: &str) -> String {
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {folder}/{kind};")).concat();
+    format!(
+        "daemon off; master_process off; pid {folder}/pid; error_log stderr {level}; worker_rlimit_nofile 8192;\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{ access_log off; {temporary}\n{http} }}\n"
+    )
+}
+
 fn configuration(upstreams: &[SocketAddr], port: &Port, folder: &Path) -> String {
     let servers: Vec<String> = upstreams.iter().map(|upstream| format!(" server {upstream};")).collect();
     let servers = servers.concat();
-    let folder = folder.display();
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {folder}/{kind};")).concat();
-    format!(
-        "daemon off; master_process off; pid {folder}/pid; error_log stderr warn; worker_rlimit_nofile 8192;\n\
-         events {{ worker_connections 4096; }}\n\
-         http {{ access_log off; {temporary}\n\
-         upstream nodes {{{servers} keepalive 128; }}\n\
+    let http = format!(
+        "upstream nodes {{{servers} keepalive 128; }}\n\
          server {{ listen {address} backlog=1024; keepalive_requests 1000000;\n\
          location / {{ proxy_pass http://nodes; proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
-         proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }} }}\n",
+         proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }}",
         address = port.address(),
-    )
+    );
+    around(&http, &folder.display().to_string(), "warn")
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use tokio::net::TcpStream;
 
 use crate::process::{Launch, find_program};
-use crate::{Port, Process, Scratch, eventually, repository};
+use crate::{Port, Process, Scratch, eventually, nginx, repository};
 
 const UP_WITHIN: Duration = Duration::from_mins(1);
 /// Names the folder where `tests/run` has put the programs that no package has.
@@ -108,7 +108,8 @@ impl Gateway {
         match self {
             Self::Nginx => {
                 let whole = file("nginx.conf");
-                std::fs::write(&whole, around_nginx(folder))?;
+                let path = folder.display().to_string();
+                std::fs::write(&whole, nginx::around(&format!("include {path}/tollgate.conf;"), &path, "error"))?;
                 command.arg("-p").arg(folder).arg("-c").arg(whole).args(["-e", "stderr"])
             }
             Self::Haproxy => command.arg("-db").arg("-f").arg(file("haproxy.cfg")),
@@ -189,18 +190,6 @@ fn addresses(ports: &Ports, tollgate: SocketAddr, app: SocketAddr, folder: &Path
         ("/etc/haproxy", folder.clone()),
         ("/etc/traefik", folder),
     ]
-}
-
-/// One process without a master, which has no children that could outlive it.
-fn around_nginx(folder: &Path) -> String {
-    let folder = folder.display();
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {folder}/{kind};")).concat();
-    format!(
-        "daemon off; master_process off; pid {folder}/pid; error_log stderr error; worker_rlimit_nofile 4096;\n\
-         events {{ worker_connections 1024; }}\n\
-         http {{ access_log off; {temporary}\n\
-         include {folder}/tollgate.conf; }}\n"
-    )
 }
 
 #[cfg(test)]

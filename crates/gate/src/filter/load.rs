@@ -67,10 +67,13 @@ impl GateShared {
     }
 
     async fn read_ids(&self, stream: &mut dyn KeyIdStream, tempo: Option<Pace>) -> Result<(), LoadError> {
+        let whole = self.filter.options.page_size;
+        // Short turns, so that no request waits for a long one.
+        let page_size = if tempo.is_some() { whole.div_ceil(4) } else { whole };
         let mut read = 0;
         loop {
             let turned = Instant::now();
-            let page = stream.next_page(self.filter.options.page_size).await?;
+            let page = stream.next_page(page_size).await?;
             if page.is_empty() {
                 return Ok(());
             }
@@ -102,7 +105,7 @@ impl Pace {
         u128::from(read) * self.within.as_millis() > u128::from(self.count) * self.started.elapsed().as_millis()
     }
 
-    /// Rests as long as the page took.
+    /// Rests as long as the page took, or until the timer's next millisecond.
     async fn rest_after(&self, turned: Instant) {
         tokio::time::sleep(turned.elapsed()).await;
     }
