@@ -16,18 +16,13 @@
 
 mod support;
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result};
-use support::{forge, make_keys, median, setting};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    task::JoinSet,
+use support::{
+    forge, make_keys, median,
+    paced::{latency_ms, load, request},
+    setting,
 };
 use tollgate_keys::{ApiKey, KeyId, RandomPart, Secret};
 use tollgate_testkit::{Fleet, Node, RedisOptions, TestRedis};
@@ -92,10 +87,6 @@ fn wrong(keys: &[String]) -> Result<Vec<String>> {
     Ok(wrong)
 }
 
-fn request(path: &str, api_key: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {api_key}\r\n\r\n").into_bytes()
-}
-
 /// What one round came to.
 struct Figures {
     p50: f64,
@@ -110,73 +101,11 @@ async fn round(nodes: &[SocketAddr], rightful: &Arc<Vec<Vec<u8>>>, flood: &Arc<V
         load(nodes, rightful, setting("RIGHTFUL", 500), 8, seconds),
         load(nodes, flood, rate, setting("CONNECTIONS", 32), seconds)
     );
-    let (mut good, bad) = (good?, bad?);
+    let (good, bad) = (good?, bad?);
     let refused = good.iter().filter(|answer| answer.status != 200).count();
     anyhow::ensure!(refused == 0, "{refused} rightful requests were refused");
-    good.sort_by_key(|one| one.latency);
-    let at = |share: usize| good.get(good.len() * share / 100).map_or(f64::NAN, |answer| answer.latency.as_secs_f64() * 1e3);
     let flood_per_second = f64::from(u32::try_from(bad.len())?) / began.elapsed().as_secs_f64();
-    Ok(Figures { p50: at(50), p99: at(99), flood_per_second })
-}
-
-struct Answer {
-    status: u16,
-    latency: Duration,
-}
-
-/// Sends at a fixed rate, spread over connections and nodes.
-async fn load(nodes: &[SocketAddr], requests: &Arc<Vec<Vec<u8>>>, rate: u64, connections: u64, seconds: u64) -> Result<Vec<Answer>> {
-    let mut running = JoinSet::new();
-    let pause = Duration::from_secs_f64(f64::from(u32::try_from(connections)?) / f64::from(u32::try_from(rate)?));
-    let count = rate * seconds / connections;
-    for connection in 0..connections {
-        let node = *nodes.get(usize::try_from(connection)? % nodes.len()).context("no nodes")?;
-        let requests = Arc::clone(requests);
-        let first = usize::try_from(connection)? * requests.len() / usize::try_from(connections)?;
-        running.spawn(async move { paced(node, &requests, first, pause, count).await });
-    }
-    let mut answers = Vec::new();
-    while let Some(done) = running.join_next().await {
-        answers.extend(done??);
-    }
-    Ok(answers)
-}
-
-async fn paced(node: SocketAddr, requests: &[Vec<u8>], first: usize, pause: Duration, count: u64) -> Result<Vec<Answer>> {
-    let mut stream = TcpStream::connect(node).await?;
-    stream.set_nodelay(true)?;
-    let begun = Instant::now();
-    let mut answers = Vec::new();
-    for number in 0..count {
-        let due = begun + pause * u32::try_from(number)?;
-        let late = Instant::now() > due;
-        if !late {
-            tokio::time::sleep_until(due.into()).await;
-        }
-        // Our own timer's lateness is not the server's.
-        let from = if late { due } else { Instant::now() };
-        let request = requests.get((first + usize::try_from(number)?) % requests.len()).context("no requests")?;
-        stream.write_all(request).await?;
-        let status = answer(&mut stream).await?;
-        answers.push(Answer { status, latency: from.elapsed() });
-    }
-    Ok(answers)
-}
-
-/// Reads one answer and tells its status.
-async fn answer(stream: &mut TcpStream) -> Result<u16> {
-    let (mut bytes, mut room) = (Vec::new(), [0; 4096]);
-    loop {
-        let read = stream.read(&mut room).await?;
-        anyhow::ensure!(read > 0, "the node closed a connection");
-        bytes.extend_from_slice(room.get(..read).unwrap_or_default());
-        let text = String::from_utf8_lossy(&bytes);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok()).unwrap_or(0);
-        if body.len() >= length {
-            return head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("an answer has a status");
-        }
-    }
+    Ok(Figures { p50: latency_ms(&good, 50), p99: latency_ms(&good, 99), flood_per_second })
 }
 
 /// What both nodes have spent so far.

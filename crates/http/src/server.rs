@@ -20,6 +20,7 @@ use crate::{options::ServerOptions, surface::Surface};
 
 mod activity;
 mod connection;
+mod gathered;
 mod request_body;
 mod watched;
 
@@ -103,8 +104,6 @@ fn builder(options: &ServerOptions) -> Builder<TokioExecutor> {
     // connection's watch (`activity.rs`) does both jobs.
     let mut http1 = builder.http1();
     http1.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(options.header_bytes_max.max(8 * 1024));
-    // No `pipeline_flush`: with it hyper never sends the 400 or 431 of a head that it cannot read,
-    // as bytes of that head are still in its buffer; and few clients pipeline.
     http1.half_close(false);
     let mut http2 = builder.http2();
     http2.timer(TokioTimer::new()).max_concurrent_streams(options.streams_max);

@@ -1,7 +1,6 @@
 //! nginx as the load balancer before some nodes.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -24,10 +23,20 @@ pub struct TestNginx {
 impl TestNginx {
     /// Starts it before these addresses.
     pub async fn start(upstreams: &[SocketAddr]) -> Result<Self> {
+        Self::run(&before(upstreams)).await
+    }
+
+    /// Starts one that has nobody behind it and answers all with 204.
+    pub async fn silent() -> Result<Self> {
+        Self::run("server { listen ADDRESS backlog=1024; keepalive_requests 1000000000; location / { return 204; } }").await
+    }
+
+    async fn run(http: &str) -> Result<Self> {
         let folder = Scratch::new("nginx")?;
         let port = Port::take()?;
         let file = folder.path().join("nginx.conf");
-        std::fs::write(&file, configuration(upstreams, &port, folder.path()))?;
+        let http = http.replace("ADDRESS", &port.address().to_string());
+        std::fs::write(&file, around(&http, &folder.path().display().to_string(), "warn"))?;
         let mut command = Command::new(find_program("nginx")?);
         command.arg("-p").arg(folder.path()).arg("-c").arg(&file).args(["-e", "stderr"]).current_dir(folder.path());
         let process = Launch::new(command, folder.path()).start()?;
@@ -42,6 +51,11 @@ impl TestNginx {
     /// Where clients connect to.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// The URL of it, without a slash at the end.
@@ -66,17 +80,15 @@ pub(crate) fn around(http: &str, folder: &str, level: &str) -> String {
     )
 }
 
-fn configuration(upstreams: &[SocketAddr], port: &Port, folder: &Path) -> String {
+fn before(upstreams: &[SocketAddr]) -> String {
     let servers: Vec<String> = upstreams.iter().map(|upstream| format!(" server {upstream};")).collect();
     let servers = servers.concat();
-    let http = format!(
+    format!(
         "upstream nodes {{{servers} keepalive 128; }}\n\
-         server {{ listen {address} backlog=1024; keepalive_requests 1000000;\n\
+         server {{ listen ADDRESS backlog=1024; keepalive_requests 1000000;\n\
          location / {{ proxy_pass http://nodes; proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
          proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }}",
-        address = port.address(),
-    );
-    around(&http, &folder.display().to_string(), "warn")
+    )
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::poll_fn,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
@@ -21,6 +22,7 @@ use tokio::{net::TcpStream, sync::watch, time::Instant};
 use super::{
     Phase, Shared,
     activity::{Activity, Found, InFlight, Lasting},
+    gathered::Gathered,
     request_body::RequestBody,
     watched::Watched,
 };
@@ -37,7 +39,8 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared, mu
         return;
     }
     let activity = Arc::new(Activity::new(Instant::now()));
-    let io = Watched { inner: TokioIo::new(stream), activity: Arc::clone(&activity) };
+    let gathered = Gathered::new(TokioIo::new(stream));
+    let io = Watched { inner: gathered.clone(), activity: Arc::clone(&activity) };
     let requests = Requests { envelope: shared.surface.of_peer(peer.ip()), activity: Arc::clone(&activity) };
     match *phase.borrow_and_update() {
         Phase::Serve => {}
@@ -48,7 +51,7 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared, mu
     let mut look_again = pin!(tokio::time::sleep(Activity::look_every(&shared.options)));
     let goodbye = loop {
         tokio::select! {
-            _ = connection.as_mut() => return,
+            () = poll_fn(|cx| gathered.poll_while(connection.as_mut(), cx)) => return,
             now = next(&mut phase) => match now {
                 Phase::Serve => {}
                 Phase::Drain => {
@@ -71,7 +74,7 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared, mu
     activity.close();
     connection.as_mut().graceful_shutdown();
     // However it ends, in order or cut off, was the client's choice.
-    drop(tokio::time::timeout(goodbye, connection).await);
+    drop(tokio::time::timeout(goodbye, poll_fn(|cx| gathered.poll_while(connection.as_mut(), cx))).await);
 }
 
 /// Whether the client said anything before its time was up. hyper has no timer for this.

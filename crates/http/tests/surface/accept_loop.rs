@@ -140,6 +140,16 @@ async fn pipelined_requests_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn what_came_before_a_head_that_cannot_be_read_is_answered_too() {
+    let running = hello_with(|_| ()).await;
+    let mut raw = Raw::open(running.address).await;
+    raw.send([GET, GET, "GET / HTTP/1.1\r\nHost : x\r\n\r\n", GET].concat()).await;
+    let answers = raw.rest().await;
+    let statuses: Vec<&str> = answers.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.split(' ').next()).collect();
+    assert_eq!(statuses, ["200", "200", "400"], "{answers}");
+}
+
+#[tokio::test]
 async fn http2_with_prior_knowledge_is_served() {
     let running = hello_with(|_| ()).await;
     let mut raw = Raw::open(running.address).await;
