@@ -22,7 +22,7 @@ use anyhow::{Context, Result};
 use support::{
     forge, make_keys, median,
     paced::{latency_ms, load, request},
-    setting,
+    resident_mib, setting,
 };
 use tollgate_keys::{ApiKey, KeyId, RandomPart, Secret};
 use tollgate_testkit::{Fleet, Node, RedisOptions, TestRedis};
@@ -137,13 +137,6 @@ impl Cost {
 
 fn sum(page: &str, name: &str) -> f64 {
     page.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
-}
-
-fn resident_mib(process: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process has a size")?;
-    let kib: u32 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(f64::from(kib) / 1024.0)
 }
 
 fn print(name: &str, rounds: &[Figures], base: &[Figures], cost: Cost) {

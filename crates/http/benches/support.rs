@@ -31,6 +31,14 @@ pub(crate) fn process_cpu_us(process: u32) -> Result<f64> {
     Ok(f64::from(u32::try_from(ticks)?) * 10_000.0)
 }
 
+/// What a process holds in memory.
+pub(crate) fn resident_mib(process: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process has a size")?;
+    let kib: u32 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(f64::from(kib) / 1024.0)
+}
+
 /// A burst that no load spends, with as much a second.
 pub(crate) const UNLIMITED: u64 = 1_000_000_000;
 /// Keys that are made at one time.

@@ -24,7 +24,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use sqlx::{AssertSqlSafe, Executor, PgConnection};
+use sqlx::PgConnection;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -34,7 +34,6 @@ use tollgate_testkit::{Fleet, Node, TestDatabase, eventually};
 
 const CONNECTIONS: u64 = 8;
 const READY_WITHIN: Duration = Duration::from_hours(1);
-const ROWS_AT_A_TIME: u64 = 500_000;
 
 fn main() -> Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure())
@@ -48,9 +47,8 @@ fn setting(name: &str, default: u64) -> u64 {
 async fn measure() -> Result<()> {
     let keys = setting("KEYS", 10_000_000);
     let database = TestDatabase::migrated().await?;
-    let mut connection = database.connection().await?;
     let made = Instant::now();
-    fill(&mut connection, keys).await?;
+    database.fill(keys).await?;
     println!("{keys} keys made in {:.0} s", made.elapsed().as_secs_f64());
     let started = Instant::now();
     let fleet = Fleet::builder(0)
@@ -81,25 +79,6 @@ async fn measure() -> Result<()> {
     println!("{count:.0} filters made, {:.1} s each", sum / count);
     let [quiet, during] = [false, true].map(|rebuilding| tell(&visits, rebuilding));
     println!("a rebuild adds {:.2} ms to the p99", during - quiet);
-    Ok(())
-}
-
-/// Keys in use, of nobody, with ids in the order of their rows.
-async fn fill(connection: &mut PgConnection, keys: u64) -> Result<()> {
-    // Checks of a row take most of the time, and change nothing of what is measured.
-    let without_checks = "do $$ declare name text; begin \
-        for name in select conname from pg_constraint where conrelid = 'keys'::regclass and contype in ('c', 'f') \
-        loop execute format('alter table keys drop constraint %I', name); end loop; end $$";
-    connection.execute(without_checks).await?;
-    for first in (1..=keys).step_by(usize::try_from(ROWS_AT_A_TIME)?) {
-        let last = keys.min(first + ROWS_AT_A_TIME - 1);
-        let sql = format!(
-            "insert into keys (key_id, name, kind, secret_phc, created_at_ms, generation) \
-             select 'tk_01hq3m' || lpad(n::text, 20, '0'), 'n', 'signed', '$argon2', 1700000000000, 1 from generate_series({first}, {last}) as n"
-        );
-        connection.execute(AssertSqlSafe(sql)).await?;
-    }
-    connection.execute("vacuum (analyze, parallel 0) keys").await?;
     Ok(())
 }
 

@@ -10,6 +10,8 @@ use crate::{TestPostgres, eventually, keeper, repository, unique};
 
 /// Taken while a template is built, so that of many test processes one does it.
 const TEMPLATE_LOCK: i64 = 0x0074_6f6c_6c67_6174;
+/// Rows that one statement adds.
+const FILLED_AT_A_TIME: usize = 500_000;
 const RELEASED_WITHIN: Duration = Duration::from_secs(10);
 const DROPPED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -65,6 +67,26 @@ impl TestDatabase {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Adds so many keys in use, of nobody, with ids in the order of their rows. It takes their checks from
+    /// the table, which cost most of the time.
+    pub async fn fill(&self, keys: u64) -> Result<()> {
+        let mut connection = self.connection().await?;
+        let without_checks = "do $$ declare name text; begin \
+            for name in select conname from pg_constraint where conrelid = 'keys'::regclass and contype in ('c', 'f') \
+            loop execute format('alter table keys drop constraint %I', name); end loop; end $$";
+        connection.execute(without_checks).await?;
+        for first in (1..=keys).step_by(FILLED_AT_A_TIME) {
+            let last = keys.min(first + FILLED_AT_A_TIME as u64 - 1);
+            let sql = format!(
+                "insert into keys (key_id, name, kind, secret_phc, created_at_ms, generation) \
+                 select 'tk_01hq3m' || lpad(n::text, 20, '0'), 'n', 'signed', '$argon2', 1700000000000, 1 from generate_series({first}, {last}) as n"
+            );
+            connection.execute(AssertSqlSafe(sql)).await?;
+        }
+        connection.execute("vacuum (analyze, parallel 0) keys").await?;
+        Ok(())
     }
 
     /// A connection to it, as an independent witness or to hold a transaction open.
