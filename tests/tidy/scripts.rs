@@ -31,6 +31,61 @@ fn every_script_has_its_contract_at_its_head() {
     none(&violations(&scripts));
 }
 
+const TEXTS: &str = "crates/redis/src/scripts.rs";
+/// The one file that sends scripts.
+const SENDER: &str = "crates/redis/src/connection.rs";
+
+/// T17: a script is a file of `lua/`, word for word, and what a caller says is never part of one. So each is made from
+/// a constant that is such a file, nothing else has the commands that take a text, and no Rust has a line of Lua.
+fn put_together(sources: &[Source]) -> Vec<String> {
+    let shipped = sources.iter().filter(|source| source.path.starts_with("crates/redis/src/") && source.extension() == "rs");
+    shipped.flat_map(|source| source.text.lines().filter_map(|line| odd(source, line)).collect::<Vec<_>>()).collect()
+}
+
+fn odd(source: &Source, line: &str) -> Option<String> {
+    let path = source.path.as_str();
+    let line = line.trim();
+    let of_constants = || {
+        let made = line.split("Script::new(").skip(1);
+        made.into_iter().all(|rest| rest.starts_with("scripts::") && rest.split([')', ',']).next().is_some_and(|name| name.contains("::")))
+    };
+    let is_text = || line.contains(concat!(": &str", " =")) && !line.contains("include_str!(\"../../../lua/");
+    let wrong = [
+        (!of_constants(), "a script is made of something else than a file"),
+        (path == TEXTS && (is_text() || line.contains("format!") || line.contains("concat!")), "a text that is no file"),
+        (
+            path != SENDER && ["\"EVAL", "\"SCRIPT", "\"FCALL", "\"FUNCTION"].iter().any(|word| line.contains(word)),
+            "a script is sent past it",
+        ),
+        (line.contains("redis.call") || line.contains("redis.pcall"), "a line of Lua"),
+    ];
+    wrong.into_iter().find(|(is_wrong, _)| *is_wrong).map(|(_, what)| format!("{path}: {what}: {line}"))
+}
+
+#[test]
+fn no_script_is_put_together_at_run_time() {
+    let sources = sources();
+    let texts = sources.iter().find(|source| source.path == TEXTS).expect("the scripts are there");
+    assert!(texts.text.matches("include_str!").count() >= 6, "the scripts are not where this looks for them");
+    none(&put_together(&sources));
+}
+
+#[test]
+fn a_script_that_is_put_together_is_found() {
+    for (path, line) in [
+        ("crates/redis/src/buckets.rs", "let script = Script::new(&format!(\"return {id}\"));"),
+        ("crates/redis/src/buckets.rs", "let script = Script::new(text);"),
+        (TEXTS, "pub const A: &str = \"return 1\";"),
+        (TEXTS, "    format!(\"{DECIDE}{}\", id)"),
+        ("crates/redis/src/usage.rs", "client.custom(\"EVAL\", vec![])"),
+        ("crates/redis/src/bus.rs", "let text = \"redis.call('GET', KEYS[1])\";"),
+    ] {
+        assert_eq!(put_together(&[Source::seeded(path, line)]).len(), 1, "{line}");
+    }
+    let good = Source::seeded("crates/redis/src/buckets.rs", "let a = (Script::new(scripts::FENCE), Script::new(scripts::JOIN));");
+    assert_eq!(put_together(&[good]), Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn redis_compiles_every_script() {
     let mut connection = TestRedis::shared().await.unwrap().connection().await.unwrap();

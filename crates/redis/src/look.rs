@@ -2,10 +2,14 @@
 //!
 //! Pure: what was read and the time are passed in.
 
+mod version;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 use tollgate_gate::ports::StoreLook;
+
+use version::Version;
 
 /// How long a server counts as one that drops what it holds after it was last seen to.
 const EVICTED_FOR: Duration = Duration::from_mins(5);
@@ -24,6 +28,7 @@ pub(crate) struct Facts {
     evicted: Option<u64>,
     /// Its clock, in µs since 1970.
     unix_us: Option<u64>,
+    version: Option<Version>,
     /// Why nothing was told.
     refusal: Option<String>,
 }
@@ -41,6 +46,7 @@ impl Facts {
             policy: of("maxmemory_policy"),
             evicted: of("evicted_keys").and_then(|count| count.parse().ok()),
             unix_us: of("server_time_usec").and_then(|time| time.parse().ok()),
+            version: Version::read(of("redis_version").as_deref(), of("valkey_version").as_deref()),
             refusal: None,
         }
     }
@@ -79,6 +85,7 @@ struct Seen {
     evicted: Option<u64>,
     /// When keys were last seen to have been dropped, and how many that time.
     dropped: Option<(Instant, u64)>,
+    version: Option<Version>,
 }
 
 /// What a look has found.
@@ -87,6 +94,8 @@ pub(crate) struct Found {
     pub(crate) look: StoreLook,
     /// A server that has become another since the last look, though its connection stood.
     pub(crate) changed: Option<String>,
+    /// Servers of a version that should not be in use, each told once.
+    pub(crate) vulnerable: Vec<String>,
 }
 
 impl Watch {
@@ -104,6 +113,9 @@ impl Watch {
                 continue;
             };
             let seen = Seen::after(before, facts, now);
+            let is_told = self.servers.contains_key(server) || before.is_some_and(|before| before.version == seen.version);
+            let vulnerable = seen.version.filter(|version| !is_told && version.is_vulnerable());
+            found.vulnerable.extend(vulnerable.map(|version| format!("the redis at {server} is {version}: {}", version.advice())));
             if before.is_some_and(|before| before.history.is_some() && facts.history.is_some() && before.history != facts.history) {
                 found.changed = Some(server.clone());
             }
@@ -129,7 +141,8 @@ impl Seen {
         };
         let dropped = before.map(more).filter(|count| *count > 0).map(|count| (now, count));
         let dropped = dropped.or_else(|| before.and_then(|before| before.dropped));
-        Self { history, evicted: facts.evicted.or_else(|| before.and_then(|before| before.evicted)), dropped }
+        let version = facts.version.or_else(|| before.and_then(|before| before.version));
+        Self { history, evicted: facts.evicted.or_else(|| before.and_then(|before| before.evicted)), dropped, version }
     }
 }
 

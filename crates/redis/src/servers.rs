@@ -27,6 +27,9 @@ impl RedisBuckets {
         let told = self.ask_servers().await?;
         let found = self.watch.lock().unwrap_or_else(PoisonError::into_inner).see(&told, Instant::now());
         let told = answers(&told);
+        for what in &found.vulnerable {
+            tracing::warn!("{what}");
+        }
         if let Some(server) = &found.changed {
             tracing::warn!(%server, "redis is another server than before, or another master: what is held of its state is distrusted");
             self.made.fetch_add(1, Ordering::AcqRel);

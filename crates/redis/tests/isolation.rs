@@ -5,7 +5,10 @@
 #[path = "support/store.rs"]
 mod store;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use store::{BURST, PATIENT, ask, is_allowed, joined, limits, names, one, started, subject};
 use tokio::{task::JoinSet, time::Instant};
@@ -118,6 +121,51 @@ async fn hostile_ids_touch_no_other_key() {
     keys.sort();
     expected.sort();
     assert_eq!(keys, expected);
+}
+
+/// Ids that nobody would choose, the same in each run: of bytes that mean something to Redis, to Lua or to JSON.
+fn hostile_ids(count: usize) -> Vec<String> {
+    let parts =
+        ["{", "}", "{s07}", "\0", "'", "\"", "\\", "\r\n", "]]", "--", ":", "*", "?", "\u{fffd}", "tg:", "k", "é", "\u{202e}", " ", "id"];
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |bound: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).expect("31 bits") % bound
+    };
+    (0..count).map(|_| (0..=next(12)).map(|_| *parts.get(next(parts.len())).expect("below")).collect()).collect()
+}
+
+/// T17: whatever an id holds is data. It is charged and fenced under its own name, and no other record is touched.
+#[tokio::test]
+async fn no_id_changes_the_record_of_another() {
+    let (redis, store) = started().await;
+    let mut witness = redis.connection().await.expect("redis answers");
+    assert!(is_allowed(&ask(&store, one("witness")).await));
+    let record: Vec<u8> = redis::cmd("GET").arg(key_of("witness")).query_async(&mut witness).await.expect("redis answers");
+    let ids: BTreeSet<String> = hostile_ids(600).into_iter().chain(["x".repeat(65_536)]).collect();
+    let told = ask_all(&store, ids.iter().map(|id| one(id)).collect()).await;
+    assert!(told.len() > 500 && told.values().all(is_allowed), "{told:?}");
+    for id in ids.iter().step_by(3) {
+        let fence = Fence {
+            kind: SubjectKind::Key,
+            id: id.as_str().into(),
+            placed_by: id.as_str().into(),
+            generation: 9,
+            revoked: true,
+            reset: false,
+        };
+        store.raise_fence(fence, Instant::now() + PATIENT).await.expect("redis answers");
+    }
+    let told = ask_all(&store, ids.iter().map(|id| one(id)).collect()).await;
+    for (place, id) in ids.iter().enumerate() {
+        let told = told.get(id).expect("an answer");
+        assert!(if place % 3 == 0 { matches!(told, Ok(Outcome::Revoked)) } else { is_allowed(told) }, "{id:?}: {told:?}");
+    }
+    let keys: BTreeSet<Vec<u8>> = redis::cmd("KEYS").arg("*").query_async(&mut witness).await.expect("redis answers");
+    let records = ids.iter().map(|id| key_of(id)).chain([key_of("witness")]);
+    assert_eq!(keys, records.chain((0..16).map(|tag| names().state_id(tag).to_vec())).collect());
+    let after: Vec<u8> = redis::cmd("GET").arg(key_of("witness")).query_async(&mut witness).await.expect("redis answers");
+    assert_eq!(after, record);
 }
 
 #[tokio::test]

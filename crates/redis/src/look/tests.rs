@@ -83,6 +83,21 @@ fn a_first_replica_is_no_change_and_a_promotion_is() {
 }
 
 #[test]
+fn a_vulnerable_version_is_told_once_for_each_server_and_again_when_it_is_another() {
+    let (mut watch, now) = (Watch::default(), Instant::now());
+    let of = |version: &str| Facts::read(&format!("redis_version:{version}\r\nrole:master\r\n"));
+    let found = watch.see(&[(A.to_owned(), Some(of("7.0.15"))), (A.to_owned(), Some(of("7.0.15")))], now);
+    let [told] = found.vulnerable.as_slice() else { panic!("not once: {:?}", found.vulnerable) };
+    assert!(told.contains(A) && told.contains("redis 7.0.15") && told.contains("CVE-2025-49844") && told.contains("7.2.11"), "{told}");
+    for (facts, count) in [(of("7.0.15"), 0), (Facts::refused("NOPERM", None), 0), (of("7.2.10"), 1), (of("7.2.11"), 0), (of("7.2.11"), 0)]
+    {
+        assert_eq!(see(&mut watch, facts.clone(), now).vulnerable.len(), count, "{facts:?}");
+    }
+    let both = watch.see(&[(A.to_owned(), Some(of("7.2.11"))), ("other".to_owned(), Some(of("8.0.3")))], now);
+    assert!(matches!(both.vulnerable.as_slice(), [told] if told.contains("other")), "{:?}", both.vulnerable);
+}
+
+#[test]
 fn what_cannot_be_asked_is_told_with_what_to_do() {
     let (mut watch, now) = (Watch::default(), Instant::now());
     let found = see(&mut watch, Facts::refused("NOPERM no permissions", None), now);
