@@ -5,12 +5,15 @@
 
 mod broken;
 mod connections;
+mod failover;
 mod fences;
 mod flush;
 mod kill;
+mod memory;
 mod outage;
 mod postgres;
 mod receipts;
+mod reshard;
 mod restart;
 mod setup;
 mod slot;

@@ -8,6 +8,7 @@ mod collector;
 mod load;
 mod needles;
 mod raw;
+mod stream;
 mod told;
 
 pub(crate) use answer::Answer;
@@ -17,4 +18,5 @@ pub(crate) use collector::Collector;
 pub(crate) use load::{Load, Shot, admitted, costs_admitted};
 pub(crate) use needles::Needles;
 pub(crate) use raw::Wire;
+pub(crate) use stream::Stream;
 pub(crate) use told::{Field, Told, over_http1, over_http2};

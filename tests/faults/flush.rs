@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tollgate_testkit::{Fleet, TestRedis, eventually};
 
 use super::{BACK_WITHIN, PERIOD, SOON, remaining, tally::Running, until, until_counted};
-use crate::support::{Api, Cluster, Load, admitted, metric};
+use crate::support::{Api, Cluster, Load, Stream, admitted, metric};
 
 const FLUSHES_EVERY: Duration = Duration::from_millis(10);
 
@@ -72,6 +72,31 @@ async fn lost_state_gives_one_more_burst_and_takes_no_revocation_back() {
     for node in &cluster.fleet.nodes {
         assert_eq!(metric(node, "tollgate_redis_state_lost_total").await, 1, "each node counts it once");
     }
+}
+
+/// T31: the target is one second from the loss to the event.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_state_is_told_on_the_stream_of_every_node_at_once() {
+    let redis = TestRedis::start().await.unwrap();
+    let cluster = Cluster::of(Fleet::builder(3).redis(redis.url())).await;
+    let key = cluster.limited_key(100, PERIOD).await;
+    let mut streams = Vec::new();
+    for node in 0..3 {
+        streams.push(Stream::open(&cluster.admin_of(node), None).await);
+    }
+    let running = Running::start(Load::on(cluster.each(&key.api_key)).connections(6));
+    until_counted(&cluster, "tollgate_decisions_total{verdict=\"limited\",source=\"redis\"}", 50).await;
+    redis.command(&["flushall"]).await.unwrap();
+    let lost = Instant::now();
+    for (node, stream) in streams.iter_mut().enumerate() {
+        let events = stream.until("health_changed", "redis_state_lost").await;
+        let told = events.last().unwrap();
+        assert_eq!((&told["from"], &told["to"]), (&json!("ok"), &json!("degraded")), "{told}");
+        let after = lost.elapsed();
+        assert!(after < BACK_WITHIN, "node {node} tells after {after:?}");
+    }
+    until("the bucket is exhausted again", SOON, async || Ok(remaining(&cluster.each(&key.api_key)[0], BACK_WITHIN).await == 0)).await;
+    assert_eq!(running.stop().await.admitted, 200, "a burst for each state");
 }
 
 /// The node refuses within the bound, and until then admits nobody.

@@ -27,7 +27,7 @@ use tokio::{
 use tollgate_api::BusEvent;
 use tollgate_gate::ports::{BoxFuture, Bus, BusError, Heard};
 
-use crate::{Options, OptionsError, Wire, connection::Connection, failure::worded, names::Names};
+use crate::{Options, OptionsError, Wire, connection::Connection, failure::worded, names::Names, pulse::turned};
 
 /// How long one event may take to be said.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(200);
@@ -118,8 +118,8 @@ impl Listener {
     /// One connection after the other, for ever.
     async fn listen(self) {
         let mut trouble = String::new();
-        loop {
-            let why = match self.once().await {
+        for turn in 0.. {
+            let why = match self.once(turn).await {
                 Ok(()) => "nothing was heard for a while".to_owned(),
                 Err(error) => worded(&error),
             };
@@ -133,8 +133,8 @@ impl Listener {
     }
 
     /// Listens on one connection, until it is of no use any more.
-    async fn once(&self) -> Result<(), Error> {
-        let client = self.client()?;
+    async fn once(&self, turn: usize) -> Result<(), Error> {
+        let client = self.client(turn)?;
         let (mut messages, mut errors) = (client.message_rx(), client.error_rx());
         let task = AbortOnDrop(client.connect());
         self.subscribe(&client).await?;
@@ -164,8 +164,8 @@ impl Listener {
     }
 
     /// A client that does not come back by itself: a new connection is a new listener.
-    fn client(&self) -> Result<Client, Error> {
-        Builder::from_config(self.config.clone())
+    fn client(&self, turn: usize) -> Result<Client, Error> {
+        Builder::from_config(turned(&self.config, turn))
             .with_connection_config(|connection| {
                 connection.connection_timeout = self.connect_timeout;
                 connection.internal_command_timeout = self.connect_timeout;

@@ -24,6 +24,7 @@ use tokio::{sync::broadcast::error::RecvError, task::JoinSet};
 use crate::{
     failure::{Failure, worded},
     options::Options,
+    pulse,
     scripts::Script,
 };
 
@@ -72,19 +73,22 @@ impl Connection {
     }
 
     /// Keeps a client connected, for ever. fred itself reconnects; but its task can end (with
-    /// fred 10.1 some errors while a Cluster's map is read anew do that), and then a new client
-    /// takes the place of the old one.
+    /// fred 10.1 some errors while a Cluster's map is read anew do that), or wait for ever, and then a new
+    /// client takes the place of the old one.
     pub(crate) async fn keep(self: Arc<Self>) {
-        loop {
+        for turn in 1.. {
             let client = self.client();
             let mut tasks = JoinSet::new();
             let (reconnects, errors) = (client.reconnect_rx(), client.error_rx());
             tasks.spawn(Arc::clone(&self).count(reconnects));
             tasks.spawn(Arc::clone(&self).note(errors));
             let task = AbortOnDrop(client.connect());
-            self.until_ended(task).await;
+            tokio::select! {
+                () = self.until_ended(task) => {}
+                () = pulse::until_stuck(&client) => tracing::debug!("the redis client has answered nothing for long and is replaced"),
+            }
             tokio::time::sleep(REBUILD_DELAY).await;
-            match build(&self.config, self.connect_timeout) {
+            match build(&pulse::turned(&self.config, turn), self.connect_timeout) {
                 Ok(client) => *self.client.write().unwrap_or_else(PoisonError::into_inner) = client,
                 Err(error) => self.set_trouble(Some(&error.to_string())),
             }

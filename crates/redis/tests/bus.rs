@@ -8,7 +8,7 @@ use redis::{FromRedisValue, ToRedisArgs};
 use tollgate_api::{BusEvent, ChangeEvent, HeartbeatEvent};
 use tollgate_gate::ports::{Bus, Heard};
 use tollgate_redis::{EventLine, Options, RedisBus};
-use tollgate_testkit::{RedisOptions, TestRedis};
+use tollgate_testkit::{Fault, Proxy, RedisOptions, TestRedis, TestRedisCluster};
 
 /// The longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -116,6 +116,20 @@ async fn an_absent_redis_fails_words_in_time_and_not_the_start() {
     bus.publish(beat(1)).await.expect_err("nobody is there");
     until(&bus, &Heard::Parted).await;
     assert!(!format!("{:?}", RedisBus::connect(&Options::new("redis://u:secret@127.0.0.1:1/"))).contains("secret"));
+}
+
+/// A first server that takes connections and says nothing is no reason to hear nothing of the others.
+#[tokio::test]
+async fn a_silent_first_server_of_a_cluster_is_passed_over() {
+    let cluster = TestRedisCluster::start(3).await.expect("a cluster");
+    let silent = Proxy::start(cluster.node(0).expect("a node").address()).await.expect("a proxy");
+    silent.set(Fault::BlackHole);
+    let (_, nodes) = cluster.url().split_once("/?").map(|(first, rest)| (first.to_owned(), rest.to_owned())).expect("several nodes");
+    let options =
+        Options { connect_timeout: Duration::from_millis(500), ..Options::new(format!("redis-cluster://{}/?{nodes}", silent.addr())) };
+    let bus = joined(&options).await;
+    say(&bus, beat(7)).await;
+    until(&bus, &Heard::Event(beat(7))).await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ pub struct RedisOptions {
     pub(crate) users: Vec<String>,
     pub(crate) password: Option<String>,
     pub(crate) cluster: bool,
+    pub(crate) sentinel: bool,
     append_only: bool,
 }
 
@@ -43,6 +44,13 @@ impl RedisOptions {
     #[must_use]
     pub fn cluster(mut self) -> Self {
         self.cluster = true;
+        self
+    }
+
+    /// Runs as a sentinel: what it looks after is told by lines.
+    #[must_use]
+    pub fn sentinel(mut self) -> Self {
+        self.sentinel = true;
         self
     }
 

@@ -164,7 +164,7 @@ fn local_launch(options: &RedisOptions, port: &Port, folder: &Path) -> Result<La
     let file = write_files(options, port, folder, &folder.to_string_lossy())?;
     let program = find_program("redis-server").or_else(|missing| find_program("valkey-server").map_err(|_| missing))?;
     let mut command = Command::new(program);
-    command.arg(file).current_dir(folder);
+    command.arg(file).args(options.sentinel.then_some("--sentinel")).current_dir(folder);
     Ok(Launch::new(command, folder))
 }
 
@@ -172,7 +172,8 @@ fn container_launch(options: &RedisOptions, port: &Port, folder: &Path) -> Resul
     let file = write_files(options, port, folder, "/data")?;
     Ok(ContainerLaunch {
         image: backend::redis_image(),
-        command: vec!["redis-server".into(), file],
+        // A sentinel writes to its configuration, which the image's own user may not.
+        command: vec![if options.sentinel { "redis-sentinel" } else { "redis-server" }.into(), file],
         environment: Vec::new(),
         folder: folder.to_path_buf(),
     })
