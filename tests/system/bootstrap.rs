@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tollgate_testkit::{Node, NodeBuilder, Port, Scratch, TestDatabase, TestRedis, eventually, unique};
+use tollgate_testkit::{Node, NodeBuilder, Port, Scratch, TestDatabase, TestPostgres, TestRedis, eventually, unique};
 
 use crate::support::Api;
 
@@ -143,4 +143,23 @@ async fn a_node_with_another_master_key_lets_nobody_in_and_says_why() {
     .unwrap();
     expect_closed(&node).await;
     refused(Api::of(&node).with(&key).get("/v1/keys").send().await.status);
+}
+
+/// The schema's owner migrates and gives rights; the node that then serves has no others.
+#[tokio::test]
+async fn a_node_lives_on_the_rights_that_migrate_gives_it() {
+    let postgres = TestPostgres::start().await.unwrap();
+    let database = TestDatabase::migrated_in(&postgres).await.unwrap();
+    let owner = cluster_on(database.url()).await;
+    for _ in 0..2 {
+        owner.run(&["migrate", "--node-rights"]).await.unwrap();
+    }
+    let mut connection = database.connection().await.unwrap();
+    sqlx::query("alter role tollgate_node password 'leaf'").execute(&mut connection).await.unwrap();
+    let (_, server) = database.url().rsplit_once('@').expect("postgres://user@server/database");
+    let least = owner.env("TOLLGATE_POSTGRES__URL", format!("postgres://tollgate_node:leaf@{server}"));
+    assert!(least.run(&["migrate", "--node-rights"]).await.is_err(), "a node's role gives no rights");
+    let key = least.run(&["bootstrap"]).await.unwrap();
+    let node = least.start().await.unwrap();
+    Api::of(&node).with(&key).authorize("").await.expect(200);
 }

@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tollgate_gate::ports::{BoxFuture, KeyIdStream, KeyStoreError, StreamTurn};
 use tollgate_keys::{KeyId, Status};
 
-use crate::{PostgresError, SchemaState, key_row::status_name, schema};
+use crate::{PostgresError, key_row::status_name, schema};
 
 /// What its session is called in `pg_stat_activity`.
 const SESSION_NAME: &str = "tollgate key ids";
@@ -82,9 +82,9 @@ pub(crate) async fn open(
     turn: StreamTurn,
 ) -> Result<Option<Box<dyn KeyIdStream>>, PostgresError> {
     let mut connection = PgConnection::connect_with(&session.clone().application_name(SESSION_NAME)).await?;
-    match schema::state_of(&mut connection).await? {
-        SchemaState::Current => {}
-        other => return Err(PostgresError::Schema(other)),
+    let schema = schema::state_of(&mut connection).await?;
+    if !schema.is_usable() {
+        return Err(PostgresError::Schema(schema));
     }
     if turn == StreamTurn::Alone {
         let won: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(TURN_LOCK).fetch_one(&mut connection).await?;

@@ -29,5 +29,5 @@ mod store;
 
 pub use error::PostgresError;
 pub use options::Options;
-pub use schema::{SchemaState, migrate, migrate_down, schema_state};
+pub use schema::{SchemaState, give_node_rights, migrate, migrate_down, schema_state};
 pub use store::{PoolStatus, PostgresKeys};

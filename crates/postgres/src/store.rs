@@ -102,7 +102,7 @@ impl PostgresKeys {
     async fn ready(&self) -> Result<&PgPool, PostgresError> {
         if !self.schema_known.load(Ordering::Relaxed) {
             match self.schema_state().await? {
-                SchemaState::Current => self.schema_known.store(true, Ordering::Relaxed),
+                state if state.is_usable() => self.schema_known.store(true, Ordering::Relaxed),
                 other => return Err(PostgresError::Schema(other)),
             }
         }

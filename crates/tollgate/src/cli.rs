@@ -117,6 +117,9 @@ pub(crate) struct MigrateArgs {
     /// Take the schema back to this version, 0 for none: everything in its tables is lost
     #[arg(long, value_name = "VERSION")]
     pub(crate) down_to: Option<u32>,
+    /// Then give the role tollgate_node the least rights of a node, and no others
+    #[arg(long, conflicts_with = "down_to")]
+    pub(crate) node_rights: bool,
 }
 
 /// `tollgate bootstrap`.

@@ -1,9 +1,11 @@
 //! Migrations up and down, and what the store says of a schema that is not its own.
 
+use std::sync::Arc;
+
 use sqlx::{AssertSqlSafe, Executor};
 use tollgate_gate::ports::{KeyStore, KeyStoreError};
 use tollgate_postgres::{Options, PostgresError, PostgresKeys, SchemaState, migrate, migrate_down, schema_state};
-use tollgate_testkit::TestDatabase;
+use tollgate_testkit::{TestDatabase, conformance};
 
 use crate::support::{create, draft, fixture};
 
@@ -82,10 +84,10 @@ async fn an_empty_or_half_migrated_database_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_newer_or_altered_schema_is_not_used() {
+async fn a_schema_that_broke_with_this_version_or_was_altered_is_not_used() {
     let database = TestDatabase::empty().await.expect("a database");
     migrate(database.url()).await.expect("up");
-    run(&database, "insert into _sqlx_migrations values (9999, 'later', now(), true, '', 0)").await;
+    run(&database, "insert into _sqlx_migrations values (9999, 'breaking names', now(), true, '', 0)").await;
     let store = PostgresKeys::connect(&Options::new(database.url())).expect("a store");
     let text = advice(store.head().await);
     assert!(text.contains("migration 9999") && text.contains("newer tollgate"), "{text}");
@@ -111,8 +113,25 @@ async fn a_running_store_notices_that_its_tables_went_and_came() {
 async fn a_running_store_goes_on_when_a_newer_version_migrates() {
     let fixture = fixture().await;
     create(&fixture.store, draft(None)).await;
-    run(&fixture.database, "insert into _sqlx_migrations values (9999, 'later', now(), true, '', 0)").await;
+    run(&fixture.database, "insert into _sqlx_migrations values (9999, 'breaking names', now(), true, '', 0)").await;
     assert_eq!(create(&fixture.store, draft(None)).await.generation, 2);
+}
+
+/// What a later version may add without a word: columns that need no value, tables, indexes.
+const LATER: &str = "alter table keys add column region text; alter table owners add column tier int not null default 1; \
+    alter table change_log add column why text; create table regions (name text primary key); \
+    create index keys_by_region on keys (region); \
+    insert into _sqlx_migrations values (9998, 'regions', now(), true, '', 0), (9999, 'tiers', now(), true, '', 0)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_of_this_version_starts_and_does_all_it_does_on_what_a_later_one_has_added_to() {
+    let database = TestDatabase::empty().await.expect("a database");
+    migrate(database.url()).await.expect("up");
+    run(&database, LATER).await;
+    assert_eq!(schema_state(database.url()).await.expect("a state"), SchemaState::Ahead(9999));
+    assert_eq!(migrate(database.url()).await.expect("nothing to do"), 9999);
+    let store: Arc<dyn KeyStore> = Arc::new(PostgresKeys::connect(&Options::new(database.url())).expect("a store"));
+    conformance::keys::all(&store).await;
 }
 
 #[tokio::test]

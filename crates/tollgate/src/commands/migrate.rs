@@ -19,6 +19,9 @@ pub(crate) async fn run(args: &MigrateArgs, output: Output) -> Result<Exit, Fail
         None => tollgate_postgres::migrate(url).await?,
         Some(version) => tollgate_postgres::migrate_down(url, version.into()).await.map(|()| version.into())?,
     };
+    if args.node_rights {
+        tollgate_postgres::give_node_rights(url).await?;
+    }
     output.result(&serde_json::json!({ "version": version }), |_| format!("the database schema is at version {version}"))?;
     Ok(Exit::Done)
 }
