@@ -11,6 +11,7 @@
     reason = "all of this is test code, also what is outside of a test function"
 )]
 
+mod chart;
 mod cluster;
 mod containers;
 mod faults;
