@@ -17,6 +17,7 @@ mod runbooks;
 mod scripts;
 mod shared;
 mod sizes;
+mod supply;
 mod tables;
 mod toolchain;
 pub(crate) mod tree;
