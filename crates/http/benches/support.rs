@@ -47,7 +47,8 @@ const MADE_AT_ONCE: usize = 16;
 /// A node for loads, with the settings that the caller wants.
 pub(crate) fn bench_fleet(redis_url: String) -> Result<FleetBuilder> {
     // One machine forges all: its failures are to be refused for what they are, not for their number.
-    let mut builder = Fleet::builder(1).redis(redis_url);
+    // And the operator makes more keys than one may by default.
+    let mut builder = Fleet::builder(1).redis(redis_url).env("TOLLGATE_KEYS__DEFAULT_RATE_LIMIT__BURST", "1000000000");
     for budget in ["ADDRESS", "KEY_TEXT"] {
         builder = builder.env(&format!("TOLLGATE_PREAUTH__{budget}__BURST"), "1000000000");
     }
