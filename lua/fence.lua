@@ -10,7 +10,8 @@
 --          5  how long the fence must be kept (ms)
 -- Result   'A' raised | 'X' lost: the state id is another, nothing was done
 --
--- Holds    A fence never falls: generation and end only rise, and a revoked mark stays. A reset is
+-- Holds    A fence never falls: generation and end only rise, and a revoked mark stays. Slices that
+--          are out stay counted, whatever becomes of the buckets. A reset is
 --          done once, also where newer fences came before it; none is that is older than the last.
 --          A record that cannot be read, or a key of another type, is replaced: the subject has a
 --          fence again, and full buckets.
@@ -38,12 +39,20 @@ if resets then
   resets = type(done) ~= 'string' or (tonumber(done) or 0) < asked
 end
 
+local slices = ''
 local value = redis.pcall('GET', KEYS[2])
 if type(value) == 'string' and #value >= 16 then
   local version, stored_flags, count, stored_generation, stored_end = up('>BBBI7I6', value)
-  if version == 1 and stored_flags <= 1 and count <= 8 and #value == 16 + 22 * count then
+  local behind = 17 + 22 * count
+  local felt = 0
+  if version == 1 and stored_flags >= 16 and stored_flags <= 17 and #value == behind + 13 then
+    local epoch, current, previous, quiet = up('>I5I3I3B', value, behind)
+    slices, stored_flags, felt = string.sub(value, behind), stored_flags - 16, current + previous > 0 and 600000 or 0
+    expires = (epoch + math.max(quiet, 2)) * 200
+  end
+  if version == 1 and stored_flags <= 1 and count <= 8 and #value == behind - 1 + #slices then
     if not resets then
-      n, buckets = count, string.sub(value, 17)
+      n, buckets = count, string.sub(value, 17, behind - 1)
     end
     generation = math.max(generation, stored_generation)
     flags = math.max(flags, stored_flags)
@@ -51,13 +60,17 @@ if type(value) == 'string' and #value >= 16 then
     for bucket = 1, n do
       local seconds, arrival = up('>I3I7', value, 3 + 22 * bucket)
       local grain = seconds * 125000
+      arrival = arrival + felt
       expires = math.max(expires, (arrival - arrival % grain + grain) / 1000)
     end
+  else
+    slices, expires = '', 0
   end
 end
 
 expires = math.max(expires, fence_end)
-redis.call('SET', KEYS[2], pk('>BBBI7I6', 1, flags, n, generation, fence_end) .. buckets, 'PXAT', expires)
+local head = pk('>BBBI7I6', 1, flags + (slices ~= '' and 16 or 0), n, generation, fence_end)
+redis.call('SET', KEYS[2], head .. buckets .. slices, 'PXAT', expires)
 if resets then
   redis.call('SET', KEYS[3], string.format('%.0f', asked), 'PXAT', ends)
 end

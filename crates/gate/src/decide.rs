@@ -152,9 +152,13 @@ impl GateShared {
             let holds = answer.is_err() || self.still_holds(seen, &is_current).await?;
             match answer {
                 // The state was lost and made anew while this was under way.
-                Ok(Outcome::Allowed(standings)) if !holds => return Ok(Told::Doubtful { standings, source }),
+                Ok(Outcome::Allowed(standings) | Outcome::Leased(standings, _)) if !holds => {
+                    return Ok(Told::Doubtful { standings, source });
+                }
                 Ok(Outcome::Limited(_)) if !holds => return Ok(Told::Stale),
-                Ok(Outcome::Allowed(standings)) => return Ok(Told::Decided { allowed: true, standings, source }),
+                Ok(Outcome::Allowed(standings) | Outcome::Leased(standings, _)) => {
+                    return Ok(Told::Decided { allowed: true, standings, source });
+                }
                 Ok(Outcome::Limited(standings)) => return Ok(Told::Decided { allowed: false, standings, source }),
                 Ok(Outcome::Stale) => return Ok(Told::Stale),
                 Ok(Outcome::Revoked) => return Ok(Told::Revoked),

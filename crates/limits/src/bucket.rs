@@ -61,8 +61,13 @@ impl Step {
         if cost.tokens() > limit.burst() {
             return None;
         }
-        let (whole, frac) = divide(u128::from(cost.tokens()) * u128::from(limit.period_us()), limit.burst());
-        Some(Self { whole_us: whole, frac })
+        Some(Self::of_tokens(cost.tokens(), limit))
+    }
+
+    /// The worth of so many tokens, or of a burst if they are more.
+    pub(crate) fn of_tokens(tokens: u32, limit: RateLimit) -> Self {
+        let (whole_us, frac) = divide(u128::from(tokens.min(limit.burst())) * u128::from(limit.period_us()), limit.burst());
+        Self { whole_us, frac }
     }
 }
 
@@ -87,6 +92,16 @@ impl Arrival {
         Self { whole_us: self.whole_us.saturating_add(step.whole_us).saturating_add(carry), frac }
     }
 
+    /// This instant moved back by `step`.
+    #[must_use]
+    pub(crate) fn before(self, step: Step, limit: RateLimit) -> Self {
+        let (borrow, frac) = match self.frac.checked_sub(step.frac) {
+            Some(frac) => (0, frac),
+            None => (1, self.frac + (limit.burst() - step.frac)),
+        };
+        Self { whole_us: self.whole_us.saturating_sub(step.whole_us).saturating_sub(borrow), frac }
+    }
+
     /// Whether a bucket that is full at this instant holds no less than nothing at `now_us`.
     pub fn within(self, limit: RateLimit, now_us: u64) -> bool {
         self <= Self::empty_at(limit, now_us)
@@ -105,7 +120,7 @@ impl Arrival {
     }
 
     /// When a bucket that holds nothing at `now_us` is full.
-    fn empty_at(limit: RateLimit, now_us: u64) -> Self {
+    pub(crate) fn empty_at(limit: RateLimit, now_us: u64) -> Self {
         Self::full_at(now_us.saturating_add(limit.period_us()))
     }
 

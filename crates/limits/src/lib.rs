@@ -11,14 +11,18 @@
 
 mod bucket;
 mod cost;
+mod lease;
 mod name;
 mod rate_limit;
 mod record;
 mod share;
+mod slices;
 
 pub use bucket::{Arrival, Bucket, Standing, Step};
 pub use cost::{Cost, CostError};
+pub use lease::{Asking, Grant, LeaseAsk, Purse, Settle, Sight, Stamp, TakenBack};
 pub use name::{LimitName, LimitNameError};
 pub use rate_limit::{NamedLimit, RateLimit, RateLimitError, RateLimits, RateLimitsError};
-pub use record::{Ask, BUCKETS_PER_RECORD_MAX, Decided, Record, decide};
+pub use record::{Ask, BUCKETS_PER_RECORD_MAX, Decided, Record, Told, Wish, decide, decide_leased};
 pub use share::{Share, ShareBucket};
+pub use slices::{EPOCH_US, LEASED_MAX, LEASED_SHARE, QUIET_EPOCHS, Slices};

@@ -19,6 +19,7 @@ use tokio::{
 use tollgate_gate::ports::{
     BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome, StoreLook,
 };
+use tollgate_limits::LeaseAsk;
 use tollgate_telemetry::{Metrics, RedisErrorKind};
 
 use crate::{
@@ -97,7 +98,7 @@ impl RedisBuckets {
         let queue = |_| Arc::new(Queue::new(options.queue_max.max(1)));
         let queues: Vec<_> = (0..if is_clustered { options.tags } else { 1 }).map(queue).collect();
         let marks = Marks::none(options.tags);
-        let desk = Arc::new(Desk { names, marks, decide: Script::new(scripts::DECIDE), metrics });
+        let desk = Arc::new(Desk { names, marks, decide: Script::new(scripts::DECIDE), made: Arc::clone(&made), metrics });
         let mut tasks = JoinSet::new();
         for connection in &connections {
             tasks.spawn(Arc::clone(connection).keep());
@@ -280,19 +281,24 @@ impl RedisBuckets {
 
 impl BucketStore for RedisBuckets {
     fn decide(&self, decision: Decision, deadline: Instant) -> PendingOutcome {
+        self.decide_leased(decision, LeaseAsk::default(), deadline)
+    }
+
+    fn decide_leased(&self, decision: Decision, lease: LeaseAsk, deadline: Instant) -> PendingOutcome {
         let bursts = decision.subjects.iter().filter_map(|subject| subject.limits.burst_min());
         if bursts.min().is_some_and(|burst| burst < decision.cost.tokens()) {
             // No bucket can say anything to that; the gate refuses it before.
             return Ok(Outcome::Broken).into();
         }
-        let request = Request::new(decision, &self.desk.names);
+        let request = Request { lease, ..Request::new(decision, &self.desk.names) };
         if !self.desk.marks.is_joined(request.tag) {
             let left_out = self.desk.marks.is_left_out(request.tag);
             return if left_out { Err(left_out_now()) } else { Ok(Outcome::Lost) }.into();
         }
         let (asker, told) = oneshot::channel();
         let Some(queue) = self.queue(request.tag) else { return Err(BucketError::QueueFull).into() };
-        if queue.push(Entry::new(request, deadline, asker)) {
+        let seen = lease.settle.and_then(|_| Some((self.desk.marks.of(request.tag)?, self.connection_count())));
+        if queue.push(Entry::new(request, deadline, asker, seen)) {
             return PendingOutcome::Waiting(told);
         }
         self.desk.metrics.redis_error(RedisErrorKind::QueueFull);

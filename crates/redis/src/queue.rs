@@ -5,6 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -20,12 +21,28 @@ pub(crate) struct Entry {
     pub(crate) deadline: Instant,
     /// How often its records were handed back to be converted.
     pub(crate) conversions: u8,
+    /// What a slice that is handed back is of: the state of its tag, and the count of connections.
+    seen: Option<(Bytes, u64)>,
     asker: Option<oneshot::Sender<Result<Outcome, BucketError>>>,
 }
 
 impl Entry {
-    pub(crate) fn new(request: Request, deadline: Instant, asker: oneshot::Sender<Result<Outcome, BucketError>>) -> Self {
-        Self { request, deadline, conversions: 0, asker: Some(asker) }
+    pub(crate) fn new(
+        request: Request,
+        deadline: Instant,
+        asker: oneshot::Sender<Result<Outcome, BucketError>>,
+        seen: Option<(Bytes, u64)>,
+    ) -> Self {
+        Self { request, deadline, conversions: 0, seen, asker: Some(asker) }
+    }
+
+    /// Hands no slice back to another state than the one it is of, or over another connection:
+    /// behind that there may be a server that has never given it.
+    pub(crate) fn keep_settle_of(&mut self, mark: Option<&Bytes>, connections: u64) {
+        let holds = self.seen.as_ref().is_some_and(|(seen, made)| Some(seen) == mark && *made == connections);
+        if !holds {
+            self.request.lease.settle = None;
+        }
     }
 
     /// Tells the asker, once.

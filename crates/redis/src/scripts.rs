@@ -19,7 +19,11 @@ impl Script {
 }
 
 /// Decides a batch.
-pub const DECIDE: &str = include_str!("../../../lua/decide.lua");
+pub const DECIDE: &str = concat!(
+    include_str!("../../../lua/decide.lua"),
+    include_str!("../../../lua/decide_slices.lua"),
+    include_str!("../../../lua/decide_entries.lua"),
+);
 /// Raises a fence.
 pub const FENCE: &str = include_str!("../../../lua/fence.lua");
 /// Takes up a tag's state.

@@ -9,7 +9,14 @@
 //! no answer sends no other one before the server has shown that it answers; so a server that
 //! hangs finds a few calls when it wakes, not thousands, each a charge that nobody waits for.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use fred::types::Value;
@@ -43,6 +50,8 @@ pub(crate) struct Desk {
     pub(crate) names: Names,
     pub(crate) marks: Marks,
     pub(crate) decide: Script,
+    /// Connections that were ever made.
+    pub(crate) made: Arc<AtomicU64>,
     pub(crate) metrics: Metrics,
 }
 
@@ -122,6 +131,10 @@ impl Worker {
         entries: &mut [Entry],
         mark: &impl Fn(u8) -> Option<Bytes>,
     ) -> Result<Reply, Failure> {
+        let made = self.desk.made.load(Ordering::Acquire);
+        for entry in entries.iter_mut().filter(|entry| entry.request.lease.settle.is_some()) {
+            entry.keep_settle_of(mark(entry.request.tag).as_ref(), made);
+        }
         let requests = entries.iter().map(|entry| &entry.request);
         let batch = Batch::pack(requests, &self.desk.names, |tag| mark(tag).unwrap_or_default());
         let Some(Batch { keys, args }) = batch else { return Err(Failure::other("a cost above a burst")) };
@@ -202,7 +215,7 @@ impl Worker {
                 }
             }
             Outcome::Broken => self.desk.metrics.redis_error(RedisErrorKind::Broken),
-            Outcome::Allowed(_) | Outcome::Limited(_) | Outcome::Stale | Outcome::Revoked => {}
+            Outcome::Allowed(_) | Outcome::Leased(..) | Outcome::Limited(_) | Outcome::Stale | Outcome::Revoked => {}
         }
     }
 }

@@ -33,6 +33,11 @@ async fn lua_decides_as_the_reference_does() {
         ("records of several buckets", seen.several),
         ("fences", seen.fences),
         ("fences between the two calls of a conversion", seen.fences_between),
+        ("slices given", seen.leased),
+        ("slices handed back", seen.settled),
+        ("refused because of slices", seen.blamed),
+        ("decisions on records with slices", seen.over_slices),
+        ("slices of an epoch that the clock has stepped back behind", seen.ahead),
     ] {
         assert!(count >= decisions / 2000, "only {count} times: {what}");
     }

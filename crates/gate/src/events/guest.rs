@@ -121,7 +121,7 @@ impl Guest {
             subject.limits = RateLimits::unlimited();
         }
         match shared.ask_store(Decision { subjects, cost: Cost::ONE, peek: true }).await {
-            Ok(Outcome::Allowed(_)) => Ok(true),
+            Ok(Outcome::Allowed(_) | Outcome::Leased(..)) => Ok(true),
             Ok(Outcome::Revoked) => Err(EndReason::NotAllowed),
             Ok(Outcome::Stale) => self.read(shared).await,
             Ok(Outcome::Limited(_) | Outcome::Broken | Outcome::Lost) | Err(_) => Ok(false),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::{sync::oneshot, time::Instant};
-use tollgate_limits::{Cost, NamedLimit, RateLimits, Standing};
+use tollgate_limits::{Cost, Grant, LeaseAsk, NamedLimit, RateLimits, Standing};
 
 use super::{BoxFuture, LogId};
 
@@ -86,6 +86,8 @@ pub struct SubjectStanding {
 pub enum Outcome {
     /// All allowed; charged, unless it was a peek. One standing per limit, in order.
     Allowed(Vec<SubjectStanding>),
+    /// The same, and a slice was given: only to one who asked for it.
+    Leased(Vec<SubjectStanding>, Grant),
     /// One refused; nothing was charged.
     Limited(Vec<SubjectStanding>),
     /// The asker's rules are out of date: read the key again. Nothing was charged.
@@ -183,6 +185,14 @@ pub struct StoreLook {
 pub trait BucketStore: Send + Sync + fmt::Debug + 'static {
     /// Decides, charging all or nothing. Answers no later than shortly after `deadline`.
     fn decide(&self, decision: Decision, deadline: Instant) -> PendingOutcome;
+
+    /// The same, where a slice may be handed back first and one taken ahead. What was handed back
+    /// is never sent again, unless it certainly was not taken.
+    ///
+    /// A store that decides in this process has no use for slices: it gives none.
+    fn decide_leased(&self, decision: Decision, _lease: LeaseAsk, deadline: Instant) -> PendingOutcome {
+        self.decide(decision, deadline)
+    }
 
     /// Raises a fence. It never falls; a revoked mark is never taken away.
     fn raise_fence(&self, fence: Fence, deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>>;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, hash::BuildHasherDefault};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tollgate_gate::ports::{Decision, Subject};
-use tollgate_limits::Step;
+use tollgate_limits::{LeaseAsk, Settle, Stamp, Step};
 
 use super::EXACT_MAX;
 use crate::names::{Fnv1a, Names};
@@ -13,6 +13,10 @@ use crate::names::{Fnv1a, Names};
 pub const ENTRIES_MAX: usize = 128;
 /// The script reads the first limit of an entry before it knows that there is one.
 const TAIL: [u8; 21] = [0; 21];
+/// Added to the tag of an entry that has a lease behind it.
+const LEASED: u8 = 128;
+/// The largest number of three bytes.
+const TOKENS_MAX: u32 = (1 << 24) - 1;
 
 /// One decision on its way to the script.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct Request {
     pub owner_key: Option<Bytes>,
     /// Records that are to be replaced first.
     pub swaps: Vec<Swap>,
+    /// A slice to take ahead, and one to hand back.
+    pub lease: LeaseAsk,
 }
 
 /// Buckets that are replaced if they still are what the asker read. Whatever else the record
@@ -56,7 +62,7 @@ impl Request {
         let tag = names.tag_of(decision.subjects.placed_by());
         let first_key = names.record(tag, decision.subjects.first.kind, &decision.subjects.first.id);
         let owner_key = decision.subjects.owner.as_ref().map(|owner| names.record(tag, owner.kind, &owner.id));
-        Self { decision, tag, first_key, owner_key, swaps: Vec::new() }
+        Self { decision, tag, first_key, owner_key, swaps: Vec::new(), lease: LeaseAsk::default() }
     }
 
     /// The subjects with the keys of their records.
@@ -134,7 +140,8 @@ impl Packing {
 
     fn entry(&mut self, request: &Request, out: &mut BytesMut) -> Option<()> {
         out.put_u8(request.shape());
-        out.put_u8(self.place_of_tag(request.tag)?);
+        let is_leased = request.lease != LeaseAsk::default();
+        out.put_u8(self.place_of_tag(request.tag)? | if is_leased { LEASED } else { 0 });
         for (subject, key) in request.subjects() {
             out.put_u16(self.place_of(key));
             out.put_uint(subject.generation.min(EXACT_MAX), 7);
@@ -146,6 +153,9 @@ impl Packing {
                 out.put_uint(step.whole_us, 6);
                 out.put_u32(step.frac);
             }
+        }
+        if is_leased {
+            put_lease(out, &request.lease);
         }
         Some(())
     }
@@ -172,4 +182,14 @@ impl Packing {
         self.batch.args = std::iter::once(head.freeze()).chain(self.marks).chain(self.swapped).collect();
         self.batch
     }
+}
+
+fn put_lease(out: &mut BytesMut, lease: &LeaseAsk) {
+    let none = Settle { granted: 0, unused: 0, stamp: Stamp { epoch: 0, series: [0; 2] } };
+    let settle = lease.settle.unwrap_or(none);
+    for tokens in [lease.want, settle.granted, settle.unused] {
+        out.put_uint(tokens.min(TOKENS_MAX).into(), 3);
+    }
+    out.put_uint(settle.stamp.epoch, 5);
+    settle.stamp.series.into_iter().for_each(|series| out.put_u16(series));
 }

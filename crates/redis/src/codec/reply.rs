@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes};
 use tollgate_gate::ports::{Outcome, SubjectStanding};
-use tollgate_limits::{Arrival, Standing, Step};
+use tollgate_limits::{Arrival, Grant, Stamp, Standing, Step};
 
 use super::Request;
 
@@ -41,6 +41,18 @@ fn read_answer(bytes: &mut Bytes, request: &Request, now_us: u64) -> Result<Answ
     let outcome = match bytes.try_get_u8().map_err(|_| ReplyError)? {
         b'A' => Outcome::Allowed(read_standings(bytes, request, now_us, !request.decision.peek)?),
         b'L' => Outcome::Limited(read_standings(bytes, request, now_us, false)?),
+        b'G' => {
+            let standings = read_standings(bytes, request, now_us, true)?;
+            Outcome::Leased(standings, read_grant(bytes)?)
+        }
+        b'O' => {
+            let mut standings = read_standings(bytes, request, now_us, false)?;
+            let wait_us = read_number(bytes, 3)?;
+            for SubjectStanding { standing, .. } in standings.iter_mut().filter(|told| !told.standing.fits) {
+                standing.retry_after_us = standing.retry_after_us.max(wait_us);
+            }
+            Outcome::Limited(standings)
+        }
         b'C' => return request.decision.subjects.iter().map(|_| read_record(bytes)).collect::<Result<_, _>>().map(Answer::Convert),
         b'S' => Outcome::Stale,
         b'R' => Outcome::Revoked,
@@ -49,6 +61,17 @@ fn read_answer(bytes: &mut Bytes, request: &Request, now_us: u64) -> Result<Answ
         _ => return Err(ReplyError),
     };
     Ok(Answer::Told(outcome))
+}
+
+fn read_number(bytes: &mut Bytes, length: usize) -> Result<u64, ReplyError> {
+    bytes.try_get_uint(length).map_err(|_| ReplyError)
+}
+
+fn read_grant(bytes: &mut Bytes) -> Result<Grant, ReplyError> {
+    let (valid_us, tokens, epoch) = (read_number(bytes, 3)?, read_number(bytes, 3)?, read_number(bytes, 5)?);
+    let series = [bytes.try_get_u16().map_err(|_| ReplyError)?, bytes.try_get_u16().map_err(|_| ReplyError)?];
+    let tokens = u32::try_from(tokens).map_err(|_| ReplyError)?;
+    Ok(Grant { tokens, valid_us, stamp: Stamp { epoch, series } })
 }
 
 fn read_record(bytes: &mut Bytes) -> Result<Bytes, ReplyError> {

@@ -7,7 +7,10 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use tollgate_gate::ports::{Decision, Outcome, Subject, SubjectKind, SubjectStanding, Subjects};
-use tollgate_limits::{Arrival, Ask, Bucket, Cost, Decided, LimitName, NamedLimit, RateLimit, RateLimits, Record, decide};
+use tollgate_limits::{
+    Arrival, Ask, Bucket, Cost, Decided, EPOCH_US, LeaseAsk, LimitName, NamedLimit, QUIET_EPOCHS, RateLimit, RateLimits, Record, Settle,
+    Told, Wish, decide_leased,
+};
 use tollgate_redis::{
     codec::{Answer, Batch, Reply, Request, Swap, buckets_of, decode_record, encode_record, read_reply},
     convert::swaps,
@@ -38,6 +41,13 @@ pub(crate) struct Seen {
     pub(crate) fences: u64,
     /// Raised between an answer that a record is to be converted and the call that does it.
     pub(crate) fences_between: u64,
+    pub(crate) leased: u64,
+    pub(crate) settled: u64,
+    pub(crate) blamed: u64,
+    /// Decisions on records with slices.
+    pub(crate) over_slices: u64,
+    /// The clock had stepped back behind the epoch of some slices.
+    pub(crate) ahead: u64,
 }
 
 /// The rules of one subject through time; askers know the last or an earlier one.
@@ -61,6 +71,8 @@ pub(crate) struct World {
     model: HashMap<Bytes, Record>,
     /// The last reset of each record.
     resets: HashMap<Bytes, u64>,
+    /// Slices that were given and not handed back, by the key of the first record.
+    given: Vec<(Bytes, Settle)>,
 }
 
 impl World {
@@ -77,7 +89,7 @@ impl World {
         let mut rules = |kind, id| Rules { kind, id, versions: vec![(0, random.limits())] };
         let keys = (0..24).map(|i| rules(if i % 6 == 0 { SubjectKind::Named } else { SubjectKind::Key }, format!("k{i}"))).collect();
         let owners = (0..6).map(|i| rules(SubjectKind::Owner, format!("o{i}"))).collect();
-        let (model, resets) = (HashMap::new(), HashMap::new());
+        let (model, resets, given) = (HashMap::new(), HashMap::new(), Vec::new());
         Self {
             seen: Seen::default(),
             random,
@@ -91,6 +103,7 @@ impl World {
             owners,
             model,
             resets,
+            given,
         }
     }
 
@@ -125,6 +138,8 @@ impl World {
             1 => self.now_us += self.random.below(7200) * 1_000_000,
             2..10 => {}
             10..20 => self.now_us += self.random.below(3000),
+            20..30 => self.now_us += self.random.below(300_000),
+            30 => self.now_us -= self.random.below(1_000_000),
             _ => self.now_us += self.random.below(period / 50 + 2),
         }
         self.now_us = self.now_us.clamp(START_US / 2, START_US * 2);
@@ -193,7 +208,32 @@ impl World {
         };
         let cost = Cost::new(cost.clamp(1, burst_min)).expect("in range");
         let peek = self.random.one_in(7);
-        Request::new(Decision { subjects: Subjects { first, owner }, cost, peek }, &self.names)
+        let request = Request::new(Decision { subjects: Subjects { first, owner }, cost, peek }, &self.names);
+        let lease = self.lease(&request.first_key);
+        Request { lease, ..request }
+    }
+
+    /// What a request says of slices: often nothing, mostly what a node would say, at times what
+    /// is over, or what never was.
+    fn lease(&mut self, key: &Bytes) -> LeaseAsk {
+        if self.random.one_in(3) {
+            return LeaseAsk::default();
+        }
+        let want = match self.random.below(4) {
+            0 => 0,
+            1 => 1 << 22,
+            _ => 1 + u32::try_from(self.random.below(200)).expect("small"),
+        };
+        let mut settle = None;
+        if let Some(place) = self.given.iter().position(|(of, _)| of == key).filter(|_| self.random.one_in(2)) {
+            let (_, given) = self.given.swap_remove(place);
+            let unused = u32::try_from(self.random.below(u64::from(given.granted) + 1)).expect("small");
+            settle = Some(Settle { unused, ..given });
+        }
+        if self.given.len() > 200 {
+            self.given.remove(0);
+        }
+        LeaseAsk { want, settle }
     }
 
     /// Sends a batch, holds every answer against the reference, and gives back those that are to
@@ -275,8 +315,16 @@ impl World {
             let ahead = bucket.arrival.whole_us.saturating_sub(self.now_us);
             ahead > bucket.limit.period_us()
         });
+        let (was_out, was_ahead) = (records.iter().any(|record| record.slices.outstanding() > 0), self.is_ahead(&records));
+        let was = records.clone();
         let expected = self.decide(request, &mut records);
-        assert_eq!(*outcome, expected, "at {} {request:?} on {records:?}", self.now_us);
+        assert_eq!(*outcome, expected, "at {} {request:?} on {was:?}", self.now_us);
+        self.seen.over_slices += u64::from(was_out);
+        self.seen.ahead += u64::from(was_ahead);
+        self.seen.settled += u64::from(request.lease.settle.is_some_and(|settle| {
+            let out = |records: &[Record]| records.iter().map(|record| u64::from(record.slices.at(self.now_us).outstanding())).sum::<u64>();
+            settle.granted > 0 && out(&records) < out(&was)
+        }));
         if let Some(model) = unconverted {
             let mut records = Self::records_of(model, request);
             if !request.swaps.is_empty() {
@@ -288,7 +336,15 @@ impl World {
         self.seen.several += u64::from(records.iter().any(|record| record.buckets.len() > 1));
         match outcome {
             Outcome::Allowed(_) => self.seen.allowed += 1,
-            Outcome::Limited(_) => self.seen.limited += 1,
+            Outcome::Leased(_, grant) => {
+                self.seen.leased += 1;
+                let given = Settle { granted: grant.tokens, unused: 0, stamp: grant.stamp };
+                self.given.push((request.first_key.clone(), given));
+            }
+            Outcome::Limited(_) => {
+                self.seen.limited += 1;
+                self.seen.blamed += u64::from(records.iter().any(|record| record.slices.quiet == QUIET_EPOCHS));
+            }
             Outcome::Stale => self.seen.stale += 1,
             Outcome::Revoked => self.seen.revoked += 1,
             Outcome::Lost | Outcome::Broken => unreachable!("nothing is lost or broken here"),
@@ -304,13 +360,22 @@ impl World {
         let standings = |standings: Vec<_>| -> Vec<SubjectStanding> {
             named().zip(standings).map(|((kind, named), standing)| SubjectStanding { kind, named, standing }).collect()
         };
-        match decide(records, &asks, request.decision.cost, request.decision.peek, self.now_us) {
-            Decided::Allowed(all) => Outcome::Allowed(standings(all)),
+        let wish = Wish { cost: request.decision.cost, peek: request.decision.peek, lease: request.lease };
+        let Told { decided, grant } = decide_leased(records, &asks, &wish, self.now_us);
+        match decided {
+            Decided::Allowed(all) => match grant {
+                Some(grant) => Outcome::Leased(standings(all), grant),
+                None => Outcome::Allowed(standings(all)),
+            },
             Decided::Limited(all) => Outcome::Limited(standings(all)),
             Decided::Stale { .. } => Outcome::Stale,
             Decided::Revoked { .. } => Outcome::Revoked,
             Decided::TooCostly => unreachable!("costs fit"),
         }
+    }
+
+    fn is_ahead(&self, records: &[Record]) -> bool {
+        records.iter().any(|record| record.slices.outstanding() > 0 && record.slices.epoch > self.now_us / EPOCH_US + 1)
     }
 
     /// Stored bytes and expiries are what the model says.
@@ -327,11 +392,12 @@ impl World {
                 continue;
             };
             assert_eq!(decode_record(&bytes).as_ref(), Some(&model), "{key:?}");
+            let felt_us = if model.slices.outstanding() > 0 { 3 * EPOCH_US } else { 0 };
             let forget_ms = |bucket: &Bucket| {
-                let grain_ms = u64::from(bucket.limit.per_seconds()) * 125;
-                (bucket.arrival.whole_us / 1000 / grain_ms + 1) * grain_ms
+                let grain_us = u64::from(bucket.limit.per_seconds()) * 125_000;
+                ((bucket.arrival.whole_us + felt_us) / grain_us + 1) * grain_us / 1000
             };
-            let latest = model.buckets.iter().map(forget_ms).chain([model.fence_end_ms]).max();
+            let latest = model.buckets.iter().map(forget_ms).chain([model.fence_end_ms, model.slices.keep_until_ms()]).max();
             if !model.is_forgettable(self.now_us) {
                 assert_eq!(u64::try_from(expires_ms).ok(), latest, "{model:?}");
             }

@@ -70,7 +70,7 @@ async fn admitted(store: &Arc<dyn BucketStore>, ask: &Ask, calls: usize) -> u64 
         let (store, ask) = (Arc::clone(store), ask.clone());
         racing.spawn(async move {
             match ask.of(&*store).await {
-                Outcome::Allowed(_) => 1,
+                Outcome::Allowed(_) | Outcome::Leased(..) => 1,
                 Outcome::Limited(_) => 0,
                 other => panic!("{ask:?} must be allowed or limited: {other:?}"),
             }

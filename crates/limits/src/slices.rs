@@ -1,0 +1,142 @@
+//! What a record knows of the slices that nodes have taken ahead from its buckets.
+//!
+//! A slice is so many tokens of *every* bucket of a decision, taken at once and spent from a node's
+//! memory. It was charged when it was taken; what is kept here is how much may still be unspent,
+//! so that the buckets do not fill up behind it: always *tokens in the buckets + unspent slices ≤
+//! burst*. So an arrival never falls behind its *floor*, now plus what the outstanding slices are
+//! worth, and what leaves the sum of outstanding slices applies the floor a last time before.
+//!
+//! Time is cut into epochs of [`EPOCH_US`]. A slice that was given in epoch `e` may be spent until
+//! `e + 2` begins, and then drops out of the sum by itself: a node that dies leaves nothing behind.
+
+use crate::{Arrival, RateLimit, Step};
+
+/// The length of an epoch, in microseconds of the store's clock. A slice lives for one to two.
+pub const EPOCH_US: u64 = 200_000;
+/// The most tokens that may be outstanding from one record.
+pub const LEASED_MAX: u32 = 1 << 22;
+/// For how many epochs a record gives no slice after it refused somebody because of them.
+///
+/// Longer than a second, by which a client waits that was told to wait in whole seconds.
+pub const QUIET_EPOCHS: u8 = 8;
+/// Of the burst, one part in so many may be outstanding. So there are no slices of a burst below it.
+pub const LEASED_SHARE: u32 = 20;
+/// How long after a slice was taken a floor may still be felt, at most, in microseconds.
+pub(crate) const FELT_US: u64 = 3 * EPOCH_US;
+
+/// Slices that are outstanding from one record. The default is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Slices {
+    /// The epoch that the rest was written in: the store's clock divided by [`EPOCH_US`].
+    pub epoch: u64,
+    /// Tokens of slices that were given in `epoch` and may be unspent.
+    pub current: u32,
+    /// The same of the epoch before.
+    pub previous: u32,
+    /// For how many epochs, from `epoch` on, no slices are given.
+    pub quiet: u8,
+    /// Which run of epochs this is: a slice of another run is not accounted for here.
+    pub series: u16,
+}
+
+impl Slices {
+    /// Tokens that may be unspent.
+    pub fn outstanding(&self) -> u32 {
+        self.current.saturating_add(self.previous)
+    }
+
+    /// Whether there is nothing to keep.
+    pub fn is_none(&self) -> bool {
+        self.outstanding() == 0 && self.quiet == 0
+    }
+
+    /// As they are at `now_us`: what is over has dropped out.
+    ///
+    /// An epoch that lies ahead is one from before the clock stepped back. How long its slices are
+    /// still good cannot be told by the clock, so they are counted anew, for the longest life that
+    /// a slice has, and meanwhile none is given.
+    #[must_use]
+    pub fn at(self, now_us: u64) -> Self {
+        let now = now_us / EPOCH_US;
+        let fresh = u16::try_from(now_us % (1 << 16)).unwrap_or(0);
+        if self.is_none() {
+            return Self { epoch: now, series: fresh, ..Self::default() };
+        }
+        if self.epoch > now + 1 {
+            let series = if fresh == self.series { fresh.wrapping_add(1) } else { fresh };
+            return Self { epoch: now + 1, current: self.outstanding(), previous: 0, quiet: self.quiet, series };
+        }
+        let passed = now.saturating_sub(self.epoch);
+        match passed {
+            0 => self,
+            1 => Self { epoch: now, current: 0, previous: self.current, quiet: self.quiet.saturating_sub(1), ..self },
+            _ => {
+                let quiet = self.quiet.saturating_sub(u8::try_from(passed).unwrap_or(u8::MAX));
+                Self { epoch: now, current: 0, previous: 0, quiet, ..self }
+            }
+        }
+    }
+
+    /// What no arrival under `limit` may be earlier than at `now_us`. To be asked of the slices as
+    /// they are stored: those that have dropped out since held the bucket down until then.
+    pub fn floor(self, limit: RateLimit, now_us: u64) -> Arrival {
+        let held_until = |at_us: u64, tokens| Arrival::full_at(at_us).after(Step::of_tokens(tokens, limit), limit);
+        let (now, all) = (now_us / EPOCH_US, self.outstanding());
+        let mut floor = held_until(now_us, self.at(now_us).outstanding());
+        if now > self.epoch {
+            floor = floor.max(held_until((self.epoch + 1) * EPOCH_US, all));
+        }
+        if now > self.epoch + 1 {
+            floor = floor.max(held_until((self.epoch + 2) * EPOCH_US, self.current));
+        }
+        floor
+    }
+
+    /// Takes a slice of `granted` tokens out of the sum; false where it is not in it any more.
+    pub fn settle(&mut self, epoch: u64, series: u16, granted: u32) -> bool {
+        if series != self.series {
+            return false;
+        }
+        if epoch == self.epoch {
+            self.current = self.current.saturating_sub(granted);
+        } else if epoch + 1 == self.epoch {
+            self.previous = self.previous.saturating_sub(granted);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Whether a slice may be given at `now_us`. To be asked of the slices as they are then.
+    pub fn may_give(&self, now_us: u64) -> bool {
+        self.quiet == 0 && self.epoch == now_us / EPOCH_US
+    }
+
+    /// The largest slice that a bucket gives whose arrival is `arrival`: half of what its share
+    /// leaves for slices, so that one node does not take it all, and a quarter of what it holds, so
+    /// that slices shrink as it empties.
+    pub fn largest(&self, limit: RateLimit, arrival: Arrival, now_us: u64) -> u32 {
+        let share = (limit.burst() / LEASED_SHARE).min(LEASED_MAX);
+        let room = share.saturating_sub(self.outstanding()).div_ceil(2);
+        let brim_us = now_us.saturating_add(limit.period_us());
+        let free_us = brim_us.saturating_sub(arrival.whole_us).saturating_sub(u64::from(arrival.frac > 0));
+        // In steps of 1/1024 of the burst, so that all products stay below 2⁵³.
+        let steps = free_us.min(limit.period_us()) * 1024 / limit.period_us();
+        room.min(u32::try_from(steps * u64::from(limit.burst()) / 4096).unwrap_or(0))
+    }
+
+    /// From `now_us` until the last of them is over, in microseconds; 0 where there are none. To be
+    /// asked of the slices as they are then.
+    pub fn left_us(&self, now_us: u64) -> u64 {
+        let epochs = if self.current > 0 { 2 } else { 1 };
+        if self.outstanding() == 0 { 0 } else { ((self.epoch + epochs) * EPOCH_US).saturating_sub(now_us) }
+    }
+
+    /// Until when they must be kept, in milliseconds since 1970; 0 where there are none.
+    pub fn keep_until_ms(&self) -> u64 {
+        if self.is_none() { 0 } else { (self.epoch + u64::from(self.quiet.max(2))) * (EPOCH_US / 1000) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
