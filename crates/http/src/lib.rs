@@ -30,6 +30,7 @@ mod respond;
 mod routes;
 mod server;
 mod surface;
+mod tls;
 mod trace;
 mod warning;
 
@@ -39,3 +40,4 @@ pub use options::{HttpOptions, ServerOptions, TelemetryOptions};
 pub use routes::surface;
 pub use server::{Phase, Served, Server};
 pub use surface::{Envelope, Surface};
+pub use tls::{Certificate, CertificateAndKey, CertificateError};

@@ -74,7 +74,7 @@ impl Default for TelemetryOptions {
 /// What one client may take of a listener's time and memory.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// How long the headers of one request may take to arrive.
+    /// How long the headers of one request may take to arrive; and a handshake of TLS.
     pub header_timeout: Duration,
     /// How long a new connection may stay silent.
     pub first_byte_timeout: Duration,

@@ -16,7 +16,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{options::ServerOptions, surface::Surface};
+use crate::{options::ServerOptions, surface::Surface, tls::Certificate};
 
 mod activity;
 mod connection;
@@ -49,6 +49,7 @@ pub struct Served {
 pub struct Server {
     listener: TcpListener,
     options: ServerOptions,
+    certificate: Option<Certificate>,
 }
 
 /// What every connection of a listener has in common.
@@ -56,12 +57,19 @@ pub(crate) struct Shared {
     surface: Surface,
     builder: Builder<TokioExecutor>,
     options: ServerOptions,
+    certificate: Option<Certificate>,
 }
 
 impl Server {
     /// Takes the address; from now on the system queues connections.
     pub async fn bind(address: SocketAddr, options: ServerOptions) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, options })
+        Ok(Self { listener: TcpListener::bind(address).await?, options, certificate: None })
+    }
+
+    /// Speaks TLS, and nothing but TLS, where there is a certificate.
+    #[must_use]
+    pub fn with_certificate(self, certificate: Option<Certificate>) -> Self {
+        Self { certificate, ..self }
     }
 
     /// The address it has, with the port that the system chose where 0 was asked for.
@@ -72,10 +80,10 @@ impl Server {
     /// Serves until `phase` says [`Phase::Stop`] or its sender is gone, and all connections have
     /// ended or the grace is over.
     pub async fn serve(self, surface: Surface, phase: watch::Receiver<Phase>) -> Served {
-        let Self { listener, options } = self;
+        let Self { listener, options, certificate } = self;
         let slots = Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS)));
         let grace = options.stop_grace;
-        let shared = Arc::new(Shared { surface, builder: builder(&options), options });
+        let shared = Arc::new(Shared { surface, builder: builder(&options), options, certificate });
         let mut tasks = JoinSet::new();
         let mut stopping = phase.clone();
         loop {

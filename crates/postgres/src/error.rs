@@ -80,7 +80,7 @@ impl From<sqlx::Error> for PostgresError {
         use sqlx::Error;
         match error {
             Error::Database(error) => said_by_server(&*error),
-            Error::Io(error) => Self::Unreachable(error.to_string().into()),
+            Error::Io(error) => Self::Unreachable(refused_certificate(&error).unwrap_or_else(|| error.to_string()).into()),
             Error::Tls(error) => Self::Unreachable(format!("no TLS connection: {error}").into()),
             Error::PoolTimedOut => Self::Unreachable("no connection in time: the server does not answer, or all are in use".into()),
             Error::PoolClosed => Self::Unreachable("the pool is closed".into()),
@@ -91,6 +91,25 @@ impl From<sqlx::Error> for PostgresError {
             _ => Self::Unusable("the driver failed".into()),
         }
     }
+}
+
+/// What is wrong with the server's certificate, where that is why there is no connection. The library
+/// below tells it in words alone.
+fn refused_certificate(error: &std::io::Error) -> Option<String> {
+    let told = error.to_string();
+    let why = told.strip_prefix("invalid peer certificate: ")?;
+    let words = if why.contains("UnknownIssuer") {
+        "is not signed by an authority that is trusted here (sslrootcert in postgres.url)"
+    } else if why.contains("not valid for name") || why.contains("NotValidForName") {
+        "is for another name than the one that was connected to"
+    } else if why.contains("not valid yet") || why.contains("NotValidYet") {
+        "is not valid yet"
+    } else if why.contains("expired") || why.contains("Expired") {
+        "has expired"
+    } else {
+        return Some(format!("no TLS connection: the certificate of Postgres cannot be trusted: {why}"));
+    };
+    Some(format!("no TLS connection: the certificate of Postgres {words}"))
 }
 
 /// By SQLSTATE, see the appendix of the Postgres manual.

@@ -79,9 +79,16 @@ pub enum OptionsError {
     /// The URL is none that the client knows. It may hold a password, so it is not shown.
     #[error("redis.url cannot be used: {0}")]
     Url(&'static str),
+    /// The file of certificate authorities, and what is wrong with it.
+    #[error("redis.ca_file {0}")]
+    Authorities(Arc<str>),
     /// The prefix or the number of tags.
     #[error(transparent)]
     Names(#[from] NamesError),
+}
+
+impl OptionsError {
+    pub(crate) const URL: Self = Self::Url("it must be like redis://user:password@host:6379/0");
 }
 
 impl RedisBuckets {
@@ -93,7 +100,7 @@ impl RedisBuckets {
         let made = Arc::new(AtomicU64::new(0));
         let connection = || Connection::new(options, Arc::clone(&made)).map(Arc::new);
         let connections: Result<Vec<_>, _> = (0..options.pool_size.max(1)).map(|_| connection()).collect();
-        let connections = connections.map_err(|_| OptionsError::Url("it must be like redis://user:password@host:6379/0"))?;
+        let connections = connections?;
         let is_clustered = connections.iter().any(|connection| connection.is_clustered());
         let queue = |_| Arc::new(Queue::new(options.queue_max.max(1)));
         let queues: Vec<_> = (0..if is_clustered { options.tags } else { 1 }).map(queue).collect();

@@ -27,7 +27,7 @@ use tokio::{
 use tollgate_api::BusEvent;
 use tollgate_gate::ports::{BoxFuture, Bus, BusError, Heard};
 
-use crate::{Options, OptionsError, Wire, connection::Connection, failure::worded, names::Names, pulse::turned};
+use crate::{Options, OptionsError, Wire, connection::Connection, failure::worded, names::Names, pulse::turned, tls};
 
 /// How long one event may take to be said.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(200);
@@ -57,13 +57,12 @@ impl RedisBus {
     ///
     /// Must be called within a Tokio runtime.
     pub fn connect(options: &Options) -> Result<Self, OptionsError> {
-        let unusable = |_| OptionsError::Url("it must be like redis://user:password@host:6379/0");
         let names = Names::new(&options.prefix, options.tags)?;
         let channel: Arc<str> = format!("{}events", names.prefix()).into();
         let events_max = options.events_max.max(1);
         let (told, heard) = broadcast::channel(events_max);
-        let publisher = Arc::new(Connection::new(options, Arc::new(AtomicU64::new(0))).map_err(unusable)?);
-        let mut config = Config::from_url(options.url.expose()).map_err(unusable)?;
+        let publisher = Arc::new(Connection::new(options, Arc::new(AtomicU64::new(0)))?);
+        let (mut config, _) = tls::config(options)?;
         config.fail_fast = true;
         let listener = Listener { config, connect_timeout: options.connect_timeout, events_max, channel: channel.clone(), told };
         let mut tasks = JoinSet::new();

@@ -22,10 +22,12 @@ use fred::{
 use tokio::{sync::broadcast::error::RecvError, task::JoinSet};
 
 use crate::{
-    failure::{Failure, worded},
+    buckets::OptionsError,
+    failure::Failure,
     options::Options,
     pulse,
     scripts::Script,
+    tls::{self, LastRefusal},
 };
 
 /// Attempts to reconnect come ever later, up to a quarter of a second: a server that is back is
@@ -41,6 +43,7 @@ const REBUILD_DELAY: Duration = Duration::from_millis(250);
 pub(crate) struct Connection {
     client: RwLock<Client>,
     config: Config,
+    refusal: LastRefusal,
     connect_timeout: Duration,
     made: Arc<AtomicU64>,
     trouble: Mutex<Option<Arc<str>>>,
@@ -55,12 +58,12 @@ pub(crate) enum By {
 
 impl Connection {
     /// Reads the URL. Connects once [`Connection::keep`] runs. `made` counts connections.
-    pub(crate) fn new(options: &Options, made: Arc<AtomicU64>) -> Result<Self, Error> {
-        let mut config = Config::from_url(options.url.expose())?;
+    pub(crate) fn new(options: &Options, made: Arc<AtomicU64>) -> Result<Self, OptionsError> {
+        let (mut config, refusal) = tls::config(options)?;
         config.fail_fast = false;
-        let client = build(&config, options.connect_timeout)?;
+        let client = build(&config, options.connect_timeout).map_err(|_| OptionsError::URL)?;
         let (client, trouble) = (RwLock::new(client), Mutex::new(None));
-        Ok(Self { client, config, connect_timeout: options.connect_timeout, made, trouble })
+        Ok(Self { client, config, refusal, connect_timeout: options.connect_timeout, made, trouble })
     }
 
     pub(crate) fn is_clustered(&self) -> bool {
@@ -98,7 +101,7 @@ impl Connection {
     async fn until_ended(&self, mut task: AbortOnDrop) {
         let why = match (&mut task.0).await {
             Ok(Ok(())) => "the connection task has ended".to_owned(),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => self.refusal.worded(&error),
             Err(error) => error.to_string(),
         };
         tracing::warn!(%why, "the redis client has stopped and is made anew");
@@ -120,7 +123,7 @@ impl Connection {
     async fn note(self: Arc<Self>, mut errors: tokio::sync::broadcast::Receiver<(Error, Option<config::Server>)>) {
         loop {
             match errors.recv().await {
-                Ok((error, _)) => self.set_trouble(Some(&worded(&error))),
+                Ok((error, _)) => self.set_trouble(Some(&self.refusal.worded(&error))),
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             }

@@ -73,9 +73,22 @@ impl From<Error> for Failure {
     }
 }
 
-/// An error as people read it: fred tells those of the system by their `Debug` form.
+/// What `rustls` has against a server, as its `Debug` form begins, and how people read it.
+const TLS_TROUBLES: [(&str, &str); 6] = [
+    ("InvalidCertificate(UnknownIssuer", "the certificate of Redis is not signed by an authority that is trusted here (redis.ca_file)"),
+    ("InvalidCertificate(NotValidForName", "the certificate of Redis is for another name than the one that was connected to"),
+    ("InvalidCertificate(Expired", "the certificate of Redis has expired"),
+    ("InvalidCertificate(NotValidYet", "the certificate of Redis is not valid yet"),
+    ("InvalidCertificate(", "the certificate of Redis cannot be trusted"),
+    ("InvalidMessage(", "what answers for Redis does not speak TLS there"),
+];
+
+/// An error as people read it: fred tells those of the system and of TLS by their `Debug` form.
 pub(crate) fn worded(error: &Error) -> String {
     let details = error.details();
+    if let Some((_, words)) = TLS_TROUBLES.iter().find(|(beginning, _)| details.contains(beginning)) {
+        return format!("no TLS connection: {words}");
+    }
     let message = details.split("message: \"").nth(1).and_then(|rest| rest.split('"').next());
     message.map_or_else(|| error.to_string(), ToOwned::to_owned)
 }
@@ -89,6 +102,9 @@ mod tests {
         let refused = std::io::Error::from_raw_os_error(111);
         assert_eq!(worded(&Error::from(refused)), "Connection refused");
         assert_eq!(worded(&Error::new(ErrorKind::Timeout, "late")), "Timeout Error: late");
+        let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let refused = std::io::Error::new(std::io::ErrorKind::InvalidData, refused);
+        assert!(worded(&Error::from(refused)).ends_with("is not signed by an authority that is trusted here (redis.ca_file)"));
     }
 
     #[test]

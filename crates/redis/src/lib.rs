@@ -23,6 +23,7 @@ mod registry;
 pub mod scripts;
 mod servers;
 mod state;
+mod tls;
 mod usage;
 mod wire;
 mod worker;

@@ -1,12 +1,14 @@
 //! What an operator sets.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// How this node speaks to Redis. Ranges are those of the settings; what is beyond is cut.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Where Redis is.
     pub url: RedisUrl,
+    /// A PEM file with the authorities that may vouch for Redis, in place of the machine's; for TLS alone.
+    pub ca_file: Option<PathBuf>,
     /// What the name of every key begins with.
     pub prefix: String,
     /// How many hash tags the keys are spread over, 1 to 100, the same for all nodes.
@@ -32,6 +34,7 @@ impl Options {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: RedisUrl::new(url),
+            ca_file: None,
             prefix: "tg:".into(),
             tags: 16,
             pool_size: 2,

@@ -42,7 +42,7 @@ use crate::values::Bound;
 
 /// The range of every setting that is a number, a time or a size.
 pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
-    let sections: [&[Bound]; 16] = [
+    let sections: [&[Bound]; 17] = [
         redis::BOUNDS,
         postgres::BOUNDS,
         outage::BOUNDS,
@@ -59,6 +59,7 @@ pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
         usage::BOUNDS,
         log::BOUNDS,
         telemetry::BOUNDS,
+        tls::BOUNDS,
     ];
     sections.into_iter().flatten()
 }

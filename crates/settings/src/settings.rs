@@ -57,7 +57,7 @@ pub struct Settings {
     pub shutdown: ShutdownSettings,
     /// What a gateway may say.
     pub forward_auth: ForwardAuthSettings,
-    /// The listener's certificate.
+    /// The listeners' certificate.
     pub tls: TlsSettings,
     /// What is logged.
     pub log: LogSettings,
@@ -140,8 +140,8 @@ impl Settings {
         if self.listen == self.metrics_listen && self.listen.port() != 0 {
             check.refuse("metrics_listen", "must not be the same as listen");
         }
-        // The certificate is for `listen`; metrics are always plain.
-        for (setting, address, tls) in [("listen", self.listen, self.tls.is_on()), ("metrics_listen", self.metrics_listen, false)] {
+        let both = [("listen", self.listen, self.tls.is_on()), ("metrics_listen", self.metrics_listen, self.tls.is_on_for_metrics())];
+        for (setting, address, tls) in both {
             if !tls && !self.allow_plaintext && !address.ip().to_canonical().is_loopback() {
                 check.refuse(setting, "is plain text beyond loopback: set allow_plaintext = true where the network is trusted");
             }

@@ -10,7 +10,7 @@ mod time_span;
 mod unset;
 
 pub use byte_size::{ByteSize, ByteSizeError};
-pub(crate) use endpoint::{Endpoint, http_endpoint, postgres_endpoint, redis_endpoint};
+pub(crate) use endpoint::{Endpoint, http_endpoint, is_redis_over_tls, postgres_endpoint, redis_endpoint};
 pub use kind_end::{KindEnd, KindEndError};
 pub use network::{Network, NetworkError};
 pub(crate) use range::{Bound, size, time, whole};

@@ -1,7 +1,8 @@
 //! Every metric there is.
 
 use crate::labels::{
-    AuthOutcome, Component, KindLabel, Label, LabelSet, LookupOutcome, PoolState, RedisErrorKind, Source, SpanFate, Verdict,
+    AuthOutcome, CertificateFate, Component, KindLabel, Label, LabelSet, LookupOutcome, PoolState, RedisErrorKind, Source, SpanFate,
+    Verdict,
 };
 use metrics::Unit;
 
@@ -99,6 +100,18 @@ pub(crate) const USAGE_FLUSH_FAILURES: Metric =
 pub(crate) const REQUEST_LINES_DROPPED: Metric =
     counter("tollgate_request_lines_dropped_total", "Lines about requests that were left out, beyond what a second may cost.", &[]);
 pub(crate) const SPANS: Metric = counter("tollgate_spans_total", "Spans of requests, by what became of them.", &[SpanFate::SET]);
+pub(crate) const CERTIFICATE_RELOADS: Metric = counter(
+    "tollgate_certificate_reloads_total",
+    "New certificates of the listeners that were found, by what became of them.",
+    &[CertificateFate::SET],
+);
+pub(crate) const CERTIFICATE_NOT_AFTER: Metric = Metric {
+    name: "tollgate_certificate_not_after_seconds",
+    kind: Kind::Gauge,
+    unit: Unit::Seconds,
+    help: "Until when the listeners' certificate is good, in seconds since 1970; 0 where there is none.",
+    labels: &[],
+};
 pub(crate) const BUILD_INFO: Metric = gauge(
     "tollgate_build_info",
     "Always 1; the label says which build this is.",
@@ -134,6 +147,8 @@ pub const CATALOGUE: &[Metric] = &[
     USAGE_FLUSH_FAILURES,
     REQUEST_LINES_DROPPED,
     SPANS,
+    CERTIFICATE_RELOADS,
+    CERTIFICATE_NOT_AFTER,
     BUILD_INFO,
 ];
 

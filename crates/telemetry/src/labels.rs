@@ -208,6 +208,16 @@ label! {
     }
 }
 
+label! {
+    /// What became of a new certificate.
+    CertificateFate, "outcome" {
+        /// It is shown from then on.
+        Taken = "taken",
+        /// It cannot be used, and the one before it is shown.
+        Refused = "refused",
+    }
+}
+
 /// How a component is, as the gauge shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthState {

@@ -30,8 +30,8 @@ mod traces;
 pub use catalogue::{CATALOGUE, Kind, Metric};
 #[cfg(feature = "process")]
 pub use labels::{
-    AuthOutcome, Component, HealthState, KindLabel, LabelSet, LookupOutcome, OutageState, PoolState, RedisErrorKind, Source, SpanFate,
-    Verdict,
+    AuthOutcome, CertificateFate, Component, HealthState, KindLabel, LabelSet, LookupOutcome, OutageState, PoolState, RedisErrorKind,
+    Source, SpanFate, Verdict,
 };
 #[cfg(feature = "process")]
 pub use logs::{LogError, LogFormat, check_filter, init_logs};

@@ -5,7 +5,8 @@ mod family;
 use crate::{
     catalogue::{self, Metric},
     labels::{
-        AuthOutcome, Component, HealthState, KindLabel, LookupOutcome, OutageState, PoolState, RedisErrorKind, Source, SpanFate, Verdict,
+        AuthOutcome, CertificateFate, Component, HealthState, KindLabel, LookupOutcome, OutageState, PoolState, RedisErrorKind, Source,
+        SpanFate, Verdict,
     },
 };
 use ::metrics::{Counter, Gauge, Histogram, Recorder};
@@ -52,6 +53,8 @@ struct Handles {
     usage_flush_failures: Counter,
     request_lines_dropped: Counter,
     spans: Family<Counter, SpanFate>,
+    certificate_reloads: Family<Counter, CertificateFate>,
+    certificate_not_after: Gauge,
 }
 
 /// Decisions by verdict, for whoever asks this node and not its metrics.
@@ -111,6 +114,8 @@ impl Metrics {
             usage_flush_failures: single(recorder, &catalogue::USAGE_FLUSH_FAILURES),
             request_lines_dropped: single(recorder, &catalogue::REQUEST_LINES_DROPPED),
             spans: Family::new(recorder, &catalogue::SPANS),
+            certificate_reloads: Family::new(recorder, &catalogue::CERTIFICATE_RELOADS),
+            certificate_not_after: single(recorder, &catalogue::CERTIFICATE_NOT_AFTER),
         }))
     }
 
@@ -247,6 +252,16 @@ impl Metrics {
     /// So many spans came to this.
     pub fn spans(&self, fate: SpanFate, count: usize) {
         self.0.spans.with(fate, |counter| counter.increment(u64::try_from(count).unwrap_or(u64::MAX)));
+    }
+
+    /// A new certificate of the listeners came to this.
+    pub fn certificate_reload(&self, fate: CertificateFate) {
+        self.0.certificate_reloads.with(fate, |counter| counter.increment(1));
+    }
+
+    /// The certificate that listeners show is good until then, in seconds since 1970.
+    pub fn certificate_not_after(&self, seconds: u64) {
+        self.0.certificate_not_after.set(Duration::from_secs(seconds));
     }
 
     /// This decides now.

@@ -11,6 +11,7 @@
 //! a server starts its own with `start`.
 
 mod backend;
+mod certificates;
 mod clock;
 pub mod conformance;
 mod container;
@@ -36,6 +37,7 @@ mod server;
 mod timing;
 
 pub use backend::Backend;
+pub use certificates::{TestAuthority, TestCertificate, replace_file};
 pub use clock::TestClock;
 pub use database::TestDatabase;
 pub use eventually::eventually;

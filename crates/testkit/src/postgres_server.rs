@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use crate::container::ContainerLaunch;
 use crate::process::{Launch, User, find_program};
-use crate::{Backend, Port, Scratch, Server, backend, eventually};
+use crate::{Backend, Port, Scratch, Server, TestCertificate, backend, eventually};
 
 const UP_WITHIN: Duration = Duration::from_mins(1);
 
@@ -80,6 +80,22 @@ impl TestPostgres {
     /// A connection to the database `postgres`.
     pub async fn connection(&self) -> Result<PgConnection> {
         Ok(PgConnection::connect(&self.url()).await?)
+    }
+
+    /// Speaks TLS as well from now on, and shows this certificate.
+    pub async fn show(&self, certificate: &TestCertificate) -> Result<()> {
+        let mut connection = self.connection().await?;
+        for (name, pem) in [("tls.crt", certificate.chain()), ("tls.key", &certificate.key())] {
+            // Into the folder of its data, where it is its own, whoever and wherever it is.
+            let lines = format!("select unnest(string_to_array('{}', E'\\n'))", pem.trim_end());
+            let file = format!("copy ({lines}) to program 'umask 077; cat > {name}'");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(file)).execute(&mut connection).await.context(name)?;
+        }
+        for line in ["ssl_cert_file = 'tls.crt'", "ssl_key_file = 'tls.key'", "ssl = on"] {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("alter system set {line}"))).execute(&mut connection).await?;
+        }
+        sqlx::raw_sql("select pg_reload_conf()").execute(&mut connection).await?;
+        Ok(connection.close().await?)
     }
 
     /// Ends it at once, as a crash would.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use redis::{FromRedisValue, Value};
 
-use crate::{Port, RedisOptions, TestRedis, eventually};
+use crate::{Port, RedisOptions, TestCertificate, TestRedis, eventually};
 
 const SLOTS: usize = 16_384;
 const UP_WITHIN: Duration = Duration::from_secs(30);
@@ -17,6 +17,7 @@ const MIGRATE_TIMEOUT_MS: u32 = 5_000;
 pub struct TestRedisCluster {
     nodes: Vec<TestRedis>,
     buses: Vec<Port>,
+    tls: Vec<Port>,
 }
 
 impl TestRedisCluster {
@@ -27,10 +28,24 @@ impl TestRedisCluster {
 
     /// The same, with settings for every node.
     pub async fn with(masters: usize, options: &RedisOptions) -> Result<Self> {
-        let mut cluster = Self { nodes: Vec::new(), buses: Vec::new() };
+        Self::launched(masters, options, None).await
+    }
+
+    /// The same, where every node shows this certificate on a port of its own.
+    pub async fn over_tls(masters: usize, certificate: &TestCertificate) -> Result<Self> {
+        Self::launched(masters, &RedisOptions::default(), Some(certificate)).await
+    }
+
+    async fn launched(masters: usize, options: &RedisOptions, certificate: Option<&TestCertificate>) -> Result<Self> {
+        let mut cluster = Self { nodes: Vec::new(), buses: Vec::new(), tls: Vec::new() };
         for _ in 0..masters {
             let bus = Port::take()?;
-            let own = options.clone().cluster().line(&format!("cluster-port {}", bus.number()));
+            let mut own = options.clone().cluster().line(&format!("cluster-port {}", bus.number()));
+            if let Some(certificate) = certificate {
+                let port = Port::take()?;
+                own = own.tls(&port, certificate);
+                cluster.tls.push(port);
+            }
             cluster.nodes.push(TestRedis::with(own).await?);
             cluster.buses.push(bus);
         }
@@ -52,10 +67,12 @@ impl TestRedisCluster {
 
     /// A URL that names all nodes, as fred reads it.
     pub fn url(&self) -> String {
-        let mut addresses = self.nodes.iter().map(TestRedis::address);
-        let first = addresses.next().unwrap_or_default();
-        let rest: Vec<String> = addresses.map(|address| format!("node={address}")).collect();
-        format!("redis-cluster://{first}/?{}", rest.join("&"))
+        url("redis-cluster", self.nodes.iter().map(|node| node.address().to_owned()))
+    }
+
+    /// The same for the ports that speak TLS.
+    pub fn tls_url(&self) -> String {
+        url("rediss-cluster", self.tls.iter().map(|port| port.address().to_string()))
     }
 
     /// The slot of a key.
@@ -167,6 +184,12 @@ impl TestRedisCluster {
         let answer: Value = self.node(index)?.command(words).await.with_context(|| format!("node {index}: {words:?}"))?;
         redis::from_redis_value(answer).with_context(|| format!("node {index}: {words:?}"))
     }
+}
+
+fn url(scheme: &str, mut addresses: impl Iterator<Item = String>) -> String {
+    let first = addresses.next().unwrap_or_default();
+    let rest: Vec<String> = addresses.map(|address| format!("node={address}")).collect();
+    format!("{scheme}://{first}/?{}", rest.join("&"))
 }
 
 fn range(word: &str) -> Result<Range<u16>> {

@@ -23,7 +23,7 @@ pub struct TestRedis {
     address: String,
     password: Option<String>,
     _port: Option<Port>,
-    _folder: Option<Scratch>,
+    folder: Option<Scratch>,
 }
 
 impl TestRedis {
@@ -63,14 +63,14 @@ impl TestRedis {
             address: port.address().to_string(),
             password: options.password.clone(),
             _port: Some(port),
-            _folder: Some(folder),
+            folder: Some(folder),
         })
     }
 
     fn foreign(url: &str) -> Result<Self> {
         let address = url.strip_prefix("redis://").context("TOLLGATE_TEST_REDIS_URL is redis://host:port")?;
         let address = address.trim_end_matches('/').to_owned();
-        Ok(Self { server: Server::foreign(), address, password: None, _port: None, _folder: None })
+        Ok(Self { server: Server::foreign(), address, password: None, _port: None, folder: None })
     }
 
     /// Host and port.
@@ -99,6 +99,16 @@ impl TestRedis {
     /// A key prefix that no other test has: letters and digits, ending in `:`.
     pub fn prefix(&self) -> String {
         unique("t") + ":"
+    }
+
+    /// Shows another certificate on its TLS port from now on.
+    pub async fn show(&self, certificate: &crate::TestCertificate) -> Result<()> {
+        let folder = self.folder.as_ref().context("a Redis of somebody else")?.path();
+        let (chain, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+        certificate.write_to(&chain, &key)?;
+        // Read anew only where it is set anew.
+        let (chain, key) = (chain.to_string_lossy(), key.to_string_lossy());
+        self.command(&["config", "set", "tls-cert-file", &chain, "tls-key-file", &key]).await.map(drop)
     }
 
     /// A connection of another client library than the product's, as an independent witness.
@@ -190,7 +200,12 @@ fn write_files(options: &RedisOptions, port: &Port, folder: &Path, data: &str) -
         None => None,
     };
     let file = folder.join("redis.conf");
-    std::fs::write(&file, options.file(port.number(), data, acl.as_deref()))?;
+    if let Some(tls) = &options.tls {
+        for (name, text) in [("tls.crt", &tls.chain), ("tls.key", &tls.key), ("ca.pem", &tls.authority)] {
+            std::fs::write(folder.join(name), text)?;
+        }
+    }
+    std::fs::write(&file, options.file(port.number(), (data, &folder.to_string_lossy()), acl.as_deref()))?;
     Ok(file.to_string_lossy().into_owned())
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "TOLLGATE_API_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     pub(crate) api_key_file: Option<PathBuf>,
     /// A file with certificate authorities (PEM) to trust besides the machine's
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, env = "TOLLGATE_CA_FILE", hide_env_values = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
     /// The x-request-id to send, instead of a new one
     #[arg(long, global = true, value_name = "ID")]

@@ -1,5 +1,6 @@
 //! `tollgate serve`: puts a node together, serves, and leaves in order.
 
+mod certificate;
 mod file_handles;
 mod first_key;
 mod listeners;
@@ -7,6 +8,7 @@ mod node;
 mod signals;
 mod spans;
 
+pub(crate) use certificate::WatchedCertificate;
 pub(crate) use spans::collector;
 
 use std::{net::SocketAddr, time::Duration};
@@ -54,14 +56,15 @@ async fn serve(settings: &Settings, rules: store::Rules, output: Output) -> Resu
     warn(settings, &rules);
     file_handles::reserve(settings);
     // Addresses first: a node that cannot be reached must not make a key.
-    let listeners = Listeners::bind(settings).await?;
+    let certificate = WatchedCertificate::read(settings).await?;
+    let listeners = Listeners::bind(settings, certificate).await?;
     let addresses = listeners.addresses()?;
     let admin = first_key::make(settings, &rules).await?;
     let node = Node::start(settings, rules, admin.keys, listeners)?;
     say_where(settings, addresses);
     if let Some(minted) = &admin.minted {
         node.ready().await;
-        output.text(&first_key::welcome(addresses.0, &minted.api_key))?;
+        output.text(&first_key::welcome(addresses.0, settings.tls.is_on(), &minted.api_key))?;
     }
     until_stopped(node, &mut signals, settings.shutdown.drain_delay.get()).await
 }
@@ -69,7 +72,7 @@ async fn serve(settings: &Settings, rules: store::Rules, output: Output) -> Resu
 /// What a supervisor and the tests read the addresses from.
 fn say_where(settings: &Settings, (address, metrics_address): (SocketAddr, SocketAddr)) {
     let (mode, version) = (settings.mode.as_str(), env!("CARGO_PKG_VERSION"));
-    tracing::info!(%address, %metrics_address, mode, version, "listening");
+    tracing::info!(%address, %metrics_address, mode, version, tls = settings.tls.is_on(), "listening");
 }
 
 /// Serves until told to stop; then leaves in order, unless told a second time.

@@ -84,10 +84,6 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
 /// The rules that the settings give.
 pub(crate) fn rules(settings: &Settings) -> Result<Rules, Failure> {
     let invalid = |what: String| Failure::new(Exit::Settings, format!("invalid settings: {what}"), "mend the setting and try again");
-    if settings.tls.is_on() {
-        let why = "tls.cert_file: this version does not speak TLS itself yet: unset it, and let a proxy in front do so";
-        return Err(invalid(why.to_owned()));
-    }
     let default = settings.keys.default_rate_limit;
     let spec = RateLimitSpec::One(RateLimitFields { burst: default.burst, per_seconds: default.per_seconds });
     let grace = RotationGrace { default: settings.keys.rotation_grace.get(), max: settings.keys.rotation_grace_max.get() };
@@ -132,6 +128,7 @@ fn redis_options(settings: &Settings) -> tollgate_redis::Options {
     let redis = &settings.redis;
     tollgate_redis::Options {
         url: RedisUrl::new(redis.url.expose()),
+        ca_file: redis.ca_file.clone(),
         prefix: redis.prefix.clone(),
         tags: redis.tags,
         pool_size: redis.pool_size,

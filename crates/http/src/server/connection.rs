@@ -17,7 +17,12 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
-use tokio::{net::TcpStream, sync::watch, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::watch,
+    time::Instant,
+};
 
 use super::{
     Phase, Shared,
@@ -38,6 +43,25 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared, mu
     if !spoke_up(&stream, shared, &mut phase).await {
         return;
     }
+    let Some(certificate) = &shared.certificate else { return serve(stream, peer, shared, phase).await };
+    // In a box, so that connections without TLS do not take its room.
+    Box::pin(async {
+        let hands = tokio::select! {
+            hands = certificate.accept(stream, shared.options.header_timeout) => hands,
+            _ = phase.wait_for(|phase| *phase == Phase::Stop) => None,
+        };
+        if let Some(stream) = hands {
+            serve(stream, peer, shared, phase).await;
+        }
+    })
+    .await;
+}
+
+/// Serves requests over a stream that can be read and written.
+async fn serve<S>(stream: S, peer: SocketAddr, shared: &Shared, mut phase: watch::Receiver<Phase>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let activity = Arc::new(Activity::new(Instant::now()));
     let gathered = Gathered::new(TokioIo::new(stream));
     let io = Watched { inner: gathered.clone(), activity: Arc::clone(&activity) };

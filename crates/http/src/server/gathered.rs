@@ -29,6 +29,8 @@ pub(crate) struct Gathered<S>(Arc<Mutex<Held<S>>>);
 struct Held<S> {
     inner: S,
     unsent: BytesMut,
+    /// Whether all that `inner` was given has left it: TLS has a buffer of its own.
+    flushed: bool,
 }
 
 impl<S> Clone for Gathered<S> {
@@ -39,7 +41,7 @@ impl<S> Clone for Gathered<S> {
 
 impl<S> Gathered<S> {
     pub(crate) fn new(inner: S) -> Self {
-        Self(Arc::new(Mutex::new(Held { inner, unsent: BytesMut::new() })))
+        Self(Arc::new(Mutex::new(Held { inner, unsent: BytesMut::new(), flushed: true })))
     }
 
     fn held(&self) -> MutexGuard<'_, Held<S>> {
@@ -62,10 +64,11 @@ impl<S: Write + Unpin> Gathered<S> {
 
 impl<S: Write + Unpin> Held<S> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.unsent.is_empty() {
+        if self.unsent.is_empty() && self.flushed {
             return Poll::Ready(Ok(()));
         }
         while !self.unsent.is_empty() {
+            self.flushed = false;
             let sent = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.unsent))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -75,7 +78,9 @@ impl<S: Write + Unpin> Held<S> {
         if self.unsent.capacity() > KEPT_MAX {
             self.unsent = BytesMut::new();
         }
-        Pin::new(&mut self.inner).poll_flush(cx)
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        self.flushed = true;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -119,6 +124,9 @@ mod tests {
     struct Socket {
         room: usize,
         writes: Vec<usize>,
+        /// Flushes that come to nothing before one succeeds.
+        stuck: usize,
+        flushes: usize,
     }
 
     impl Write for Socket {
@@ -132,7 +140,12 @@ mod tests {
             Poll::Ready(Ok(taken))
         }
 
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.stuck > 0 {
+                self.stuck -= 1;
+                return Poll::Pending;
+            }
+            self.flushes += 1;
             Poll::Ready(Ok(()))
         }
 
@@ -142,7 +155,7 @@ mod tests {
     }
 
     fn socket(room: usize) -> Gathered<Socket> {
-        Gathered::new(Socket { room, writes: Vec::new() })
+        Gathered::new(Socket { room, ..Socket::default() })
     }
 
     /// Writes as hyper does, a flush after each answer; tells how much was taken.
@@ -171,6 +184,23 @@ mod tests {
         })
         .await;
         assert_eq!(stream.held().inner.writes, [160]);
+    }
+
+    #[tokio::test]
+    async fn what_a_stream_below_has_not_let_go_is_flushed_the_next_time() {
+        let stream = socket(1000);
+        stream.held().inner.stuck = 2;
+        poll_fn(|cx| {
+            answer(stream.clone(), 1, 10, cx);
+            for flushes in [0, 0, 1, 1] {
+                let mut idle = std::future::pending::<()>();
+                assert!(stream.poll_while(Pin::new(&mut idle), cx).is_pending());
+                assert_eq!(stream.held().inner.flushes, flushes);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(stream.held().inner.writes, [10]);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::activity::Activity;
 
-/// A stream and whom to tell. TLS would stand below this.
+/// A stream and whom to tell; TLS stands below this.
 #[derive(Debug)]
 pub(crate) struct Watched<S> {
     pub(crate) inner: S,

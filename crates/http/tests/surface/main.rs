@@ -16,5 +16,6 @@ mod problems;
 mod raw;
 mod site;
 mod timing;
+mod tls;
 mod traces;
 mod usage;

@@ -18,3 +18,4 @@ mod rights;
 mod schema;
 mod signing_keys;
 mod support;
+mod tls;

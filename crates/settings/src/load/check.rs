@@ -23,7 +23,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Reports a store's URL that is none, or that leads beyond this machine in plain text.
+    /// Reports a store's URL that is none, or that leads beyond this machine in plain text or to nobody knows whom.
     pub(crate) fn endpoint(&mut self, setting: &str, endpoint: Result<Endpoint, String>, way_out: &str) {
         let allowed = self.figment.extract_inner("allow_plaintext").unwrap_or(false);
         match endpoint {
@@ -34,7 +34,11 @@ impl<'a> Check<'a> {
                     format!("is plain text beyond loopback: {way_out}, or set allow_plaintext = true where the network is trusted"),
                 );
             }
-            Ok(Endpoint::Plain | Endpoint::Private) => {}
+            Ok(Endpoint::Unverified) if !allowed => {
+                let what = "does not check whose certificate a server beyond loopback shows";
+                self.refuse(setting, format!("{what}: {way_out}, or set allow_plaintext = true where the network is trusted"));
+            }
+            Ok(Endpoint::Plain | Endpoint::Unverified | Endpoint::Private) => {}
         }
     }
 

@@ -6,7 +6,7 @@ use super::entry::Entry;
 pub(super) const PREFIX: &str = "TOLLGATE_";
 
 /// Variables that are no settings: those of the command line and of the tests.
-const NOT_SETTINGS: [&str; 5] = ["URL", "API_KEY", "API_KEY_FILE", "CONFIG", "OUTPUT"];
+const NOT_SETTINGS: [&str; 6] = ["URL", "API_KEY", "API_KEY_FILE", "CA_FILE", "CONFIG", "OUTPUT"];
 const TESTS: &str = "TEST_";
 
 /// The settings among `variables`: `TOLLGATE_REDIS__URL` is `redis.url`.

@@ -3,7 +3,7 @@
 use crate::{
     SecretUrl, TimeSpan,
     load::Check,
-    values::{Bound, path, redis_endpoint, time, whole},
+    values::{Bound, is_redis_over_tls, path, redis_endpoint, time, whole},
 };
 use std::path::PathBuf;
 
@@ -16,6 +16,9 @@ pub struct RedisSettings {
     /// The file that `url` was read from, where it was.
     #[serde(deserialize_with = "path")]
     pub url_file: Option<PathBuf>,
+    /// The authorities that may vouch for Redis' certificate, PEM; the machine's where it is not set.
+    #[serde(deserialize_with = "path")]
+    pub ca_file: Option<PathBuf>,
     /// What the name of every Redis key begins with.
     pub prefix: String,
     /// How many hash tags the keys are spread over, the same for all nodes.
@@ -70,6 +73,10 @@ impl RedisSettings {
             }
         } else {
             check.endpoint("redis.url", redis_endpoint(&self.url), "use rediss://");
+            // Somebody believes that the way is encrypted.
+            if self.ca_file.is_some() && !is_redis_over_tls(&self.url) {
+                check.refuse("redis.ca_file", "is for a redis.url that begins with rediss");
+            }
         }
     }
 }

@@ -1,9 +1,13 @@
-//! The certificate of the listener.
+//! The certificate of the listeners.
 
-use crate::{load::Check, values::path};
+use crate::{
+    TimeSpan,
+    load::Check,
+    values::{Bound, path, time},
+};
 use std::path::PathBuf;
 
-/// Settings `tls.*`: both or none.
+/// Settings `tls.*`: both files or none.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {
@@ -13,12 +17,23 @@ pub struct TlsSettings {
     /// Its private key, PEM.
     #[serde(deserialize_with = "path")]
     pub key_file: Option<PathBuf>,
+    /// Whether `metrics_listen` shows the certificate too; without it `/metrics` is plain HTTP.
+    pub metrics: bool,
+    /// From one look at the files to the next.
+    pub reload_interval: TimeSpan,
 }
 
+pub(super) const BOUNDS: &[Bound] = &[time("tls.reload_interval", TimeSpan::millis(100), TimeSpan::secs(3_600))];
+
 impl TlsSettings {
-    /// Whether the listener speaks TLS.
+    /// Whether `listen` speaks TLS.
     pub fn is_on(&self) -> bool {
         self.cert_file.is_some() && self.key_file.is_some()
+    }
+
+    /// Whether `metrics_listen` does.
+    pub fn is_on_for_metrics(&self) -> bool {
+        self.is_on() && self.metrics
     }
 
     /// One without the other is a listener that the operator believes to be encrypted.

@@ -11,6 +11,8 @@ pub(crate) enum Endpoint {
     Private,
     /// Another host without TLS.
     Plain,
+    /// Another host over TLS, and nobody looks whose certificate it shows.
+    Unverified,
 }
 
 const REDIS_PLAIN: [&str; 6] = ["redis", "redis-cluster", "redis-sentinel", "valkey", "valkey-cluster", "valkey-sentinel"];
@@ -39,6 +41,11 @@ const POSTGRES_PARAMETERS: [&str; 18] = [
     "options",
 ];
 
+/// Whether a Redis URL asks for TLS.
+pub(crate) fn is_redis_over_tls(url: &SecretUrl) -> bool {
+    url.expose().split_once("://").is_some_and(|(scheme, _)| REDIS_TLS.contains(&scheme.to_ascii_lowercase().as_str()))
+}
+
 /// Reads a Redis URL; the error says what is wrong without repeating any of it.
 pub(crate) fn redis_endpoint(url: &SecretUrl) -> Result<Endpoint, String> {
     let url = parsed(url, "redis://user:password@host:6379/0")?;
@@ -50,7 +57,7 @@ pub(crate) fn redis_endpoint(url: &SecretUrl) -> Result<Endpoint, String> {
     let nodes = url.query_pairs().filter(|(name, _)| name == "node");
     // host:port, where the host may be an IPv6 address in brackets
     let others = nodes.map(|(_, node)| Cow::Owned(node.rsplit_once(':').map_or(&*node, |(host, _)| host).to_owned()));
-    endpoint(&url, others.collect(), tls)
+    endpoint(&url, others.collect(), if tls { Endpoint::Private } else { Endpoint::Plain })
 }
 
 /// Reads a Postgres URL; the error says what is wrong without repeating any of it.
@@ -60,10 +67,15 @@ pub(crate) fn postgres_endpoint(url: &SecretUrl) -> Result<Endpoint, String> {
         return Err("must begin with postgres:// or postgresql://".into());
     }
     known_parameters(&url, &POSTGRES_PARAMETERS)?;
-    let mut modes = url.query_pairs().filter(|(name, _)| name == "sslmode" || name == "ssl-mode").map(|(_, mode)| mode).peekable();
-    let tls = modes.peek().is_some() && modes.all(|mode| ["require", "verify-ca", "verify-full"].contains(&&*mode));
+    let modes: Vec<_> = url.query_pairs().filter(|(name, _)| name == "sslmode" || name == "ssl-mode").map(|(_, mode)| mode).collect();
+    let all = |known: &[&str]| !modes.is_empty() && modes.iter().all(|mode| known.contains(&&**mode));
+    let far = match (all(&["verify-full"]), all(&["require", "verify-ca", "verify-full"])) {
+        (true, _) => Endpoint::Private,
+        (false, true) => Endpoint::Unverified,
+        (false, false) => Endpoint::Plain,
+    };
     let others = url.query_pairs().filter(|(name, _)| name == "host" || name == "hostaddr").map(|(_, host)| host);
-    endpoint(&url, others.collect(), tls)
+    endpoint(&url, others.collect(), far)
 }
 
 /// Reads the URL of an HTTP service; the error says what is wrong without repeating any of it.
@@ -76,7 +88,7 @@ pub(crate) fn http_endpoint(url: &SecretUrl) -> Result<Endpoint, String> {
     if !bare {
         return Err("must have neither user, password, query nor fragment".into());
     }
-    endpoint(&url, Vec::new(), url.scheme() == "https")
+    endpoint(&url, Vec::new(), if url.scheme() == "https" { Endpoint::Private } else { Endpoint::Plain })
 }
 
 fn parsed(url: &SecretUrl, example: &str) -> Result<Url, String> {
@@ -91,15 +103,15 @@ fn known_parameters(url: &Url, known: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Every host that the URL names must be this machine, or the connection encrypted.
-fn endpoint<'a>(url: &'a Url, mut hosts: Vec<Cow<'a, str>>, tls: bool) -> Result<Endpoint, String> {
+/// What the way is: private where every host that the URL names is this machine, else as `far` has it.
+fn endpoint<'a>(url: &'a Url, mut hosts: Vec<Cow<'a, str>>, far: Endpoint) -> Result<Endpoint, String> {
     hosts.extend(url.host_str().filter(|host| !host.is_empty()).map(Cow::Borrowed));
     if hosts.is_empty() {
         // The driver would take it from its own environment variables, past these settings.
         return Err("names no host".into());
     }
     let near = hosts.iter().all(|host| is_loopback_or_socket(host));
-    Ok(if tls || near { Endpoint::Private } else { Endpoint::Plain })
+    Ok(if near { Endpoint::Private } else { far })
 }
 
 fn is_loopback_or_socket(host: &str) -> bool {
@@ -119,6 +131,7 @@ mod tests {
             ("redis://user:pw@127.0.0.1:6379/0", Endpoint::Private),
             ("redis://[::1]:6379", Endpoint::Private),
             ("rediss://redis.example:6379", Endpoint::Private),
+            ("REDISS://redis.example:6379", Endpoint::Private),
             ("rediss-cluster://redis.example:6379?node=b.example:2", Endpoint::Private),
             ("redis-cluster://127.0.0.1:7000?node=127.0.0.1:7001&node=[::1]:7002", Endpoint::Private),
             ("redis://redis.example", Endpoint::Plain),
@@ -136,7 +149,10 @@ mod tests {
             ("postgres://u:p@localhost/db", Endpoint::Private),
             ("postgres:///db?host=/run/postgresql", Endpoint::Private),
             ("postgres://%2Frun%2Fpostgresql/db", Endpoint::Private),
-            ("postgresql://pg.example/db?sslmode=require", Endpoint::Private),
+            ("postgres://localhost/db?sslmode=require", Endpoint::Private),
+            ("postgresql://pg.example/db?sslmode=require", Endpoint::Unverified),
+            ("postgresql://pg.example/db?sslmode=verify-ca", Endpoint::Unverified),
+            ("postgresql://pg.example/db?sslmode=verify-full&ssl-mode=require", Endpoint::Unverified),
             ("postgres://pg.example/db?ssl-mode=verify-full", Endpoint::Private),
             ("postgres://pg.example/db", Endpoint::Plain),
             ("postgres://pg.example/db?sslmode=prefer", Endpoint::Plain),

@@ -1,12 +1,14 @@
 //! `tollgate config …`
 
 use serde::Serialize;
-use tollgate_settings::Shown;
+use tollgate_settings::{Settings, Shown};
 
 use crate::{
     cli::ConfigCommand,
     exit::{Exit, Failure},
     output::Output,
+    serve::WatchedCertificate,
+    store,
 };
 
 #[derive(Serialize)]
@@ -20,7 +22,7 @@ pub(crate) fn run(command: &ConfigCommand, output: Output) -> Result<Exit, Failu
     match command {
         ConfigCommand::Check(args) => {
             let settings = super::serve_settings(args)?;
-            super::block_on(async { crate::store::check(&settings) })??;
+            super::block_on(check(&settings))??;
             output.note(&format!("the settings are good (mode {})", settings.mode.as_str()));
         }
         ConfigCommand::Show(args) => {
@@ -29,6 +31,12 @@ pub(crate) fn run(command: &ConfigCommand, output: Output) -> Result<Exit, Failu
         }
     }
     Ok(Exit::Done)
+}
+
+/// What only the parts that use a setting can judge.
+async fn check(settings: &Settings) -> Result<(), Failure> {
+    WatchedCertificate::read(settings).await?;
+    store::check(settings)
 }
 
 fn lines(shown: &[ShownSetting]) -> String {

@@ -33,8 +33,9 @@ pub(super) async fn make(settings: &Settings, rules: &Rules) -> Result<FirstKey,
 }
 
 /// What is printed once.
-pub(super) fn welcome(address: SocketAddr, api_key: &ApiKey) -> String {
-    let (url, key) = (format!("http://{}", reachable(address)), api_key.expose());
+pub(super) fn welcome(address: SocketAddr, is_tls: bool, api_key: &ApiKey) -> String {
+    let scheme = if is_tls { "https" } else { "http" };
+    let (url, key) = (format!("{scheme}://{}", reachable(address)), api_key.expose());
     let key = key.as_str();
     format!(
         "Tollgate is running on {url} with a new admin key, which is shown this once:\n\n  {key}\n\nTry it:\n\n  \
@@ -66,8 +67,9 @@ mod tests {
             ("0.0.0.0:81", "http://127.0.0.1:81"),
             ("[::]:81", "http://[::1]:81"),
             ("10.0.0.1:81", "http://10.0.0.1:81"),
+            ("10.0.0.1:443", "https://10.0.0.1:443"),
         ] {
-            let text = welcome(address.parse().expect("an address"), &api_key);
+            let text = welcome(address.parse().expect("an address"), url.starts_with("https"), &api_key);
             assert!(text.contains(&format!("\n  curl -i -H 'Authorization: Bearer mine:secret' {url}/v1/authorize\n")), "{text}");
             assert!(text.contains("\n  mine:secret\n"), "{text}");
         }

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr};
 use tollgate_http::{Server, ServerOptions};
 use tollgate_settings::Settings;
 
+use super::certificate::WatchedCertificate;
 use crate::exit::Failure;
 
 /// Connections of the metrics listener at most: a few scrapers.
@@ -15,15 +16,20 @@ const METRICS_CONNECTIONS_MAX: usize = 64;
 pub(super) struct Listeners {
     pub(super) requests: Server,
     pub(super) metrics: Server,
+    /// What they show, where they speak TLS.
+    pub(super) certificate: Option<WatchedCertificate>,
 }
 
 impl Listeners {
-    pub(super) async fn bind(settings: &Settings) -> Result<Self, Failure> {
+    pub(super) async fn bind(settings: &Settings, certificate: Option<WatchedCertificate>) -> Result<Self, Failure> {
         let options = options(settings);
         let metrics = ServerOptions { connections_max: METRICS_CONNECTIONS_MAX, ..options.clone() };
+        let shown = certificate.as_ref().map(WatchedCertificate::shown);
+        let for_metrics = shown.clone().filter(|_| settings.tls.is_on_for_metrics());
         Ok(Self {
-            requests: bind("listen", settings.listen, options).await?,
-            metrics: bind("metrics_listen", settings.metrics_listen, metrics).await?,
+            requests: bind("listen", settings.listen, options).await?.with_certificate(shown),
+            metrics: bind("metrics_listen", settings.metrics_listen, metrics).await?.with_certificate(for_metrics),
+            certificate,
         })
     }
 

@@ -14,7 +14,7 @@ use tollgate_http::{EventStreamOptions, HttpOptions, Phase, Served, TelemetryOpt
 use tollgate_settings::{DeprecatedKinds, KindEnd, Mode, Settings};
 use tollgate_telemetry::Recorder;
 
-use super::{listeners::Listeners, spans::Exporter};
+use super::{certificate::WatchedCertificate, listeners::Listeners, spans::Exporter};
 use crate::{
     exit::{Exit, Failure},
     store::{Keys, Rules, memory_buckets, outage, redis_buckets, redis_bus},
@@ -62,7 +62,7 @@ impl Node {
                 let gate = gate.clone();
                 async move { gate.run().await }
             }),
-            upkeep: tokio::spawn(upkeep(recorder, keys)),
+            upkeep: tokio::spawn(upkeep(recorder, keys, listeners.certificate)),
             requests: tokio::spawn(listeners.requests.serve(surface(gate.clone(), http), requests_told)),
             metrics: tokio::spawn(listeners.metrics.serve(metrics_surface(move || page.render()), metrics_told)),
             gate,
@@ -284,14 +284,25 @@ fn node_name(settings: &Settings) -> String {
     format!("{}:{}", if host.trim().is_empty() { "node" } else { host.trim() }, settings.listen.port())
 }
 
-async fn upkeep(recorder: Recorder, keys: Keys) {
+/// What goes on beside requests, for ever.
+async fn upkeep(recorder: Recorder, keys: Keys, certificate: Option<WatchedCertificate>) {
+    let watch = async {
+        match certificate {
+            Some(certificate) => certificate.watch(recorder.metrics()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::join!(render(&recorder, &keys), watch);
+}
+
+async fn render(recorder: &Recorder, keys: &Keys) {
     let metrics = recorder.metrics();
     let mut ticks = tokio::time::interval(UPKEEP_PAUSE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         recorder.upkeep();
-        if let Keys::Postgres(keys) = &keys {
+        if let Keys::Postgres(keys) = keys {
             let pool = keys.pool_status();
             metrics.postgres_pool(pool.idle, pool.used);
         }

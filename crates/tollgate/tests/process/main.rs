@@ -17,4 +17,5 @@ mod log;
 mod node;
 mod serve;
 mod settings;
+mod tls;
 mod usage;

@@ -27,6 +27,7 @@ pub(crate) struct Node {
     log: Receiver<Value>,
     out: NamedTempFile,
     pub(crate) url: String,
+    pub(crate) metrics_address: String,
 }
 
 /// The binary with nothing in its environment but what is said here: cheap hashes, free ports.
@@ -85,14 +86,23 @@ impl Node {
                 lines.send(serde_json::from_str(&line).unwrap_or(Value::String(line))).ok();
             }
         });
-        let mut node = Self { child, log, out, url: String::new() };
-        node.url = format!("http://{}", node.logged("listening")["address"].as_str().expect("an address"));
+        let mut node = Self { child, log, out, url: String::new(), metrics_address: String::new() };
+        let listening = node.logged("listening");
+        let address = |name: &str| listening[name].as_str().expect("an address").to_owned();
+        let scheme = if listening["tls"] == true { "https" } else { "http" };
+        node.url = format!("{scheme}://{}", address("address"));
+        node.metrics_address = address("metrics_address");
         node
     }
 
     /// Starts a node for the first time; also its admin key, and all that it printed.
     pub(crate) fn first(folder: &Path) -> (Self, String, String) {
-        let mut node = Self::start(folder);
+        Self::first_of(&mut tollgate(folder, &["serve"]))
+    }
+
+    /// The same of a command of one's own.
+    pub(crate) fn first_of(command: &mut Command) -> (Self, String, String) {
+        let mut node = Self::launch(command);
         let welcome = node.eventually(|node| Some(node.out()).filter(|text| text.contains("bootstrap --force")));
         let key = welcome.lines().map(str::trim).find(|line| line.starts_with("tk_")).expect("an api key").to_owned();
         (node, key, welcome)

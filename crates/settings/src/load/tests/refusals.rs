@@ -175,6 +175,29 @@ fn plain_text_beyond_loopback_needs_a_word() {
 }
 
 #[test]
+fn a_store_whose_certificate_nobody_checks_needs_a_word() {
+    for mode in ["require", "verify-ca"] {
+        let given = [("TOLLGATE_POSTGRES__URL", format!("postgres://pg.example/db?sslmode={mode}"))];
+        let given = [(given[0].0, given[0].1.as_str()), ("TOLLGATE_ALLOW_PLAINTEXT", "true")];
+        let line = only(in_cluster(&given[..1]));
+        assert!(line.contains("does not check whose certificate") && line.contains("sslmode=verify-full"), "{line}");
+        assert!(in_cluster(&given).is_ok(), "{mode}");
+    }
+}
+
+#[test]
+fn an_authority_without_tls_is_refused() {
+    let authority = ("TOLLGATE_REDIS__CA_FILE", "ca.pem");
+    assert_eq!(
+        only(in_cluster(&[("TOLLGATE_REDIS__URL", "redis://localhost"), authority])),
+        "redis.ca_file (environment variable TOLLGATE_REDIS__CA_FILE): is for a redis.url that begins with rediss"
+    );
+    for url in ["rediss://localhost", "rediss-cluster://localhost", "valkeys-sentinel://localhost"] {
+        assert!(in_cluster(&[("TOLLGATE_REDIS__URL", url), authority]).is_ok(), "{url}");
+    }
+}
+
+#[test]
 fn what_is_encrypted_or_near_needs_no_word() {
     for (variable, value) in [
         ("TOLLGATE_LISTEN", "127.0.0.2:8080"),
@@ -188,8 +211,9 @@ fn what_is_encrypted_or_near_needs_no_word() {
     }
     let tls = [("tls.cert_file", "c.pem"), ("tls.key_file", "k.pem"), ("listen", "0.0.0.0:443")];
     assert!(from_flags(&tls).is_ok());
-    let metrics = [tls[0], tls[1], ("metrics_listen", "0.0.0.0:9464")];
-    assert!(only(from_flags(&metrics)).starts_with("metrics_listen"), "the certificate is not for metrics");
+    let metrics = [tls[0], tls[1], ("metrics_listen", "0.0.0.0:9464"), ("tls.metrics", "false")];
+    assert!(from_flags(&metrics[..3]).is_ok());
+    assert!(only(from_flags(&metrics)).starts_with("metrics_listen"), "it does not show the certificate");
 }
 
 #[test]
