@@ -17,5 +17,6 @@ mod log;
 mod node;
 mod serve;
 mod settings;
+mod systemd;
 mod tls;
 mod usage;
