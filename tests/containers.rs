@@ -11,3 +11,4 @@ mod health_check;
 mod image;
 mod stack;
 mod stack_steps;
+mod testcontainers;

@@ -27,9 +27,13 @@ fn locked(file: &str) -> Vec<Locked<'_>> {
         .collect()
 }
 
+fn is_ours(name: &str) -> bool {
+    name.starts_with("tollgate") || name == "testcontainers-tollgate"
+}
+
 fn strangers(file: &str) -> Vec<String> {
     let odd = |package: &Locked<'_>| match package {
-        Locked { source: None, .. } => (!package.name.starts_with("tollgate")).then_some("has no source"),
+        Locked { source: None, .. } => (!is_ours(package.name)).then_some("has no source"),
         Locked { source: Some(source), .. } if *source != REGISTRY => Some("is from elsewhere than the registry"),
         Locked { checksum, .. } if !checksum.is_some_and(|sum| sum.len() == 64) => Some("has no checksum"),
         _ => BANNED.contains(&package.name).then_some("is banned"),
