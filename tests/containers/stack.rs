@@ -8,7 +8,10 @@ use std::time::Duration;
 use serde_json::json;
 use tollgate_testkit::eventually;
 
-use super::{clients::Clients, stack_steps::Stack};
+use super::{
+    clients::Clients,
+    stack_steps::{Fault, Stack},
+};
 use crate::support::{Api, NewKey};
 
 const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
@@ -29,6 +32,7 @@ async fn the_stack_comes_up_by_itself_and_its_clients_notice_neither_a_killed_no
     let admin = operator(&stack).await;
     a_limit_is_one_for_all_nodes(&admin).await;
     a_killed_node_is_noticed_by_no_client(&stack, &admin).await;
+    a_node_that_hangs_or_is_cut_off_is_noticed_by_no_client(&stack, &admin).await;
     a_rolling_restart_is_noticed_by_no_client(&stack, &admin).await;
     prometheus_sees_every_node(&stack).await;
     for store in ["redis", "postgres"] {
@@ -99,16 +103,43 @@ async fn a_killed_node_is_noticed_by_no_client(stack: &Stack, admin: &Api) {
     let key = NewKey::make(admin, json!({"rate_limit": {"burst": PLENTY, "per_seconds": MONTH_S}})).await;
     let api = Api::new(stack.url()).with(&key.api_key);
     let clients = Clients::start(&api);
-    clients.more(2000).await;
+    clients.more(3000).await;
     stack.compose(&["kill", "--signal", "KILL", "node-2"]).await;
-    clients.more(2000).await;
+    clients.more(4000).await;
     stack.compose(&["start", "node-2"]).await;
-    clients.more(2000).await;
+    clients.more(3000).await;
     let answered = clients.none_has_failed().await;
+    assert!(answered >= 10_000, "{answered}");
     let charged = PLENTY - api.peek().await.remaining.expect("a limit");
     let attempts = answered + stack.resent().await;
     assert!(charged <= attempts as u64, "{charged} charged in {attempts} attempts");
     stack.healthy("node-2").await;
+}
+
+/// A node stands still, and then its wire to the balancer is cut. Clients wait at most, and what a
+/// key may spend is spent once, whoever decides meanwhile.
+async fn a_node_that_hangs_or_is_cut_off_is_noticed_by_no_client(stack: &Stack, admin: &Api) {
+    let key = NewKey::make(admin, json!({"rate_limit": {"burst": PLENTY, "per_seconds": MONTH_S}})).await;
+    let spent = NewKey::make(admin, json!({"rate_limit": {"burst": 3, "per_seconds": MONTH_S}})).await;
+    let spent = admin.with(&spent.api_key);
+    for status in [200, 200, 200, 429] {
+        assert_eq!(spent.authorize("").await.status, status);
+    }
+    let api = Api::new(stack.url()).with(&key.api_key);
+    let clients = Clients::start(&api);
+    clients.more(200).await;
+    for (away, back) in [(Fault::Hangs, Fault::GoesOn), (Fault::CutOff("front"), Fault::Connected("front"))] {
+        stack.fault("node-3", away).await;
+        clients.more(300).await;
+        assert_eq!(spent.authorize("").await.status, 429, "what is spent stays spent");
+        stack.fault("node-3", back).await;
+        stack.healthy("node-3").await;
+        clients.more(100).await;
+    }
+    let answered = clients.none_has_failed().await;
+    let charged = PLENTY - api.peek().await.remaining.expect("a limit");
+    let attempts = answered + stack.resent().await;
+    assert!(charged <= attempts as u64, "{charged} charged in {attempts} attempts");
 }
 
 /// Each drains, ends and comes back while it is asked.

@@ -27,6 +27,17 @@ pub(crate) struct Stack {
     _end: AtEnd,
 }
 
+/// What is done to a node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault {
+    /// It stands still: what is sent to it is neither refused nor answered.
+    Hangs,
+    GoesOn,
+    /// Its wire to a network is out, and in again, at the address that it had.
+    CutOff(&'static str),
+    Connected(&'static str),
+}
+
 impl Stack {
     /// From nothing, with these files over the first one.
     pub(crate) async fn up(overlays: &[&str]) -> Self {
@@ -91,6 +102,26 @@ impl Stack {
         let path = self.folder.path().join("key");
         self.compose(&["cp", "bootstrap:/admin/key", &path.display().to_string()]).await;
         std::fs::read_to_string(path).expect("the key").trim_end().to_owned()
+    }
+
+    /// Does something to a node.
+    pub(crate) async fn fault(&self, node: &str, fault: Fault) {
+        let id = self.compose(&["ps", "--all", "--quiet", node]).await;
+        let of = |network: &str| format!("{}_{network}", self.named("COMPOSE_PROJECT_NAME"));
+        match fault {
+            Fault::Hangs => drop(self.compose(&["pause", node]).await),
+            Fault::GoesOn => drop(self.compose(&["unpause", node]).await),
+            Fault::CutOff(network) => drop(done(docker(&["network", "disconnect", &of(network), &id])).await),
+            Fault::Connected(network) => {
+                let last = node.rsplit('-').next().unwrap_or_default();
+                let address = format!("{}.1{last}", self.named("FRONT_NETWORK"));
+                done(docker(&["network", "connect", "--alias", node, "--ip", &address, &of(network), &id])).await;
+            }
+        }
+    }
+
+    fn named(&self, name: &str) -> &str {
+        self.environment.iter().find(|(named, _)| *named == name).map_or("", |(_, value)| value)
     }
 
     /// How often the balancer has asked another node, as its log tells.
