@@ -137,3 +137,38 @@ impl Queue {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tollgate_gate::ports::{Decision, Subject, SubjectKind, Subjects};
+    use tollgate_limits::{Cost, LeaseAsk, RateLimits, Settle, Stamp};
+
+    use super::*;
+    use crate::names::Names;
+
+    fn entry(seen: Option<(Bytes, u64)>) -> Entry {
+        let first = Subject { kind: SubjectKind::Key, id: "a".into(), generation: 1, limits: RateLimits::unlimited() };
+        let decision = Decision { subjects: Subjects { first, owner: None }, cost: Cost::ONE, peek: true };
+        let settle = Settle { granted: 5, unused: 2, stamp: Stamp { epoch: 1, series: [1, 0] } };
+        let lease = LeaseAsk { want: 7, settle: Some(settle) };
+        let request = Request { lease, ..Request::new(decision, &Names::new("tg:", 1).expect("good names")) };
+        Entry::new(request, Instant::now(), oneshot::channel().0, seen)
+    }
+
+    #[test]
+    fn a_slice_is_handed_back_to_the_state_and_over_the_connections_that_it_is_of() {
+        let (mark, other) = (Bytes::from_static(b"one state"), Bytes::from_static(b"another"));
+        for (seen, now, made, is_kept) in [
+            (Some((mark.clone(), 3)), Some(&mark), 3, true),
+            (Some((mark.clone(), 3)), Some(&other), 3, false),
+            (Some((mark.clone(), 3)), None, 3, false),
+            (Some((mark.clone(), 3)), Some(&mark), 4, false),
+            (None, Some(&mark), 3, false),
+        ] {
+            let mut entry = entry(seen);
+            entry.keep_settle_of(now, made);
+            assert_eq!(entry.request.lease.settle.is_some(), is_kept, "{now:?} {made}");
+            assert_eq!(entry.request.lease.want, 7, "a new slice may be asked for all the same");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Slices over the store: given along with a decision, handed back with another.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+#[path = "support/store.rs"]
+mod store;
+
+use redis::aio::MultiplexedConnection;
+use store::{Charges, PATIENT, ask, names, one, started};
+use tokio::time::Instant;
+use tollgate_gate::ports::{BucketStore, Decision, Outcome, SubjectKind};
+use tollgate_limits::{Cost, EPOCH_US, Grant, LeaseAsk, Record, Settle};
+use tollgate_redis::{RedisBuckets, codec::decode_record};
+
+const WANT: u32 = 100;
+
+async fn record(witness: &mut MultiplexedConnection, id: &str) -> Record {
+    let key = names().record(names().tag_of(id), SubjectKind::Key, id).to_vec();
+    let stored: Vec<u8> = redis::cmd("GET").arg(key).query_async(witness).await.expect("redis answers");
+    decode_record(&stored).expect("a good record")
+}
+
+/// Charges one token and takes a slice ahead.
+async fn take_slice(store: &RedisBuckets, id: &str) -> Grant {
+    let lease = LeaseAsk { want: WANT, settle: None };
+    match store.decide_leased(one(id), lease, Instant::now() + PATIENT).await {
+        Ok(Outcome::Leased(_, grant)) => grant,
+        told => panic!("no slice was given: {told:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_slice_is_charged_when_it_is_given_and_what_is_left_of_it_comes_back() {
+    let (redis, store) = started().await;
+    let mut witness = redis.connection().await.expect("redis answers");
+    let mut attempts = 0..;
+    let begun = Instant::now();
+    // A slice that is handed back too late is not taken back: on a busy machine that takes some attempts.
+    loop {
+        assert!(begun.elapsed() < PATIENT * 6, "no slice came back in time");
+        let id = format!("a{}", attempts.next().expect("without end"));
+        let charges = Charges::from_first(&mut witness, &store, &id).await;
+        let grant = take_slice(&store, &id).await;
+        assert_eq!(grant.tokens, WANT);
+        assert!((EPOCH_US..=2 * EPOCH_US).contains(&grant.valid_us), "{grant:?}");
+        assert_eq!(charges.count(&mut witness).await, 2 + u64::from(WANT));
+        assert_eq!(record(&mut witness, &id).await.slices.outstanding(), WANT);
+        let settle = Settle { granted: WANT, unused: 60, stamp: grant.stamp };
+        let peek = Decision { cost: Cost::ONE, peek: true, ..one(&id) };
+        let lease = LeaseAsk { want: 0, settle: Some(settle) };
+        let told = store.decide_leased(peek, lease, Instant::now() + PATIENT).await;
+        assert!(matches!(told, Ok(Outcome::Allowed(_))), "{told:?}");
+        let spent = charges.count(&mut witness).await;
+        if spent == 2 + u64::from(WANT) - 60 {
+            assert!(record(&mut witness, &id).await.slices.is_none(), "it is not counted any more");
+            return;
+        }
+        assert_eq!(spent, 2 + u64::from(WANT), "all of it comes back, or nothing");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_no_slice_gets_none() {
+    let (redis, store) = started().await;
+    let mut witness = redis.connection().await.expect("redis answers");
+    for _ in 0..20 {
+        assert!(matches!(ask(&store, one("a")).await, Ok(Outcome::Allowed(_))));
+    }
+    assert!(record(&mut witness, "a").await.slices.is_none());
+}
