@@ -75,7 +75,8 @@ impl<S: Write + Unpin> Held<S> {
             }
             self.unsent.advance(sent);
         }
-        if self.unsent.capacity() > KEPT_MAX {
+        // Its capacity does not tell: what was sent is no part of it.
+        if self.unsent.try_reclaim(KEPT_MAX + 1) {
             self.unsent = BytesMut::new();
         }
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
@@ -92,13 +93,26 @@ impl<S: Read + Unpin> Read for Gathered<S> {
 
 impl<S: Write + Unpin> Write for Gathered<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let mut held = self.held();
         if held.unsent.len() >= HELD_MAX {
             ready!(held.poll_send(cx))?;
         }
-        let taken = bytes.get(..HELD_MAX.min(bytes.len())).unwrap_or_default();
-        held.unsent.extend_from_slice(taken);
-        Poll::Ready(Ok(taken.len()))
+        let mut room = HELD_MAX;
+        for slice in slices {
+            let taken = slice.get(..room.min(slice.len())).unwrap_or_default();
+            held.unsent.extend_from_slice(taken);
+            room -= taken.len();
+        }
+        Poll::Ready(Ok(HELD_MAX - room))
+    }
+
+    /// Or hyper would copy each answer into a buffer of its own first, and keep that.
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     /// Nothing: what is held is sent as soon as the connection has done all it can.
@@ -212,6 +226,23 @@ mod tests {
         poll_fn(|cx| Pin::new(&mut stream.clone()).poll_shutdown(cx)).await.unwrap();
         assert_eq!(stream.held().inner.writes, [taken], "the end sends the rest");
         assert_eq!(stream.held().unsent.capacity(), 0, "a large buffer is given back");
+    }
+
+    #[tokio::test]
+    async fn a_buffer_that_one_large_answer_has_filled_is_given_back() {
+        for (length, is_kept) in [(KEPT_MAX / 2, true), (5 * KEPT_MAX, false), (HELD_MAX, false)] {
+            let stream = socket(usize::MAX);
+            poll_fn(|cx| {
+                answer(stream.clone(), 1, length, cx);
+                let mut idle = std::future::pending::<()>();
+                assert!(stream.poll_while(Pin::new(&mut idle), cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            let mut held = stream.held();
+            assert_eq!(held.inner.writes, [length]);
+            assert_eq!(held.unsent.try_reclaim(1), is_kept, "{length}");
+        }
     }
 
     #[tokio::test]
