@@ -1,6 +1,6 @@
 //! What the product is linked with may be given on under its licence.
 
-use super::metadata::{Package, locked};
+use super::metadata::{Package, shipped};
 use super::tree::none;
 
 const ALLOWED: [&str; 12] = [
@@ -74,7 +74,10 @@ fn take(words: &mut &[&str], word: &str) -> bool {
 
 #[test]
 fn every_licence_is_allowed() {
-    none(&violations(&locked()));
+    let shipped = shipped();
+    let has = |name: &str| shipped.iter().any(|package| package.name == name);
+    assert!(has("tokio") && has("sqlx-postgres") && !has("criterion"), "{} packages", shipped.len());
+    none(&violations(&shipped));
 }
 
 #[test]

@@ -6,6 +6,9 @@ use std::process::Command;
 use serde_json::Value;
 use tollgate_testkit::repository;
 
+/// Folders of packages that are no part of the product.
+const OF_TESTS: [&str; 2] = ["/crates/testkit#", "/tests#"];
+
 /// A package and what it depends on.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Package {
@@ -34,8 +37,9 @@ pub(crate) fn workspace() -> Vec<Package> {
     metadata(&["--no-deps"])
 }
 
-/// All packages that are built for this machine.
-pub(crate) fn locked() -> Vec<Package> {
+/// All packages that the product is made of on this machine; what only its tests and benches need is not
+/// given on.
+pub(crate) fn shipped() -> Vec<Package> {
     metadata(&["--locked", "--filter-platform", &host()])
 }
 
@@ -48,10 +52,28 @@ fn metadata(arguments: &[&str]) -> Vec<Package> {
     packages.filter(|package| resolved.is_empty() || resolved.contains(text_of(&package["id"]).as_str())).map(package).collect()
 }
 
-/// The ids in the resolved graph: `packages` also lists those of other platforms.
+/// The ids of what the product's packages need, and what that needs; nothing without a graph.
 fn resolved(json: &Value) -> BTreeSet<String> {
     let nodes = json["resolve"]["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
-    nodes.iter().map(|node| text_of(&node["id"])).collect()
+    let is_of_product = |node: &&Value| is_member(json, node) && !OF_TESTS.iter().any(|name| text_of(&node["id"]).contains(name));
+    let mut waiting: Vec<&Value> = nodes.iter().filter(is_of_product).collect();
+    let mut found = BTreeSet::new();
+    while let Some(node) = waiting.pop() {
+        if found.insert(text_of(&node["id"])) {
+            let below: Vec<&Value> = node["deps"].as_array().expect("dependencies").iter().filter(|one| is_shipped(one)).collect();
+            waiting.extend(nodes.iter().filter(|node| below.iter().any(|one| one["pkg"] == node["id"])));
+        }
+    }
+    found
+}
+
+fn is_member(json: &Value, node: &Value) -> bool {
+    json["workspace_members"].as_array().expect("members").contains(&node["id"])
+}
+
+/// Whether a dependency is also one of the product and not of its tests alone.
+fn is_shipped(dependency: &Value) -> bool {
+    dependency["dep_kinds"].as_array().expect("kinds").iter().any(|kind| kind["kind"] != "dev")
 }
 
 fn package(json: &Value) -> Package {

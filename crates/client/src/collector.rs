@@ -1,4 +1,5 @@
-//! Sends spans to an OpenTelemetry collector: what a node has to say, by the one HTTP client of the house.
+//! Sends spans to an OpenTelemetry collector: what nodes and commands have to say, by the one HTTP client
+//! of the house.
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub struct Collector {
     http: reqwest::Client,
     traces: Url,
     timeout: Duration,
+    is_exposed: bool,
 }
 
 /// Why spans were not taken.
@@ -41,7 +43,12 @@ impl Collector {
         if let Ok(mut path) = traces.path_segments_mut() {
             path.pop_if_empty().extend(["v1", "traces"]);
         }
-        Ok(Self { http, traces, timeout })
+        Ok(Self { http, traces, timeout, is_exposed: nodes.are_exposed() })
+    }
+
+    /// Whether what is sent can be read on its way to another machine.
+    pub fn is_exposed(&self) -> bool {
+        self.is_exposed
     }
 
     /// Sends one `ExportTraceServiceRequest`, once.

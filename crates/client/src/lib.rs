@@ -48,6 +48,7 @@ mod authorize;
 mod call;
 mod calls;
 mod client;
+#[cfg(feature = "collector")]
 mod collector;
 mod credential;
 mod error;
@@ -65,6 +66,7 @@ mod usage;
 pub use authorize::{Authorize, Authorized};
 pub use calls::{HealthAnswer, ListAudit, ListKeys};
 pub use client::{Client, ClientOptions};
+#[cfg(feature = "collector")]
 pub use collector::{Collector, CollectorError};
 pub use credential::{Credential, CredentialError};
 pub use error::{ClientError, ClientSetupError, ErrorKind, Refusal};
