@@ -14,7 +14,7 @@ const OTHER_LABELS: [&str; 4] = ["instance", "job", "le", "$instance"];
 /// What a query says that no node has.
 fn violations(query: &str) -> Vec<String> {
     let words: Vec<&str> = query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).collect();
-    let ours = words.iter().filter(|word| word.starts_with("tollgate_") || word.starts_with("api_"));
+    let ours = words.iter().filter(|word| ["tollgate_", "api_", "process_"].iter().any(|prefix| word.starts_with(prefix)));
     ours.filter(|name| !is_known(name)).map(|name| format!("no metric {name}: {query}")).chain(unknown_labels(query)).collect()
 }
 

@@ -15,6 +15,7 @@ use std::{
 };
 
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tollgate_telemetry::Step;
 
 use crate::{
     gate::GateShared,
@@ -104,7 +105,12 @@ impl GateShared {
         if self.breaker.is_open(lane) {
             return Err(not_asked());
         }
-        let answer = self.buckets.decide(decision, Instant::now() + self.options.decision_timeout).await;
+        let pending = self.buckets.decide(decision, Instant::now() + self.options.decision_timeout);
+        let timing = pending.is_on_its_way().then(|| Step::RedisDecision.begin());
+        let answer = pending.await;
+        if let Some(timing) = timing {
+            timing.end(answer.is_ok());
+        }
         match &answer {
             Ok(_) => self.breaker.answered(lane),
             Err(BucketError::Deadline | BucketError::Unreachable(_)) => self.breaker.failed(lane),

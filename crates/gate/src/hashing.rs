@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tollgate_keys::{HashError, HashParams, RandomPart, SecretHash, Slot, hash_random_part, verify_secret};
-use tollgate_telemetry::Metrics;
+use tollgate_telemetry::{Metrics, Step};
 
 use crate::{record::KeyRecord, request::SharedKey};
 
@@ -124,6 +124,7 @@ impl HashingPool {
         lane: &Lane,
         work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashingError> {
+        let timing = Step::Argon2.begin();
         let turn = self.turn(lane).await;
         self.tell_queue();
         let (turn, pool) = (turn?, self.clone());
@@ -135,7 +136,9 @@ impl HashingPool {
             pool.tell_queue();
             result
         });
-        done.await.map_err(|_| HashingError::Stopped)?.map_err(HashingError::from)
+        let hashed = done.await.map_err(|_| HashingError::Stopped)?;
+        timing.end(hashed.is_ok());
+        hashed.map_err(HashingError::from)
     }
 
     async fn turn(&self, lane: &Lane) -> Result<Turn, HashingError> {

@@ -18,7 +18,8 @@ use crate::{
     origin::Origin,
     permit,
     problem::Failure,
-    respond,
+    request_log::{Account, Outcome},
+    respond::{self, Authorized},
 };
 
 /// Where [`authorize`] is.
@@ -27,13 +28,13 @@ pub(crate) const PATH: &str = "/v1/authorize";
 /// A call of [`authorize`].
 pub(crate) enum Begun {
     /// Answered, or failed.
-    Done(Result<Response, Failure>),
+    Done(Result<Authorized, Failure>),
     /// Must wait for others.
     Waits(Waiting),
 }
 
 /// A decision that is under way.
-pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Response, Failure>> + Send>>;
+pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Authorized, Failure>> + Send>>;
 
 /// `/v1/authorize`, any method. Floods come here: what needs nobody else is answered at once, as the
 /// future of a decision is large.
@@ -66,15 +67,20 @@ pub(crate) async fn authorize_forwarded(State(front): State<Arc<Front>>, request
     let (check, limited_as) = accept::forwarded(&front, &parts)?;
     let caller = front.gate.authenticate(check).await?;
     let verdict = front.gate.decide(caller).await?;
-    respond::authorize(&front, verdict, limited_as)
+    let Authorized { response, key_id } = respond::authorize(&front, verdict, limited_as)?;
+    let account = Account::left_with(&parts.extensions);
+    account.note_outcome(Outcome::Allowed);
+    account.note_key(&key_id);
+    Ok(response)
 }
 
 /// `POST /v1/check`.
 pub(crate) async fn check(State(front): State<Arc<Front>>, request: Request) -> Result<Response, Failure> {
+    let account = Account::left_with(request.extensions());
     let check = accept::check(&front, request).await?;
     let caller = front.gate.authenticate(check).await?;
     let verdict = front.gate.decide(caller).await?;
-    respond::check(&front, verdict)
+    respond::check(&front, &account, verdict)
 }
 
 /// `POST /v1/limit`: first the caller himself, like any request; then the thing he names.
@@ -85,5 +91,5 @@ pub(crate) async fn limit(State(front): State<Arc<Front>>, request: Request) -> 
     let asked: LimitBody = body::json(&front.options, &parts.headers, body).await?;
     let named = front.gate.named_decision(asked)?;
     let verdict = front.gate.decide_named(permit.identity(), named).await?;
-    respond::named(&permit, verdict)
+    respond::named(&permit, &Account::left_with(&parts.extensions), verdict)
 }

@@ -13,10 +13,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tokio::time::Instant;
 use tollgate_api::{REQUEST_ID_HEADER, is_sane_request_id};
 use tollgate_settings::Network;
+use tollgate_telemetry::{Steps, mixed};
 
 use crate::{
     client_address::{client_address, counted_as},
-    trace::{Trace, mixed},
+    trace::Trace,
 };
 
 /// The header that carries a request's id.
@@ -35,6 +36,8 @@ pub(crate) struct Origin {
     pub(crate) trace: Trace,
     /// When it began.
     pub(crate) began: Instant,
+    /// What it waits for, where its trace is recorded.
+    pub(crate) steps: Option<Steps>,
 }
 
 impl Origin {
@@ -42,7 +45,7 @@ impl Origin {
     pub(crate) fn of(headers: &HeaderMap, peer: IpAddr, trusted: &[Network], began: Instant) -> Self {
         let peer = peer.to_canonical();
         let client = counted_as(client_address(headers, peer, trusted));
-        Self { peer, client, request_id: RequestId::of(headers), trace: Trace::of(headers), began }
+        Self { peer, client, request_id: RequestId::of(headers), trace: Trace::of(headers), began, steps: None }
     }
 
     /// What the surface left with a request.

@@ -10,7 +10,7 @@ use tollgate_gate::{
 use tollgate_keys::Scope;
 use tollgate_settings::RateLimitHeaders;
 
-use crate::{accept, front::Front, problem::Failure, ratelimit_headers, request_log::KnownCaller, warning};
+use crate::{accept, front::Front, problem::Failure, ratelimit_headers, request_log::Account, warning};
 
 /// Proof that the gate let this call pass: its scope is held and its token charged. Only
 /// [`enter`] makes one, and whatever acts for a caller asks for one.
@@ -28,7 +28,7 @@ pub(crate) async fn enter(front: &Front, parts: &Parts, scope: Scope, plane: Pla
     let verdict = front.gate.decide(caller).await?;
     let headers = front.options.ratelimit_headers;
     let passed = Failure::unless_allowed(verdict, StatusCode::TOO_MANY_REQUESTS, headers)?;
-    KnownCaller::note(parts, &passed.identity.key_id);
+    Account::left_with(&parts.extensions).note_key(&passed.identity.key_id);
     let operator = Operator { identity: passed.identity.clone(), request_id: accept::request_id(parts), idempotency_key: None };
     let context = operator.auth_context();
     tollgate_telemetry::note_caller(&tracing::Span::current(), &context.key_id, context.owner.as_deref());

@@ -13,7 +13,7 @@ use tollgate_gate::verdict::Passed;
 use crate::{
     origin::Origin,
     ratelimit_headers, repeated,
-    request_log::{KnownCaller, Outcome, RequestLog, Told},
+    request_log::{Account, Outcome, RequestLog, Told},
     warning,
 };
 
@@ -210,7 +210,7 @@ pub(crate) struct Failed<'a> {
     pub(crate) method: &'a http::Method,
     pub(crate) path: &'a str,
     /// Whose key it was, where it was verified before the failure.
-    pub(crate) caller: Option<&'a KnownCaller>,
+    pub(crate) account: Option<&'a Account>,
 }
 
 /// The problem of a failed request, written out and told in the log.
@@ -242,13 +242,13 @@ fn write(failure: &Failure, response: &mut Response, request: &Failed<'_>, log: 
 }
 
 fn tell(failure: &Failure, request: &Failed<'_>, log: &RequestLog) {
-    let Failed { origin, method, path, caller } = *request;
+    let Failed { origin, method, path, account } = *request;
     let (outcome, Kind { status, uri, .. }) = (failure.outcome(), failure.kind());
     let attention = log.attention(origin, outcome, status);
     if attention.is_none() {
         return;
     }
-    let key_id = failure.key_id().or_else(|| Some(caller?.get()?.as_str()));
+    let key_id = failure.key_id().or_else(|| Some(account?.key_id()?.as_str()));
     log.tell(attention, &Told { origin, method, path, status, outcome, code: Some(uri), key_id, cause: failure.cause() });
 }
 

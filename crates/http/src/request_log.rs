@@ -1,4 +1,4 @@
-//! One line for each request, fields and not prose, and its span where it has one.
+//! One line for each request, fields and not prose, and its spans where it has any.
 //!
 //! What is refused or has failed always has a line, within a budget; of what is allowed, only so many
 //! of a million have one. Neither path nor query is told, but the route they were found by; no header
@@ -10,12 +10,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{Method, Request, StatusCode, request::Parts};
+use http::{Extensions, Method, Request, StatusCode};
 use tollgate_keys::KeyId;
-use tollgate_telemetry::{Attribute, FinishedSpan, Metrics, TraceContext, Traces, is_chosen};
+use tollgate_telemetry::{Attribute, FinishedSpan, Metrics, SpanKind, Steps, TraceContext, Traces, is_chosen};
 use tracing::Level;
 
-use crate::{log_budget::LogBudget, openapi, options::TelemetryOptions, origin::Origin};
+use crate::{log_budget::LogBudget, openapi, options::TelemetryOptions, origin::Origin, trace::Trace};
 
 /// The route of what no route was found for.
 const UNMATCHED: &str = "unmatched";
@@ -55,16 +55,16 @@ pub(crate) enum Outcome {
     Served,
 }
 
-/// What a handler leaves with its answer where neither status nor headers tell.
-#[derive(Debug, Clone)]
-pub(crate) struct Noted {
-    pub(crate) outcome: Outcome,
-    pub(crate) key_id: Option<KeyId>,
-}
-
-/// Whose key was verified for a request; empty until it was.
+/// What a handler knows of its request and neither status nor problem tells: whose key was verified,
+/// and what a decision came to. Empty until somebody notes it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct KnownCaller(Arc<OnceLock<KeyId>>);
+pub(crate) struct Account(Arc<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    key_id: OnceLock<KeyId>,
+    outcome: OnceLock<Outcome>,
+}
 
 /// How much is told of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,24 +106,29 @@ impl RequestLog {
             Outcome::Allowed | Outcome::Served if is_chosen() => written(Level::INFO),
             Outcome::Allowed | Outcome::Served => written(Level::DEBUG),
         };
-        Attention { line, span: self.is_traced(origin) }
+        Attention { line, span: origin.steps.is_some() }
     }
 
-    /// Writes the line and keeps the span that are due.
+    /// Where a request notes what it waits for, if its trace is recorded.
+    pub(crate) fn steps(&self, trace: &Trace) -> Option<Steps> {
+        let traces = self.traces.as_ref()?;
+        traces.samples(trace.parent.as_ref(), trace.chance_of_span()).then(Steps::default)
+    }
+
+    /// Writes the line and keeps the spans that are due.
     pub(crate) fn tell(&self, attention: Attention, told: &Told<'_>) {
         let traces = self.traces.as_ref().filter(|_| attention.span);
         let took = told.origin.began.elapsed();
         if let Some(traces) = traces {
-            traces.push(|| told.span(took));
+            let context = told.context();
+            traces.push(|| told.span(context, took));
+            for step in told.origin.steps.iter().flat_map(|steps| steps.spans(&context)) {
+                traces.push(|| step);
+            }
         }
         if let Some(level) = attention.line {
             told.write(level, took);
         }
-    }
-
-    fn is_traced(&self, origin: &Origin) -> bool {
-        let trace = &origin.trace;
-        self.traces.as_ref().is_some_and(|traces| traces.samples(trace.parent.as_ref(), trace.chance_of_span()))
     }
 
     /// The level, or beyond the budget that of those who look closely. A line that the filter leaves
@@ -167,24 +172,34 @@ impl Outcome {
     }
 }
 
-impl KnownCaller {
-    /// Notes whose key was verified, where the surface asked for it.
-    pub(crate) fn note(parts: &Parts, key_id: &KeyId) {
-        if let Some(Self(cell)) = parts.extensions.get::<Self>() {
-            // A request has one caller.
-            cell.get_or_init(|| key_id.clone());
-        }
-    }
-
-    /// Leaves a place for it with a request.
+impl Account {
+    /// Leaves one with a request.
     pub(crate) fn leave_with<B>(request: &mut Request<B>) -> Self {
-        let place = Self::default();
-        request.extensions_mut().insert(place.clone());
-        place
+        let account = Self::default();
+        request.extensions_mut().insert(account.clone());
+        account
     }
 
-    pub(crate) fn get(&self) -> Option<&KeyId> {
-        self.0.get()
+    /// What the surface left with a request.
+    pub(crate) fn left_with(extensions: &Extensions) -> Self {
+        extensions.get().cloned().unwrap_or_default()
+    }
+
+    /// A request has one caller.
+    pub(crate) fn note_key(&self, key_id: &KeyId) {
+        self.0.key_id.get_or_init(|| key_id.clone());
+    }
+
+    pub(crate) fn note_outcome(&self, outcome: Outcome) {
+        self.0.outcome.get_or_init(|| outcome);
+    }
+
+    pub(crate) fn key_id(&self) -> Option<&KeyId> {
+        self.0.key_id.get()
+    }
+
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        self.0.outcome.get().copied()
     }
 }
 
@@ -251,7 +266,13 @@ impl Told<'_> {
         if self.path == METRICS { METRICS } else { openapi::route_of(self.path).unwrap_or(UNMATCHED) }
     }
 
-    fn span(&self, took: Duration) -> FinishedSpan {
+    /// The place of its own span in the trace.
+    fn context(&self) -> TraceContext {
+        let trace = &self.origin.trace;
+        TraceContext { trace_id: trace.trace_id(), span_id: trace.span_id(), is_sampled: true }
+    }
+
+    fn span(&self, context: TraceContext, took: Duration) -> FinishedSpan {
         let Origin { request_id, client, trace, .. } = self.origin;
         let text = |text: &str| Attribute::Text(text.to_owned());
         let (method, route, ended) = (known(self.method), self.route(), SystemTime::now());
@@ -266,9 +287,10 @@ impl Told<'_> {
         attributes.extend(self.key_id.map(|key_id| ("tollgate.key_id", text(key_id))));
         attributes.extend(self.code.map(|code| ("error.type", text(code))));
         FinishedSpan {
-            context: TraceContext { trace_id: trace.trace_id(), span_id: trace.span_id(), is_sampled: true },
+            context,
             parent: trace.parent.map(|parent| parent.span_id),
             name: format!("{method} {route}"),
+            kind: SpanKind::Server,
             began: ended.checked_sub(took).unwrap_or(ended),
             ended,
             is_failure: self.status.is_server_error(),

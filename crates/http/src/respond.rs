@@ -8,6 +8,7 @@ use tollgate_gate::{
     ports::SubjectStanding,
     verdict::{Denial, Identity, Passed, Verdict},
 };
+use tollgate_keys::KeyId;
 
 use crate::{
     accept::LimitedAs,
@@ -15,7 +16,7 @@ use crate::{
     permit::Permit,
     problem::Failure,
     ratelimit_headers::{self, policy_name, tightness},
-    request_log::{Noted, Outcome},
+    request_log::{Account, Outcome},
     warning,
 };
 
@@ -23,9 +24,15 @@ const KEY_ID: HeaderName = HeaderName::from_static(KEY_ID_HEADER);
 const OWNER: HeaderName = HeaderName::from_static(OWNER_HEADER);
 const SCOPES: HeaderName = HeaderName::from_static(SCOPES_HEADER);
 
+/// A request that may pass, and by whose key.
+pub(crate) struct Authorized {
+    pub(crate) response: Response,
+    pub(crate) key_id: KeyId,
+}
+
 /// `/v1/authorize`: no body. All three identity headers are always there, empty if need be, so
 /// that a gateway which copies them overwrites whatever a client sent under these names.
-pub(crate) fn authorize(front: &Front, verdict: Verdict, limited_as: LimitedAs) -> Result<Response, Failure> {
+pub(crate) fn authorize(front: &Front, verdict: Verdict, limited_as: LimitedAs) -> Result<Authorized, Failure> {
     let mode = front.options.ratelimit_headers;
     let passed = Failure::unless_allowed(verdict, limited_as.0, mode)?;
     let mut response = Response::default();
@@ -36,13 +43,13 @@ pub(crate) fn authorize(front: &Front, verdict: Verdict, limited_as: LimitedAs) 
     headers.insert(SCOPES, if scopes.is_empty() { HeaderValue::from_static("") } else { visible(&scopes.to_string()) });
     ratelimit_headers::write(mode, &passed.standings, headers);
     warning::write(&passed, headers);
-    Ok(response)
+    Ok(Authorized { response, key_id: passed.identity.key_id })
 }
 
 /// `/v1/check`: the verdict as data. Only a cost that can never pass is a problem, and a caller
 /// whose key was not even looked at.
-pub(crate) fn check(front: &Front, verdict: Verdict) -> Result<Response, Failure> {
-    let noted = noted(&verdict);
+pub(crate) fn check(front: &Front, account: &Account, verdict: Verdict) -> Result<Response, Failure> {
+    note(account, &verdict);
     let (answer, passed) = match verdict {
         Verdict::Allowed(passed) => (told(VerdictName::Allowed, "allowed", &passed), Some(passed)),
         Verdict::Limited(passed) => (told(VerdictName::Limited, "limited", &passed), Some(passed)),
@@ -51,7 +58,6 @@ pub(crate) fn check(front: &Front, verdict: Verdict) -> Result<Response, Failure
         Verdict::Denied(denial @ (Denial::CostExceedsBurst { .. } | Denial::AbnormalUsage { .. })) => return Err(denial.into()),
     };
     let mut response = json(StatusCode::OK, &answer)?;
-    response.extensions_mut().insert(noted);
     if let Some(passed) = passed {
         ratelimit_headers::write(front.options.ratelimit_headers, &passed.standings, response.headers_mut());
         warning::write(&passed, response.headers_mut());
@@ -60,29 +66,29 @@ pub(crate) fn check(front: &Front, verdict: Verdict) -> Result<Response, Failure
 }
 
 /// `/v1/limit`: the answer is of the named thing, the headers are of the caller's own key.
-pub(crate) fn named(permit: &Permit, verdict: Verdict) -> Result<Response, Failure> {
-    // Whose key it is was noted when he was let in.
-    let noted = Noted { key_id: None, ..noted(&verdict) };
+pub(crate) fn named(permit: &Permit, account: &Account, verdict: Verdict) -> Result<Response, Failure> {
+    note(account, &verdict);
     let answer = match verdict {
         Verdict::Allowed(passed) => told(VerdictName::Allowed, "allowed", &passed),
         Verdict::Limited(passed) => told(VerdictName::Limited, "limited", &passed),
         Verdict::Denied(denial) => return Err(denial.into()),
     };
-    let mut response = permitted(permit, StatusCode::OK, &answer)?;
-    response.extensions_mut().insert(noted);
-    Ok(response)
+    permitted(permit, StatusCode::OK, &answer)
 }
 
-/// A verdict for the log: the status of an answer that tells it as data does not.
-fn noted(verdict: &Verdict) -> Noted {
-    let of = |outcome, identity: Option<&Identity>| Noted { outcome, key_id: identity.map(|identity| identity.key_id.clone()) };
-    match verdict {
-        Verdict::Allowed(passed) => of(Outcome::Allowed, Some(&passed.identity)),
-        Verdict::Limited(passed) => of(Outcome::Limited, Some(&passed.identity)),
+/// Notes a verdict for the log: the status of an answer that tells it as data does not.
+fn note(account: &Account, verdict: &Verdict) {
+    let (outcome, identity) = match verdict {
+        Verdict::Allowed(passed) => (Outcome::Allowed, Some(&passed.identity)),
+        Verdict::Limited(passed) => (Outcome::Limited, Some(&passed.identity)),
         Verdict::Denied(Denial::ScopeMissing { identity, .. } | Denial::CostExceedsBurst { identity, .. }) => {
-            of(Outcome::Denied, Some(identity))
+            (Outcome::Denied, Some(identity))
         }
-        Verdict::Denied(Denial::Unauthenticated(_) | Denial::AbnormalUsage { .. }) => of(Outcome::Denied, None),
+        Verdict::Denied(Denial::Unauthenticated(_) | Denial::AbnormalUsage { .. }) => (Outcome::Denied, None),
+    };
+    account.note_outcome(outcome);
+    if let Some(identity) = identity {
+        account.note_key(&identity.key_id);
     }
 }
 

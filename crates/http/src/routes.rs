@@ -82,7 +82,12 @@ fn control_plane() -> Router<Arc<Front>> {
 async fn control_task(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
     let span = Origin::left_with(&request)
         .map_or_else(Span::none, |origin| tollgate_telemetry::call_span(origin.request_id.as_str(), Some(&origin.trace.trace_id())));
-    let task = tokio::spawn(next.run(request).instrument(span.clone()));
+    let steps = Origin::left_with(&request).and_then(|origin| origin.steps.clone());
+    let work = next.run(request).instrument(span.clone());
+    let task = match steps {
+        Some(steps) => tokio::spawn(steps.during(work)),
+        None => tokio::spawn(work),
+    };
     let mut response = match tokio::time::timeout(front.options.request_timeout + CALL_TIMEOUT_MARGIN, task).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => Failure::Internal { cause: "a call of the control plane panicked" }.into_response(),

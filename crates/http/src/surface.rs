@@ -20,10 +20,11 @@ use axum::{
     routing::future::RouteFuture,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Uri, header, request::Parts};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
-use tollgate_api::KEY_ID_HEADER;
+use tollgate_keys::KeyId;
+use tollgate_telemetry::Steps;
 use tower::Service;
 use tracing::Span;
 
@@ -32,7 +33,8 @@ use crate::{
     front::Front,
     origin::{Origin, REQUEST_ID},
     problem::{self, Failed, Failure},
-    request_log::{KnownCaller, Noted, Outcome, RequestLog, Told},
+    request_log::{Account, Outcome, RequestLog, Told},
+    respond::Authorized,
 };
 
 /// Pages that are asked for every few seconds, also with a key.
@@ -90,8 +92,14 @@ struct About {
     method: Method,
     /// None for that of decisions.
     uri: Option<Uri>,
-    /// Who it turns out to be of; none for those of decisions, where answer or failure says so.
-    caller: Option<KnownCaller>,
+    /// What its handler knows of it; none for those of decisions, where answer or failure says so.
+    account: Option<Account>,
+}
+
+/// An answer, and by whose key it is a yes where that is all that it says.
+struct Answer {
+    response: Response,
+    allowed: Option<KeyId>,
 }
 
 impl Surface {
@@ -133,15 +141,16 @@ impl Envelope {
     {
         let Peer { surface, address } = &*self.peer;
         let trusted = surface.front.as_ref().map_or(&[][..], |front| front.options.trusted_proxies.as_slice());
-        let origin = Origin::of(request.headers(), *address, trusted, began);
+        let mut origin = Origin::of(request.headers(), *address, trusted, began);
+        origin.steps = surface.log.steps(&origin.trace);
         let span = tollgate_telemetry::request_span(origin.request_id.as_str(), Some(&origin.trace.named()));
-        let mut about = About { origin, method: request.method().clone(), uri: None, caller: None };
+        let mut about = About { origin, method: request.method().clone(), uri: None, account: None };
         let work = if surface.front.is_some() && request.uri().path() == decisions::PATH {
             Work::Asked { parts: request.into_parts().0 }
         } else {
             about.uri = Some(request.uri().clone());
             request.extensions_mut().insert(about.origin.clone());
-            about.caller = Some(KnownCaller::leave_with(&mut request));
+            about.account = Some(Account::leave_with(&mut request));
             Work::Routed { routed: surface.router.clone().call(request) }
         };
         Answering { work: Some(work), about, peer: Arc::clone(&self.peer), span }
@@ -153,16 +162,17 @@ impl Work {
         mut self: Pin<&mut Self>,
         (front, origin): (Option<&Arc<Front>>, &Origin),
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Response, Failure>> {
+    ) -> Poll<Result<Answer, Failure>> {
+        let decided = |done: Result<Authorized, Failure>| done.map(Answer::from);
         loop {
             let waiting = match self.as_mut().project() {
                 AtWork::Asked { parts } => match front.map(|front| decisions::authorize(front, origin, parts)) {
                     None => return Poll::Ready(Err(Failure::NotFound)),
-                    Some(Begun::Done(done)) => return Poll::Ready(done),
+                    Some(Begun::Done(done)) => return Poll::Ready(decided(done)),
                     Some(Begun::Waits(waiting)) => waiting,
                 },
-                AtWork::Decision { waiting } => return waiting.as_mut().poll(cx),
-                AtWork::Routed { routed } => return routed.poll(cx).map(|Ok(response)| Ok(response)),
+                AtWork::Decision { waiting } => return waiting.as_mut().poll(cx).map(decided),
+                AtWork::Routed { routed } => return routed.poll(cx).map(|Ok(response)| Ok(Answer { response, allowed: None })),
             };
             self.set(Self::Decision { waiting });
         }
@@ -175,6 +185,7 @@ impl Future for Answering {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let _entered = this.span.enter();
+        let _steps = this.about.origin.steps.as_ref().map(Steps::enter);
         let Some(work) = this.work.as_mut().as_pin_mut() else { return Poll::Pending };
         // A future that has panicked is never polled again, so no broken state is seen.
         let surface = &this.peer.surface;
@@ -190,15 +201,15 @@ impl Future for Answering {
 
 impl About {
     /// Writes out a problem, and what every response carries.
-    fn finish(&self, done: Result<Response, Failure>, log: &RequestLog) -> Response {
-        let request = Failed { origin: &self.origin, method: &self.method, path: self.path(), caller: self.caller.as_ref() };
+    fn finish(&self, done: Result<Answer, Failure>, log: &RequestLog) -> Response {
+        let request = Failed { origin: &self.origin, method: &self.method, path: self.path(), account: self.account.as_ref() };
         let mut response = match done {
-            Ok(mut response) => {
+            Ok(Answer { mut response, allowed }) => {
                 // The control plane leaves its span behind, so that the line about its request is part of it.
                 let span = response.extensions_mut().remove::<Span>();
                 let _entered = span.as_ref().map(Span::enter);
                 if !problem::finish(&mut response, &request, log) {
-                    self.tell(&mut response, log);
+                    self.tell(response.status(), allowed.as_ref(), log);
                 }
                 response
             }
@@ -218,24 +229,27 @@ impl About {
     }
 
     /// Tells the log of an answer that is no problem.
-    fn tell(&self, response: &mut Response, log: &RequestLog) {
-        let (status, noted) = (response.status(), response.extensions_mut().remove::<Noted>());
-        let caller = self.caller.as_ref().and_then(KnownCaller::get);
-        let outcome = match (&noted, &self.caller) {
-            (Some(noted), _) => noted.outcome,
-            (None, None) => Outcome::Allowed,
-            (None, Some(_)) if response.headers().contains_key(KEY_ID_HEADER) => Outcome::Allowed,
-            (None, Some(_)) if caller.is_some() && !self.path().starts_with(HEALTH) => Outcome::Called,
-            (None, Some(_)) => Outcome::Served,
+    fn tell(&self, status: StatusCode, allowed: Option<&KeyId>, log: &RequestLog) {
+        let account = self.account.as_ref();
+        let key_id = allowed.or_else(|| account?.key_id());
+        let outcome = match account.and_then(Account::outcome) {
+            Some(outcome) => outcome,
+            None if allowed.is_some() => Outcome::Allowed,
+            None if key_id.is_some() && !self.path().starts_with(HEALTH) => Outcome::Called,
+            None => Outcome::Served,
         };
         let attention = log.attention(&self.origin, outcome, status);
         if attention.is_none() {
             return;
         }
-        let told = response.headers().get(KEY_ID_HEADER).and_then(|id| id.to_str().ok());
-        let key_id = noted.as_ref().and_then(|noted| noted.key_id.as_ref()).or(caller).map_or(told, |id| Some(id.as_str()));
-        let (origin, method, path) = (&self.origin, &self.method, self.path());
+        let (origin, method, path, key_id) = (&self.origin, &self.method, self.path(), key_id.map(KeyId::as_str));
         log.tell(attention, &Told { origin, method, path, status, outcome, code: None, key_id, cause: None });
+    }
+}
+
+impl From<Authorized> for Answer {
+    fn from(Authorized { response, key_id }: Authorized) -> Self {
+        Self { response, allowed: Some(key_id) }
     }
 }
 

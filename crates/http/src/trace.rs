@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName};
-use tollgate_telemetry::{SpanId, TRACEPARENT_HEADER, TraceContext, TraceId};
+use tollgate_telemetry::{SpanId, TRACEPARENT_HEADER, TraceContext, TraceId, mixed};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static(TRACEPARENT_HEADER);
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -77,13 +77,6 @@ fn chance() -> u64 {
         state.set(next);
         mixed(next)
     })
-}
-
-/// The finaliser of SplitMix64, a bijection.
-pub(crate) fn mixed(bits: u64) -> u64 {
-    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]

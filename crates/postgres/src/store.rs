@@ -21,6 +21,7 @@ use tollgate_gate::{
 };
 use tollgate_keys::{KeyId, OwnerName};
 use tollgate_limits::RateLimits;
+use tollgate_telemetry::Step;
 
 use crate::{
     Options, PostgresError, SchemaState, audit_log, bulk, key_ids, keys,
@@ -117,11 +118,14 @@ impl PostgresKeys {
 
     /// Bounds a call, and turns its error into what the gate is told.
     async fn call<T>(&self, work: impl Future<Output = Result<T, PostgresError>>) -> Result<T, KeyStoreError> {
+        let timing = Step::Postgres.begin();
         let overdue = |_| PostgresError::Unreachable("no answer in time".into());
         let result = tokio::time::timeout(self.call_timeout, work).await.map_err(overdue).flatten();
         if let Err(PostgresError::Schema(_)) = &result {
             self.schema_known.store(false, Ordering::Relaxed);
         }
+        // That there is no such row is an answer like any other.
+        timing.end(!matches!(result, Err(PostgresError::Unreachable(_) | PostgresError::Unusable(_) | PostgresError::Schema(_))));
         result.map_err(KeyStoreError::from)
     }
 }

@@ -20,7 +20,7 @@ use tollgate_gate::ports::{
     BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome, StoreLook,
 };
 use tollgate_limits::LeaseAsk;
-use tollgate_telemetry::{Metrics, RedisErrorKind};
+use tollgate_telemetry::{Metrics, RedisErrorKind, Step};
 
 use crate::{
     codec::{ENTRIES_MAX, Request},
@@ -314,13 +314,17 @@ impl BucketStore for RedisBuckets {
 
     fn raise_fence(&self, fence: Fence, deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>> {
         Box::pin(async move {
+            let timing = Step::RedisFence.begin();
             loop {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     return Err(BucketError::Deadline);
                 }
                 let error = match self.try_fence(&fence, left.min(FENCE_ATTEMPT)).await {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => {
+                        timing.end(true);
+                        return Ok(());
+                    }
                     Err(error) => error,
                 };
                 if matches!(error, BucketError::Unusable(_)) || Instant::now() + FENCE_PAUSE >= deadline {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use fred::types::Value;
 use tokio::time::Instant;
 use tollgate_gate::ports::{BoxFuture, ReceiptError, ReceiptName, ReceiptStore, StoredReceipts};
+use tollgate_telemetry::Step;
 
 use crate::{RedisBuckets, connection, failure::Failure};
 
@@ -32,10 +33,12 @@ impl ReceiptStore for RedisBuckets {
 impl RedisBuckets {
     /// One command on the first of its arguments, at most once.
     async fn command(&self, name: &'static str, args: Vec<Value>, deadline: Instant) -> Result<Value, ReceiptError> {
+        let timing = Step::RedisReceipt.begin();
         let told = match connection::usable(self.connections()) {
             Some(connection) => connection.command(name, args, deadline.saturating_duration_since(Instant::now())).await,
             None => Err(Failure::other("no connection")),
         };
+        timing.end(told.is_ok());
         told.map_err(|failure| ReceiptError(failure.into_error().to_string().into()))
     }
 }

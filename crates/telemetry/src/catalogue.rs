@@ -68,13 +68,7 @@ pub(crate) const REVOCATION_PROPAGATION: Metric = seconds(
     "Time from the instant of a revocation to this node's reading it in the change log, by their clocks.",
 );
 pub(crate) const BLOOM_KEYS: Metric = gauge("tollgate_bloom_keys", "Key ids in the filter; 0 where there is none.", &[]);
-pub(crate) const BLOOM_BYTES: Metric = Metric {
-    name: "tollgate_bloom_bytes",
-    kind: Kind::Gauge,
-    unit: Unit::Bytes,
-    help: "Memory of the filter; while it is made anew there are two.",
-    labels: &[],
-};
+pub(crate) const BLOOM_BYTES: Metric = bytes("tollgate_bloom_bytes", "Memory of the filter; while it is made anew there are two.");
 pub(crate) const BLOOM_REBUILD_DURATION: Metric =
     seconds("tollgate_bloom_rebuild_duration_seconds", SLOW_SECONDS, "Time that making a filter took, from the first read to its use.");
 pub(crate) const BLOOM_FALSE_POSITIVES: Metric =
@@ -118,6 +112,26 @@ pub(crate) const BUILD_INFO: Metric = gauge(
     &[LabelSet { name: "version", values: &[crate::VERSION] }],
 );
 
+pub(crate) const PROCESS_CPU_SECONDS: Metric = Metric {
+    name: "process_cpu_seconds_total",
+    kind: Kind::Counter,
+    unit: Unit::Seconds,
+    help: "Processor time of this process, its own and the system's for it.",
+    labels: &[],
+};
+pub(crate) const PROCESS_START_SECONDS: Metric = Metric {
+    name: "process_start_time_seconds",
+    kind: Kind::Gauge,
+    unit: Unit::Seconds,
+    help: "When this process began, in seconds since 1970.",
+    labels: &[],
+};
+pub(crate) const PROCESS_RESIDENT_BYTES: Metric = bytes("process_resident_memory_bytes", "Memory of this process that is in use.");
+pub(crate) const PROCESS_VIRTUAL_BYTES: Metric = bytes("process_virtual_memory_bytes", "Addresses of this process that are in use.");
+pub(crate) const PROCESS_OPEN_FDS: Metric = gauge("process_open_fds", "Files and sockets that this process has open.", &[]);
+pub(crate) const PROCESS_MAX_FDS: Metric = gauge("process_max_fds", "Files and sockets that this process may have open.", &[]);
+pub(crate) const PROCESS_THREADS: Metric = gauge("process_threads", "Threads of this process.", &[]);
+
 /// Every metric, in the order of the metrics page of the book.
 pub const CATALOGUE: &[Metric] = &[
     THROTTLED,
@@ -150,6 +164,13 @@ pub const CATALOGUE: &[Metric] = &[
     CERTIFICATE_RELOADS,
     CERTIFICATE_NOT_AFTER,
     BUILD_INFO,
+    PROCESS_CPU_SECONDS,
+    PROCESS_START_SECONDS,
+    PROCESS_RESIDENT_BYTES,
+    PROCESS_VIRTUAL_BYTES,
+    PROCESS_OPEN_FDS,
+    PROCESS_MAX_FDS,
+    PROCESS_THREADS,
 ];
 
 const fn counter(name: &'static str, help: &'static str, labels: &'static [LabelSet]) -> Metric {
@@ -158,6 +179,10 @@ const fn counter(name: &'static str, help: &'static str, labels: &'static [Label
 
 const fn gauge(name: &'static str, help: &'static str, labels: &'static [LabelSet]) -> Metric {
     Metric { name, kind: Kind::Gauge, unit: Unit::Count, help, labels }
+}
+
+const fn bytes(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, unit: Unit::Bytes, help, labels: &[] }
 }
 
 const fn seconds(name: &'static str, buckets: Kind, help: &'static str) -> Metric {

@@ -19,6 +19,8 @@ mod logs;
 mod metrics;
 mod panics;
 #[cfg(feature = "process")]
+mod process;
+#[cfg(feature = "process")]
 mod recorder;
 mod scrub;
 mod spans;
@@ -39,12 +41,16 @@ pub use logs::{LogError, LogFormat, check_filter, init_logs};
 pub use metrics::Metrics;
 pub use panics::install_panic_hook;
 #[cfg(feature = "process")]
+pub use process::process_cpu;
+#[cfg(feature = "process")]
 pub use recorder::{Recorder, RecorderError};
 pub use scrub::scrub;
 pub use spans::{call_span, note_caller, request_span};
-pub use trace_context::{SpanId, TRACEPARENT_HEADER, TraceContext, TraceId};
+pub use trace_context::{SpanId, TRACEPARENT_HEADER, TraceContext, TraceId, mixed};
 #[cfg(feature = "process")]
-pub use traces::{Attribute, FinishedSpan, Resource, TraceOptions, Traces, is_chosen, to_otlp_json};
+pub use traces::{
+    Attribute, Entered, FinishedSpan, Resource, SpanKind, Step, Steps, Timing, TraceOptions, Traces, is_chosen, to_otlp_json,
+};
 
 /// The version of this build, as `tollgate_build_info` shows it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

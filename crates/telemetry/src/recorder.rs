@@ -3,6 +3,7 @@
 use crate::{
     Metrics,
     catalogue::{CATALOGUE, Kind},
+    process,
 };
 use ::metrics::{Recorder as _, SharedString};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -42,7 +43,9 @@ impl Recorder {
 
     /// The metrics page in Prometheus' text format.
     pub fn render(&self) -> String {
-        self.page.render()
+        let mut page = self.page.render();
+        process::write(&mut page);
+        page
     }
 
     /// Moves recorded samples into their buckets. To be called every few seconds: samples are

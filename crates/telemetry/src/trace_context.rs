@@ -14,6 +14,8 @@ pub const TRACEPARENT_HEADER: &str = "traceparent";
 /// What version 00 has, in bytes; later ones have more.
 const LENGTH: usize = 55;
 const SAMPLED: u8 = 1;
+/// What consecutive numbers are multiplied by before they are mixed: 2⁶⁴ divided by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The id of a trace: 32 hexadecimal digits in lower case, not all zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +58,12 @@ impl SpanId {
     pub fn parse(text: &str) -> Option<Self> {
         is_hex(text, 16).then(|| u64::from_str_radix(text, 16).ok()).flatten().and_then(NonZeroU64::new).map(Self)
     }
+
+    /// The id of one of the spans under this one. Those of one span differ by their numbers.
+    #[must_use]
+    pub fn below(self, number: u64) -> Self {
+        Self::of_bits(mixed(self.0.get().wrapping_add(number.wrapping_mul(GOLDEN))))
+    }
 }
 
 impl TraceContext {
@@ -79,6 +87,13 @@ impl TraceContext {
         let context = Self { trace_id: TraceId::parse(trace_id)?, span_id: SpanId::parse(span_id)?, is_sampled: flags & SAMPLED != 0 };
         (is_of_version && parts.next().is_none()).then_some(context)
     }
+}
+
+/// The finaliser of SplitMix64, a bijection: bits without a pattern of bits with one. It guards nothing.
+pub fn mixed(bits: u64) -> u64 {
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 fn is_hex(text: &str, length: usize) -> bool {

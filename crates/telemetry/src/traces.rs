@@ -4,6 +4,7 @@
 //! is room again. A span for which there is no room is counted and never made.
 
 mod otlp;
+mod steps;
 
 use std::{
     collections::VecDeque,
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use otlp::{Resource, to_otlp_json};
+pub use steps::{Entered, Step, Steps, Timing};
 
 use crate::{Metrics, SpanFate, SpanId, TraceContext};
 
@@ -43,7 +45,7 @@ struct Shared {
     waiting: Mutex<VecDeque<FinishedSpan>>,
 }
 
-/// One request that was answered, as its trace tells it.
+/// A request that was answered, or a part of its way, as its trace tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishedSpan {
     /// Its own place in the trace.
@@ -52,14 +54,27 @@ pub struct FinishedSpan {
     pub parent: Option<SpanId>,
     /// What was called, such as `GET /v1/keys/{key_id}`: of a fixed set.
     pub name: String,
+    /// On which side of a call it was.
+    pub kind: SpanKind,
     /// When it began.
     pub began: SystemTime,
     /// When it was answered.
     pub ended: SystemTime,
-    /// Whether the node failed to answer as it should.
+    /// Whether it failed to do as it should.
     pub is_failure: bool,
     /// What else is known.
     pub attributes: Vec<(&'static str, Attribute)>,
+}
+
+/// On which side of a call a span was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpanKind {
+    /// On neither.
+    Internal,
+    /// Whoever is asked.
+    Server,
+    /// Whoever asks.
+    Client,
 }
 
 /// The value of an attribute.
@@ -138,7 +153,16 @@ mod tests {
     fn span(number: u64) -> FinishedSpan {
         let began = SystemTime::UNIX_EPOCH + Duration::from_secs(number);
         let (name, attributes) = ("GET /x".to_owned(), Vec::new());
-        FinishedSpan { context: context(true), parent: None, name, began, ended: began, is_failure: false, attributes }
+        FinishedSpan {
+            context: context(true),
+            parent: None,
+            name,
+            kind: SpanKind::Server,
+            began,
+            ended: began,
+            is_failure: false,
+            attributes,
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod api_key_input;
 mod cli;
+mod collector;
 mod commands;
 mod core_dumps;
 mod exit;

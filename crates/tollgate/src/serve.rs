@@ -9,7 +9,6 @@ mod signals;
 mod spans;
 
 pub(crate) use certificate::WatchedCertificate;
-pub(crate) use spans::collector;
 
 use std::{net::SocketAddr, time::Duration};
 

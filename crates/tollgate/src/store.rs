@@ -16,8 +16,8 @@ use tollgate_settings::{Mode, Settings};
 use tollgate_telemetry::{Metrics, check_filter};
 
 use crate::{
+    collector,
     exit::{Exit, Failure},
-    serve::collector,
 };
 
 /// Subjects whose buckets one process holds in memory; a few hundred bytes each.
@@ -73,7 +73,7 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
     rules(settings)?;
     let invalid = |what: String| Failure::new(Exit::Settings, format!("invalid settings: {what}"), "mend the setting and try again");
     check_filter(&settings.log.filter).map_err(|error| invalid(format!("log.filter: {error}")))?;
-    collector(settings)?;
+    collector::of_settings(settings)?;
     if settings.mode == Mode::Cluster {
         redis_buckets(settings, Metrics::noop())?;
         PostgresKeys::connect(&postgres_options(settings)).map_err(|error| invalid(format!("postgres.url: {error}")))?;

@@ -126,6 +126,13 @@ pub enum PendingOutcome {
     Waiting(oneshot::Receiver<Result<Outcome, BucketError>>),
 }
 
+impl PendingOutcome {
+    /// Whether it has to be waited for: it comes from another process.
+    pub(crate) fn is_on_its_way(&self) -> bool {
+        matches!(self, Self::Waiting(_))
+    }
+}
+
 impl From<Result<Outcome, BucketError>> for PendingOutcome {
     fn from(result: Result<Outcome, BucketError>) -> Self {
         Self::Ready(Some(result))

@@ -16,7 +16,7 @@ async fn finished(failure: Failure) -> (u16, HeaderMap, String) {
 
 fn written(response: &mut Response, path: &str) -> bool {
     let origin = Origin::of(&HeaderMap::new(), [127, 0, 0, 1].into(), &[], tokio::time::Instant::now());
-    finish(response, &Failed { origin: &origin, method: &Method::GET, path, caller: None }, &RequestLog::default())
+    finish(response, &Failed { origin: &origin, method: &Method::GET, path, account: None }, &RequestLog::default())
 }
 
 fn text(text: &str) -> String {

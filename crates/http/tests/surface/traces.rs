@@ -3,7 +3,7 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 use tollgate_http::TelemetryOptions;
-use tollgate_telemetry::{Attribute, FinishedSpan, Metrics, TraceOptions, Traces};
+use tollgate_telemetry::{Attribute, FinishedSpan, Metrics, SpanKind, TraceOptions, Traces};
 
 use crate::{
     logs::{Captured, capture},
@@ -192,6 +192,28 @@ async fn a_span_is_of_the_callers_trace_and_tells_what_the_line_tells() {
     ] {
         assert_eq!(attribute(span, name), value.as_ref(), "{name}");
     }
+}
+
+#[tokio::test]
+async fn what_a_request_has_waited_for_lies_under_its_span() {
+    let (site, traces) = traced(0).await;
+    let traceparent = format!("00-{TRACE}-{SPAN}-01");
+    let send = |method: &str, path: &str| site.call(method.parse().expect("a method"), path).header("traceparent", &traceparent);
+    let api_key = site.key(json!({})).await;
+    // A call of the control plane runs in a task of its own, a decision does not.
+    let made = send("POST", "/v1/keys").bearer(&site.admin).json(&json!({"name": "x"})).send().await;
+    assert_eq!(made.status, 201);
+    assert_eq!(send("GET", "/v1/authorize").bearer(&api_key).send().await.status, 200);
+    assert_eq!(send("GET", "/v1/authorize").bearer(&api_key).send().await.status, 200);
+    let spans = traces.take(9);
+    let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["POST /v1/keys", "argon2", "GET /v1/authorize", "argon2", "GET /v1/authorize"], "only the first use is hashed");
+    for (request, step) in [(&spans[0], &spans[1]), (&spans[2], &spans[3])] {
+        assert_eq!((step.parent, step.context.trace_id), (Some(request.context.span_id), request.context.trace_id));
+        assert!(step.context.span_id != request.context.span_id && !step.is_failure, "{step:?}");
+        assert!((SpanKind::Server, SpanKind::Internal) == (request.kind, step.kind) && step.began <= step.ended, "{step:?}");
+    }
+    assert_ne!(spans[1].context.span_id, spans[3].context.span_id);
 }
 
 #[tokio::test]

@@ -5,11 +5,9 @@ use std::{borrow::Cow, time::SystemTime};
 
 use serde::Serialize;
 
-use super::{Attribute, FinishedSpan};
+use super::{Attribute, FinishedSpan, SpanKind};
 use crate::scrub;
 
-/// `SPAN_KIND_SERVER`.
-const SERVER: u8 = 2;
 /// `STATUS_CODE_ERROR`.
 const ERROR: u8 = 2;
 /// Bit 0 of a span's flags, as in `traceparent`.
@@ -18,8 +16,10 @@ const SAMPLED: u32 = 1;
 /// Who sends the spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
-    /// The node's name: `service.instance.id`.
-    pub node: String,
+    /// What sort of program: `service.name`.
+    pub service: &'static str,
+    /// Which one, such as a node's name: `service.instance.id`.
+    pub instance: String,
     /// Its version: `service.version`.
     pub version: &'static str,
 }
@@ -92,8 +92,11 @@ enum Value<'a> {
 
 /// The body of one call to a collector's `/v1/traces`.
 pub fn to_otlp_json(resource: &Resource, spans: &[FinishedSpan]) -> Vec<u8> {
-    let attributes =
-        vec![text("service.name", "tollgate"), text("service.version", resource.version), text("service.instance.id", &resource.node)];
+    let attributes = vec![
+        text("service.name", resource.service),
+        text("service.version", resource.version),
+        text("service.instance.id", &resource.instance),
+    ];
     let scope = Scope { name: "tollgate", version: resource.version };
     let scope_spans = [ScopeSpans { scope, spans: spans.iter().map(written).collect() }];
     let export = Export { resource_spans: [ResourceSpans { resource: Attributes { attributes }, scope_spans }] };
@@ -112,11 +115,20 @@ fn written(span: &FinishedSpan) -> Entry<'_> {
         parent_span_id: span.parent.map(|parent| parent.to_string()),
         flags: SAMPLED,
         name: &span.name,
-        kind: SERVER,
+        kind: number_of(span.kind),
         start_time_unix_nano: unix_nanos(span.began),
         end_time_unix_nano: unix_nanos(span.ended.max(span.began)),
         attributes: attributes.collect(),
         status: span.is_failure.then_some(Status { code: ERROR }),
+    }
+}
+
+/// The number of `SpanKind` of the protocol.
+fn number_of(kind: SpanKind) -> u8 {
+    match kind {
+        SpanKind::Internal => 1,
+        SpanKind::Server => 2,
+        SpanKind::Client => 3,
     }
 }
 
@@ -143,6 +155,7 @@ mod tests {
             context: TraceContext { trace_id: TraceId::of_bits(0xa1), span_id: SpanId::of_bits(0xb2), is_sampled: true },
             parent: Some(SpanId::of_bits(0xc3)),
             name: "GET /v1/authorize".to_owned(),
+            kind: SpanKind::Server,
             began,
             ended: began + Duration::from_micros(7),
             is_failure: true,
@@ -152,7 +165,7 @@ mod tests {
             ],
         };
         let plain = FinishedSpan { parent: None, is_failure: false, attributes: Vec::new(), ..span.clone() };
-        let resource = Resource { node: "here:1".to_owned(), version: "1.2.3" };
+        let resource = Resource { service: "tollgate", instance: "here:1".to_owned(), version: "1.2.3" };
         let written: serde_json::Value = serde_json::from_slice(&to_otlp_json(&resource, &[span, plain])).expect("JSON");
         let common = serde_json::json!({
             "traceId": "000000000000000000000000000000a1",
@@ -188,8 +201,8 @@ mod tests {
         let attributes = ["tk_01:tks_hunter2", "tk_01:tku_hunter2", "redis://u:hunter2@h"];
         let attributes = attributes.map(|id| ("tollgate.request_id", Attribute::Text(id.to_owned()))).to_vec();
         let (began, name) = (SystemTime::UNIX_EPOCH, "GET /x".to_owned());
-        let span = FinishedSpan { context, parent: None, name, began, ended: began, is_failure: false, attributes };
-        let resource = Resource { node: "here:1".to_owned(), version: "1.2.3" };
+        let span = FinishedSpan { context, parent: None, name, began, ended: began, kind: SpanKind::Server, is_failure: false, attributes };
+        let resource = Resource { service: "tollgate", instance: "here:1".to_owned(), version: "1.2.3" };
         let written = String::from_utf8(to_otlp_json(&resource, &[span])).expect("text");
         assert!(!written.contains("hunter2") && written.contains("tk_01:tks_***"), "{written}");
     }

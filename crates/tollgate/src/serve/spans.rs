@@ -8,7 +8,7 @@ use tollgate_client::Collector;
 use tollgate_settings::Settings;
 use tollgate_telemetry::{FinishedSpan, Metrics, Resource, SpanFate, TraceOptions, Traces, to_otlp_json};
 
-use crate::exit::{Exit, Failure};
+use crate::{collector, exit::Failure};
 
 /// How often a batch is sent that may be taken later.
 const ATTEMPTS_MAX: u32 = 3;
@@ -32,23 +32,10 @@ struct Export {
     interval: Duration,
 }
 
-/// The collector that the settings name.
-pub(crate) fn collector(settings: &Settings) -> Result<Option<Collector>, Failure> {
-    let telemetry = &settings.telemetry;
-    if telemetry.otlp_endpoint.is_unset() {
-        return Ok(None);
-    }
-    let collector = Collector::new(telemetry.otlp_endpoint.expose(), telemetry.export_timeout.get());
-    collector.map(Some).map_err(|error| {
-        let what = format!("invalid settings: telemetry.otlp_endpoint: {error}");
-        Failure::new(Exit::Settings, what, "mend the setting and try again")
-    })
-}
-
 impl Exporter {
     /// Begins to export, where the settings say so.
     pub(super) fn start(settings: &Settings, metrics: Metrics, node: String) -> Result<Option<Self>, Failure> {
-        let Some(collector) = collector(settings)? else { return Ok(None) };
+        let Some(collector) = collector::of_settings(settings)? else { return Ok(None) };
         let telemetry = &settings.telemetry;
         let options = TraceOptions { sample_ppm: telemetry.sample_ppm, spans_max: telemetry.spans_max };
         let traces = Traces::new(options, metrics.clone());
@@ -56,7 +43,7 @@ impl Exporter {
         let export = Export {
             traces: traces.clone(),
             collector,
-            resource: Resource { node, version: env!("CARGO_PKG_VERSION") },
+            resource: Resource { service: "tollgate", instance: node, version: env!("CARGO_PKG_VERSION") },
             metrics: metrics.clone(),
             batch_max: telemetry.batch_max,
             interval: telemetry.export_interval.get(),

@@ -11,14 +11,15 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tollgate_settings::LoadFrom;
-use tollgate_telemetry::{Recorder, SpanId, TraceContext, TraceId};
+use tollgate_telemetry::{Recorder, SpanId, SpanKind, TraceContext, TraceId};
 
 use super::*;
 
 fn span() -> FinishedSpan {
     let context = TraceContext { trace_id: TraceId::of_bits(1), span_id: SpanId::of_bits(2), is_sampled: true };
     let at = SystemTime::UNIX_EPOCH;
-    FinishedSpan { context, parent: None, name: "GET /x".to_owned(), began: at, ended: at, is_failure: false, attributes: Vec::new() }
+    let (name, attributes) = ("GET /x".to_owned(), Vec::new());
+    FinishedSpan { context, parent: None, name, kind: SpanKind::Server, began: at, ended: at, is_failure: false, attributes }
 }
 
 /// An exporter that sends one span at a time and holds three, and where it is to send them.
