@@ -14,7 +14,7 @@ mod told;
 pub(crate) use answer::Answer;
 pub(crate) use api::Api;
 pub(crate) use cluster::{Cluster, NewKey, metric};
-pub(crate) use collector::Collector;
+pub(crate) use collector::{Collector, SentSpan};
 pub(crate) use load::{Load, Shot, admitted, costs_admitted};
 pub(crate) use needles::Needles;
 pub(crate) use raw::Wire;

@@ -6,9 +6,9 @@ mod series;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tollgate_testkit::{Node, NodeBuilder, Scratch, eventually, tollgate};
+use tollgate_testkit::{Fleet, Node, NodeBuilder, Scratch, eventually, tollgate};
 
-use crate::support::{Api, Collector, metric};
+use crate::support::{Api, Cluster, Collector, SentSpan, metric};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
@@ -25,9 +25,9 @@ struct Site {
 impl Site {
     async fn start(change: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Self {
         let folder = Scratch::new("telemetry").unwrap();
-        let builder = change(Node::embedded(folder.path()).env("TOLLGATE_LOG__FORMAT", "json"));
+        let builder = Node::embedded(folder.path()).env("TOLLGATE_LOG__FORMAT", "json");
         let admin_key = builder.run(&["bootstrap"]).await.unwrap();
-        let node = builder.start().await.unwrap();
+        let node = change(builder).start().await.unwrap();
         Self { node, admin_key, _folder: folder }
     }
 
@@ -95,6 +95,45 @@ async fn one_id_is_in_the_output_of_a_command_the_log_the_audit_row_the_problem_
         );
         assert_ne!(span.text("parentSpanId"), "", "the command's own");
     }
+}
+
+#[tokio::test]
+async fn a_command_its_request_and_what_that_waited_for_are_one_tree() {
+    let collector = Collector::start().await;
+    let telemetry = [("OTLP_ENDPOINT", collector.url.as_str()), ("EXPORT_INTERVAL", "10ms"), ("SAMPLE_PPM", "0")];
+    let fleet = telemetry.iter().fold(Fleet::builder(1), |fleet, (name, value)| fleet.env(&format!("TOLLGATE_TELEMETRY__{name}"), *value));
+    let cluster = Cluster::of(fleet).await;
+    let run = async |arguments: &[&str]| {
+        let mut command = tokio::process::Command::from(tollgate(&[arguments, &["--output", "json"]].concat()).unwrap());
+        command.env("TOLLGATE_URL", cluster.fleet.nodes[0].url()).env("TOLLGATE_API_KEY", &cluster.fleet.admin_key);
+        let output = command.env("TOLLGATE_TELEMETRY__OTLP_ENDPOINT", &collector.url).output().await.unwrap();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let made = run(&["keys", "create", "--name", "x"]).await;
+    let of_command = collector.span("the command's", |span| span.text("name") == "tollgate keys create").await;
+    assert_eq!((of_command.0["kind"].clone(), of_command.text("parentSpanId")), (json!(3), ""));
+    let below = async |parent: &SentSpan, name: &str| {
+        let is_it = |span: &SentSpan| span.text("parentSpanId") == parent.text("spanId") && span.text("name") == name;
+        let found = collector.span(name, is_it).await;
+        assert_eq!(found.text("traceId"), parent.text("traceId"));
+        found
+    };
+    let request = below(&of_command, "POST /v1/keys").await;
+    for (step, kind, store) in
+        [("argon2", 1, ""), ("postgres", 3, "postgresql"), ("redis receipt", 3, "redis"), ("redis decision", 3, "redis")]
+    {
+        let step = below(&request, step).await;
+        assert_eq!((step.0["kind"].clone(), step.attribute("db.system.name")), (json!(kind), store), "{step:?}");
+    }
+    let api = cluster.node(0).with(made["api_key"].as_str().unwrap());
+    api.get("/v1/authorize").header("traceparent", &format!("00-{TRACE}-{SPAN}-01")).send().await.expect(200);
+    let request = collector.span("the decision's", |span| span.text("parentSpanId") == SPAN).await;
+    below(&request, "redis decision").await;
+    run(&["keys", "revoke", made["key_id"].as_str().unwrap()]).await;
+    let of_command = collector.span("the other command's", |span| span.text("name") == "tollgate keys revoke").await;
+    let request = below(&of_command, "POST /v1/keys/{key_id}/revoke").await;
+    below(&request, "redis fence").await;
 }
 
 #[tokio::test]
@@ -169,6 +208,8 @@ async fn what_waits_is_bounded_and_the_last_spans_are_sent_when_the_node_stops()
         builder.env("TOLLGATE_TELEMETRY__SPANS_MAX", "3").env("TOLLGATE_TELEMETRY__EXPORT_INTERVAL", "1m")
     })
     .await;
+    // Its secret is hashed now: each of the others is one span.
+    site.admin().authorize("").await.expect(200);
     for _ in 0..5 {
         site.admin().get("/v1/authorize").header("traceparent", &format!("00-{TRACE}-{SPAN}-01")).send().await.expect(200);
     }

@@ -119,14 +119,6 @@ impl Client {
         self
     }
 
-    /// Wants no trace of its calls to be recorded: for health checks and the like, which come every few
-    /// seconds for ever.
-    #[must_use]
-    pub fn without_recording(mut self) -> Self {
-        self.trace = self.trace.map(|trace| TraceContext { is_sampled: false, ..trace });
-        self
-    }
-
     /// Gives every call this long in all, attempts and waits.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {

@@ -11,7 +11,7 @@ pub(crate) use usage::{KeyUsageArgs, TopArgs, UsageCommand};
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::OutputFormat;
 
@@ -23,6 +23,12 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The name of the command that was given, such as `keys list`: never what it was given with.
+pub(crate) fn command_name(matches: &ArgMatches) -> String {
+    let levels = std::iter::successors(matches.subcommand(), |(_, below)| below.subcommand());
+    levels.map(|(name, _)| name).collect::<Vec<_>>().join(" ")
 }
 
 /// What every command understands.
@@ -247,6 +253,13 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_is_named_without_what_it_was_given() {
+        let name = |line: &str| command_name(&Cli::command().try_get_matches_from(line.split_whitespace()).expect("a command"));
+        assert_eq!(name("tollgate --url http://x keys show some --output json"), "keys show");
+        assert_eq!(name("tollgate health"), "health");
     }
 
     #[test]

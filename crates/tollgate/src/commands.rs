@@ -13,26 +13,28 @@ mod log;
 mod migrate;
 mod nodes;
 mod owners;
+mod session;
 mod signing_keys;
 mod transfer;
 mod usage;
 
 use std::future::Future;
 
-use tollgate_client::{Client, ClientOptions, Credential, RequestId, RetryPolicy};
+use tollgate_client::{Client, ClientOptions, Credential, RetryPolicy};
 use tollgate_settings::{LoadFrom, Settings};
 use tollgate_telemetry::LogFormat;
 
 use crate::{
     api_key_input,
-    cli::{Cli, Command, Global, KeysCommand, ServeArgs, SettingsArgs},
+    cli::{Cli, Command, KeysCommand, ServeArgs, SettingsArgs},
     exit::{Exit, Failure},
     output::Output,
     serve,
 };
+use session::Session;
 
-/// Does what was asked for.
-pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
+/// Does what was asked for. `name` is that of the command, such as `keys list`.
+pub(crate) fn run(cli: Cli, name: &str, output: Output) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
     match command {
         Command::Serve(args) => serve::run(&args, output),
@@ -41,26 +43,40 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         command => {
             // What a library has to say in an error, and the place of a panic.
             tollgate_telemetry::init_logs(LogFormat::Pretty, "error").ok();
-            block_on(one(&global, command, output))?
+            let session = Session::begin(&global, &command)?;
+            block_on(recorded(&session, name, command, output))?
         }
     }
 }
 
-async fn one(global: &Global, command: Command, output: Output) -> Result<Exit, Failure> {
+/// One command, and its span where that is wanted.
+async fn recorded(session: &Session<'_>, name: &str, command: Command, output: Output) -> Result<Exit, Failure> {
+    let Some(recording) = session.record(name, &command, output)? else { return one(session, command, output).await };
+    let result = recording.steps.clone().during(one(session, command, output)).await;
+    let exit = match &result {
+        Ok(exit) => *exit,
+        Err(failure) => failure.exit,
+    };
+    recording.end(session, exit, output).await;
+    result
+}
+
+async fn one(session: &Session<'_>, command: Command, output: Output) -> Result<Exit, Failure> {
+    let client = || client(session, output);
     match command {
         Command::Migrate(args) => migrate::run(&args, output).await,
         Command::Bootstrap(args) => bootstrap::run(&args, output).await,
         Command::SigningKeys(command) => signing_keys::run(&command, output).await,
         Command::Log(command) => log::run(&command, output).await,
-        Command::Keys(KeysCommand::Import(args)) => transfer::import(&args, output).await,
+        Command::Keys(KeysCommand::Import(args)) => transfer::import(session, &args, output).await,
         Command::Keys(KeysCommand::Export(args)) => transfer::export(&args, output).await,
-        Command::Keys(command) => keys::run(&client(global, output)?, command, output).await,
-        Command::Owners(command) => owners::run(&client(global, output)?, command, output).await,
-        Command::Usage(command) => usage::run(&client(global, output)?, command, output).await,
-        Command::Check(args) => check::run(global, &args, output).await,
-        Command::Events(args) => events::run(client(global, output)?, &args, output).await,
-        Command::Nodes => nodes::run(&client(global, output)?, output).await,
-        Command::Health => health::run(&client(global, output)?.without_recording(), output).await,
+        Command::Keys(command) => keys::run(&client()?, command, output).await,
+        Command::Owners(command) => owners::run(&client()?, command, output).await,
+        Command::Usage(command) => usage::run(&client()?, command, output).await,
+        Command::Check(args) => check::run(session, &args, output).await,
+        Command::Events(args) => events::run(client()?, &args, output).await,
+        Command::Nodes => nodes::run(&client()?, output).await,
+        Command::Health => health::run(&client()?, output).await,
         Command::Serve(_) | Command::Config(_) | Command::Completions(_) => Ok(Exit::Done),
     }
 }
@@ -73,15 +89,12 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
 }
 
 /// A client with the operator's credential, which is checked before anything is sent.
-fn client(global: &Global, output: Output) -> Result<Client, Failure> {
-    client_of(global, Some(api_key_input::credential(global.api_key_file.as_deref())?), output)
+fn client(session: &Session<'_>, output: Output) -> Result<Client, Failure> {
+    client_of(session, Some(api_key_input::credential(session.global.api_key_file.as_deref())?), output)
 }
 
-fn client_of(global: &Global, credential: Option<Credential>, output: Output) -> Result<Client, Failure> {
-    let id = match &global.request_id {
-        Some(id) => RequestId::parse(id).map_err(|error| Failure::usage(error.to_string(), "give another --request-id, or none"))?,
-        None => RequestId::generate(),
-    };
+fn client_of(session: &Session<'_>, credential: Option<Credential>, output: Output) -> Result<Client, Failure> {
+    let Session { global, id, trace } = session;
     let read = |path: &std::path::PathBuf| {
         std::fs::read(path).map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display()), "name a PEM file"))
     };
@@ -93,8 +106,7 @@ fn client_of(global: &Global, credential: Option<Credential>, output: Output) ->
     if client.is_exposed() {
         output.note("warning: api keys travel in plain text to another machine: use an https:// URL");
     }
-    let trace = id.begin_trace();
-    Ok(client.with_request_id(id).with_trace(trace))
+    Ok(client.with_request_id(id.clone()).with_trace(*trace))
 }
 
 /// The settings of a node, or everything that is wrong with them.

@@ -18,7 +18,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::{cli::Cli, exit::Exit, output::Output};
 
@@ -34,12 +34,14 @@ fn main() -> ExitCode {
     if let Err(failure) = api_key_input::refuse_in_arguments(&arguments) {
         return Output::default().failed(&failure).into();
     }
-    let cli = match Cli::try_parse_from(&arguments) {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches_from(&arguments);
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, cli::command_name(&matches))));
+    let (cli, name) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return output::usage(&error, &arguments).into(),
     };
     let output = Output::new(cli.global.output);
-    let exit = match commands::run(cli, output) {
+    let exit = match commands::run(cli, &name, output) {
         Ok(exit) => exit,
         Err(failure) => output.failed(&failure),
     };

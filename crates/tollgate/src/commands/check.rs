@@ -2,19 +2,20 @@
 
 use tollgate_api::{CheckAnswer, CheckBody, VerdictName};
 
+use super::session::Session;
 use crate::{
     api_key_input,
-    cli::{CheckArgs, Global},
+    cli::CheckArgs,
     exit::{Exit, Failure},
     output::Output,
     table,
 };
 
-pub(crate) async fn run(global: &Global, args: &CheckArgs, output: Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(session: &Session<'_>, args: &CheckArgs, output: Output) -> Result<Exit, Failure> {
     // A request carries one credential: that of the caller, or the one to check.
     let (client, checked) = match args.checked_key_file.as_deref() {
-        Some(path) => (super::client_of(global, None, output)?, Some(api_key_input::from_file(path)?)),
-        None => (super::client(global, output)?, None),
+        Some(path) => (super::client_of(session, None, output)?, Some(api_key_input::from_file(path)?)),
+        None => (super::client(session, output)?, None),
     };
     let api_key = checked.map(|key| key.expose().into());
     let body = CheckBody { api_key, cost: args.cost, scope: args.scope.clone(), peek: args.peek };

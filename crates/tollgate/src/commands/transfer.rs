@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use tollgate_client::RequestId;
 use tollgate_gate::{
     Clock as _, SystemClock,
     ports::ChangeContext,
@@ -17,6 +16,7 @@ use tollgate_gate::{
 
 use tollgate_settings::Mode;
 
+use super::session::Session;
 use crate::{
     cli::{ExportKeys, ImportKeys},
     exit::{Exit, Failure},
@@ -35,13 +35,13 @@ const LEARNED_WITHIN: Duration = Duration::from_millis(500);
 const RING_KNOWN_WITHIN: Duration = Duration::from_secs(4);
 
 /// Brings in lines one by one. When it is done, every node that reaches the store knows the keys.
-pub(super) async fn import(args: &ImportKeys, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn import(session: &Session<'_>, args: &ImportKeys, output: Output) -> Result<Exit, Failure> {
     let settings = super::settings(&args.settings, Vec::new())?;
     let (rules, keys) = (rules(&settings)?, Keys::open(&settings)?.port());
     let mut lines = open(&args.file)?;
     // A store that is not there is told before the first line is waited for.
     keys.head().await?;
-    let request_id = RequestId::generate().to_string();
+    let request_id = session.id.to_string();
     let context =
         ChangeContext { actor: "import".to_owned(), request_id, action: "keys.import", now_ms: SystemClock.unix_ms(), once: None };
     let mut importer = Importer::new(&*keys, &rules.config, rules.master_key.as_ref(), context);
