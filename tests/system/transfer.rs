@@ -155,6 +155,24 @@ async fn a_hash_from_elsewhere_is_a_key_under_its_own_id() {
 }
 
 #[tokio::test]
+async fn how_far_it_is_is_drawn_on_a_terminal_alone() {
+    let (folder, data) = (Scratch::new("import").unwrap(), Scratch::new("data").unwrap());
+    let embedded = Node::embedded(data.path());
+    let hash = format!("{HASH}AAECAwQFBgcICQoLDA0ODw");
+    let lines: Vec<Value> = (0..250).map(|number| json!({"hash": hash, "key_id": format!("customer-{number}")})).collect();
+    let file = write(&folder, &lines);
+    let drawn = run_on_a_terminal(&embedded, &format!("keys import '{}'", file.display()), 0).await;
+    assert!(drawn.contains("100 lines") && drawn.contains('%') && drawn.contains("250 made"), "{drawn}");
+    let to = |name: &str| folder.path().join(name).display().to_string();
+    let drawn = run_on_a_terminal(&embedded, &format!("keys export --to '{}'", to("seen")), 0).await;
+    assert!(drawn.contains("100 lines") && drawn.contains("250 keys"), "{drawn}");
+    let (report, told) = run(&embedded, &["keys", "import", file.to_str().unwrap()], 0).await;
+    assert!(report.contains("250 were there") && told.is_empty(), "{report} {told}");
+    let (_, told) = run(&embedded, &["keys", "export", "--to", &to("unseen")], 0).await;
+    assert_eq!(told.trim_end(), "250 keys, 0 owners with limits and 0 signing keys");
+}
+
+#[tokio::test]
 async fn a_store_that_cannot_be_reached_is_status_8() {
     let builder = Node::cluster("redis://127.0.0.1:1", "postgres://nobody@127.0.0.1:1/none");
     for arguments in [["keys", "import", "/dev/null"].as_slice(), &["keys", "export"]] {

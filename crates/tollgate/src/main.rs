@@ -12,6 +12,8 @@ mod commands;
 mod core_dumps;
 mod exit;
 mod output;
+mod paint;
+mod progress;
 mod serve;
 mod store;
 mod table;

@@ -16,6 +16,7 @@ use tollgate_telemetry::scrub;
 use crate::{
     api_key_input::without_credentials,
     exit::{Exit, Failure},
+    paint,
 };
 
 /// The form of results.
@@ -50,7 +51,10 @@ impl Output {
     /// A result: the JSON of `value`, or the text that `table` makes of it.
     pub(crate) fn result<T: Serialize>(self, value: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failure> {
         match self.format {
-            OutputFormat::Table => self.text(&table(value)),
+            OutputFormat::Table => {
+                let text = table(value);
+                self.text(&if paint::is_wanted(&io::stdout()) { paint::table(&text) } else { text })
+            }
             OutputFormat::Json => {
                 let json = serde_json::to_string_pretty(value);
                 self.text(&json.map_err(|error| Failure::other(format!("the result is no JSON: {error}"), "use --output table"))?)
@@ -77,8 +81,10 @@ impl Output {
     /// A word to the person, which is no result.
     #[allow(clippy::unused_self, reason = "reads as what it is beside result()")]
     pub(crate) fn note(self, text: &str) {
+        let text = scrub(text);
+        let text = if paint::is_wanted(&io::stderr()) { paint::note(&text).into() } else { text };
         // Where standard error is closed, nobody wants to hear it.
-        writeln!(io::stderr().lock(), "{}", scrub(text)).ok();
+        writeln!(io::stderr().lock(), "{text}").ok();
     }
 
     /// Why a command came to nothing.

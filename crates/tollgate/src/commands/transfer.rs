@@ -21,12 +21,16 @@ use crate::{
     cli::{ExportKeys, ImportKeys},
     exit::{Exit, Failure},
     output::Output,
+    progress::Progress,
     store::{Keys, rules},
     table,
 };
 
 /// No line is longer; what is longer is another file.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Lines from one word of progress to the next.
+const TOLD_EVERY: u64 = 100;
 
 /// How long a node that is due to read the change log takes to, with room.
 const LEARNED_WITHIN: Duration = Duration::from_millis(500);
@@ -38,18 +42,25 @@ const RING_KNOWN_WITHIN: Duration = Duration::from_secs(4);
 pub(super) async fn import(session: &Session<'_>, args: &ImportKeys, output: Output) -> Result<Exit, Failure> {
     let settings = super::settings(&args.settings, Vec::new())?;
     let (rules, keys) = (rules(&settings)?, Keys::open(&settings)?.port());
-    let mut lines = open(&args.file)?;
+    let (mut lines, bytes_all) = open(&args.file)?;
     // A store that is not there is told before the first line is waited for.
     keys.head().await?;
     let request_id = session.id.to_string();
     let context =
         ChangeContext { actor: "import".to_owned(), request_id, action: "keys.import", now_ms: SystemClock.unix_ms(), once: None };
     let mut importer = Importer::new(&*keys, &rules.config, rules.master_key.as_ref(), context);
-    let mut line = String::new();
+    let (mut line, mut lines_read, mut bytes_read) = (String::new(), 0, 0);
+    let progress = Progress::towards(bytes_all);
     while read_line(&mut *lines, &mut line)? {
         importer.take(&line).await?;
+        lines_read += 1;
+        bytes_read += line.len() as u64;
+        if lines_read % TOLD_EVERY == 0 {
+            progress.reached(bytes_read, format!("{lines_read} lines"));
+        }
     }
     let report = importer.finish().await?;
+    drop(progress);
     if settings.mode == Mode::Cluster && report.keys_made + report.signing_keys_made > 0 {
         output.note("all is in the store; waiting until the nodes have read it");
         let read_within = settings.change_log.poll_interval.get();
@@ -75,9 +86,17 @@ pub(super) async fn export(args: &ExportKeys, output: Output) -> Result<Exit, Fa
         None if io::stdout().is_terminal() => return Err(not_on_a_terminal()),
         None => Box::new(BufWriter::new(io::stdout())),
     };
-    let mut write = |line: &str| writeln!(out, "{line}");
+    let (progress, mut lines) = (Progress::towards(None), 0);
+    let mut write = |line: &str| {
+        lines += 1;
+        if lines % TOLD_EVERY == 0 {
+            progress.reached(lines, format!("{lines} lines"));
+        }
+        writeln!(out, "{line}")
+    };
     let count = export_lines(&*keys, &mut write).await.map_err(broken_off)?;
     out.flush().map_err(|error| broken_off(error.into()))?;
+    drop(progress);
     output.note(&format!("{} keys, {} owners with limits and {} signing keys", count.keys, count.owners, count.signing_keys));
     Ok(Exit::Done)
 }
@@ -94,12 +113,16 @@ fn broken_off(error: ExportError) -> Failure {
     }
 }
 
-fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
+/// The lines to read, and how many bytes they are, where that is known.
+fn open(path: &Path) -> Result<(Box<dyn BufRead>, Option<u64>), Failure> {
     if path == Path::new("-") {
-        return Ok(Box::new(io::stdin().lock()));
+        return Ok((Box::new(io::stdin().lock()), None));
     }
     match File::open(path) {
-        Ok(file) => Ok(Box::new(BufReader::new(file))),
+        Ok(file) => {
+            let bytes = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|file| file.len());
+            Ok((Box::new(BufReader::new(file)), bytes))
+        }
         Err(error) => {
             Err(Failure::usage(format!("cannot read {}: {error}", path.display()), "name a file of JSON lines, or - for standard input"))
         }
