@@ -2,6 +2,7 @@
 
 mod absent;
 pub(crate) mod authorize;
+mod bench;
 mod bodies;
 mod bootstrap;
 mod canaries;

@@ -1,9 +1,11 @@
 //! The command line: what there is to say, and in which form.
 
+mod bench;
 mod keys;
 mod usage;
 mod values;
 
+pub(crate) use bench::BenchArgs;
 pub(crate) use keys::{
     CreateKey, ExportKeys, ImportKeys, KeyIdArg, KeysCommand, KindArg, ListKeys, OwnersCommand, RevokeKey, RotateKey, UpdateKey,
 };
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Nodes,
     /// How a node and what it depends on are; for container health checks
     Health,
+    /// Load a node, or any other forward-auth service, and tell how fast it answers
+    Bench(BenchArgs),
     /// The settings
     #[command(subcommand)]
     Config(ConfigCommand),

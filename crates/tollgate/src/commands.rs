@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod bench;
 mod bootstrap;
 pub(crate) use bootstrap::mint_admin;
 mod check;
@@ -77,6 +78,7 @@ async fn one(session: &Session<'_>, command: Command, output: Output) -> Result<
         Command::Events(args) => events::run(client()?, &args, output).await,
         Command::Nodes => nodes::run(&client()?, output).await,
         Command::Health => health::run(&client()?, output).await,
+        Command::Bench(args) => bench::run(session, args, output).await,
         Command::Serve(_) | Command::Config(_) | Command::Completions(_) => Ok(Exit::Done),
     }
 }

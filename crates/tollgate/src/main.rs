@@ -6,6 +6,7 @@
 //! the machine can read it.
 
 mod api_key_input;
+mod bench;
 mod cli;
 mod collector;
 mod commands;

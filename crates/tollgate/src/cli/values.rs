@@ -5,6 +5,8 @@ use std::time::Duration;
 use tollgate_keys::{KeyId, OwnerName};
 use tollgate_settings::TimeSpan;
 
+use crate::bench::{CostMix, Share, Skew, Target};
+
 /// A key that ends later might as well have no end.
 const LIFE_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
@@ -37,6 +39,33 @@ pub(crate) fn owner(text: &str) -> Result<String, String> {
 pub(crate) fn event_id(text: &str) -> Result<String, String> {
     let position = tollgate_api::event_position(text);
     position.map(tollgate_api::event_id).ok_or_else(|| "must be the id of an event, such as L17; L0 for the oldest".to_owned())
+}
+
+/// How long a load goes on: `10s`, `500ms`, at most a day.
+pub(crate) fn run_time(text: &str) -> Result<Duration, String> {
+    let form = || "must be a whole number and a unit (ms, s, m or h) up to 24h, such as 10s".to_owned();
+    let span = text.parse::<TimeSpan>().map_err(|_| form())?.get();
+    if span <= Duration::from_hours(24) { Ok(span) } else { Err(form()) }
+}
+
+/// Whom to load.
+pub(crate) fn target(text: &str) -> Result<Target, String> {
+    Target::parse(text)
+}
+
+/// Costs and their weights.
+pub(crate) fn cost_mix(text: &str) -> Result<CostMix, String> {
+    CostMix::parse(text).ok_or_else(|| "must be costs with their weights, such as 1:90,5:9,100:1".to_owned())
+}
+
+/// How unevenly keys are used.
+pub(crate) fn skew(text: &str) -> Result<Skew, String> {
+    Skew::parse(text).ok_or_else(|| "must be a number from 0 to 10, such as 1.1".to_owned())
+}
+
+/// A part of a hundred.
+pub(crate) fn percent(text: &str) -> Result<Share, String> {
+    Share::parse(text).ok_or_else(|| "must be a number from 0 to 100, such as 12.5".to_owned())
 }
 
 #[cfg(test)]

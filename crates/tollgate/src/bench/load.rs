@@ -1,0 +1,194 @@
+//! The load itself: threads, their connections, and one tally of all.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    connection::Connection,
+    mix::Dice,
+    pace::{Pace, Period, Timetable, Turn},
+    report::{Report, Told},
+    requests::{Requests, Target},
+    tally::{NoAnswer, Tally},
+};
+use crate::exit::Failure;
+
+/// How often it is told how far the load is.
+const TOLD_EVERY: Duration = Duration::from_millis(200);
+
+/// What to load, and how.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) target: Target,
+    pub(crate) requests: Requests,
+    pub(crate) connections: u32,
+    pub(crate) threads: u32,
+    /// Requests a second of an open loop; none for a closed one.
+    pub(crate) rate: Option<u32>,
+    pub(crate) warm_up: Duration,
+    pub(crate) duration: Duration,
+    /// How long an answer may take.
+    pub(crate) timeout: Duration,
+}
+
+/// What one thread works with.
+struct Worker {
+    address: SocketAddr,
+    timeout: Duration,
+    connections: u32,
+    requests: Arc<Requests>,
+    pace: Pace,
+    /// Answers of all threads so far.
+    answered: Arc<AtomicU64>,
+    number: u32,
+}
+
+/// Loads the target to the end, or until interrupted.
+pub(crate) async fn run(load: Load, mut tell: impl FnMut(Told)) -> Result<Report, Failure> {
+    let address = resolve(&load.target).await?;
+    let period = Arc::new(Period::beginning(Instant::now(), load.warm_up, load.duration));
+    let timetable = load.rate.map(|rate| Arc::new(Timetable::new(Arc::clone(&period), rate)));
+    let pace = timetable.as_ref().map_or_else(|| Pace::Closed(Arc::clone(&period)), |timetable| Pace::Open(Arc::clone(timetable)));
+    let (requests, answered) = (Arc::new(load.requests), Arc::new(AtomicU64::new(0)));
+    let (sender, mut tallies) = mpsc::unbounded_channel();
+    let cpu = tollgate_telemetry::process_cpu();
+    for number in 0..load.threads.min(load.connections) {
+        let connections = share(load.connections, load.threads, number);
+        let (requests, pace, answered) = (Arc::clone(&requests), pace.clone(), Arc::clone(&answered));
+        let worker = Worker { address, timeout: load.timeout, connections, requests, pace, answered, number };
+        let sender = sender.clone();
+        spawn("load", move || sender.send(worker.work()).unwrap_or_default())?;
+    }
+    drop(sender);
+    if let Some(timetable) = timetable {
+        let waiting = load.connections as usize;
+        spawn("pace", move || timetable.keep(waiting))?;
+    }
+    let mut all = Tally::new().ok_or_else(lost)?;
+    let (mut ticks, mut interrupted) = (tokio::time::interval(TOLD_EVERY), std::pin::pin!(tokio::signal::ctrl_c()));
+    let mut stopped = false;
+    loop {
+        tokio::select! {
+            tally = tallies.recv() => match tally {
+                Some(tally) => all.add(&tally.ok_or_else(lost)?),
+                None => break,
+            },
+            _ = ticks.tick() => tell(Told { elapsed: period.start.elapsed(), answered: answered.load(Relaxed) }),
+            _ = &mut interrupted, if !stopped => {
+                stopped = true;
+                period.stop();
+            }
+        }
+    }
+    let measured = period.counts_from.elapsed().min(load.duration);
+    let cpu = cpu.zip(tollgate_telemetry::process_cpu()).map(|(before, after)| after.saturating_sub(before));
+    Ok(Report::of(&all, measured, cpu.map(|cpu| (cpu, answered.load(Relaxed)))))
+}
+
+/// Connections of one thread of several.
+fn share(connections: u32, threads: u32, number: u32) -> u32 {
+    connections / threads + u32::from(number < connections % threads)
+}
+
+fn lost() -> Failure {
+    Failure::other("a thread of the load tool came to nothing", "see the system's limits, or give fewer --threads")
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
+    spawned.map(drop).map_err(|error| Failure::other(format!("the system gives no thread: {error}"), "see the system's limits"))
+}
+
+async fn resolve(target: &Target) -> Result<SocketAddr, Failure> {
+    let mut found = tokio::net::lookup_host(target.address()).await.ok();
+    let first = found.as_mut().and_then(Iterator::next);
+    first.ok_or_else(|| {
+        let what = format!("nobody knows the name of {target}");
+        Failure::new(crate::exit::Exit::Unreachable, what, "check the target, or --url")
+    })
+}
+
+impl Worker {
+    /// Works to the end on this thread; none where the system gives it nothing to work with.
+    fn work(self) -> Option<Tally> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        runtime.block_on(async {
+            let connections: Vec<_> = (0..self.connections).map(|place| tokio::spawn(self.lane(place).run())).collect();
+            let mut all = Tally::new()?;
+            for connection in connections {
+                all.add(&connection.await.ok()??);
+            }
+            Some(all)
+        })
+    }
+
+    fn lane(&self, place: u32) -> Lane {
+        let Self { address, timeout, requests, pace, answered, number, .. } = self;
+        Lane {
+            connection: Connection::to(*address, *timeout),
+            requests: Arc::clone(requests),
+            pace: pace.clone(),
+            answered: Arc::clone(answered),
+            dice: Dice::new(u64::from(*number) << 32 | u64::from(place)),
+        }
+    }
+}
+
+/// One connection of the load.
+struct Lane {
+    connection: Connection,
+    requests: Arc<Requests>,
+    pace: Pace,
+    answered: Arc<AtomicU64>,
+    dice: Dice,
+}
+
+impl Lane {
+    async fn run(mut self) -> Option<Tally> {
+        let mut tally = Tally::new()?;
+        loop {
+            match self.pace.next().await {
+                Turn::Over => return Some(tally),
+                Turn::Late { due } => self.note(&mut tally, due, |tally| tally.failed(NoAnswer::Unsent, due.elapsed())),
+                Turn::Send { due } => {
+                    let sent = Instant::now();
+                    let asked = self.connection.ask(self.requests.next(&mut self.dice)).await;
+                    let (since_due, since_sent) = (due.elapsed(), sent.elapsed());
+                    self.answered.fetch_add(u64::from(asked.is_ok()), Relaxed);
+                    self.note(&mut tally, due, |tally| match asked {
+                        Ok(status) => tally.answered(status, since_due, since_sent),
+                        Err(why) => tally.failed(why, since_due),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Of what was due before the measurement nothing is noted.
+    fn note(&self, tally: &mut Tally, due: Instant, note: impl FnOnce(&mut Tally)) {
+        if due >= self.pace.period().counts_from {
+            note(tally);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_shared_out() {
+        let shares = |connections, threads| (0..threads).map(|number| share(connections, threads, number)).collect::<Vec<_>>();
+        assert_eq!(shares(7, 3), [3, 2, 2]);
+        assert_eq!(shares(4, 4), [1; 4]);
+    }
+}
