@@ -21,6 +21,7 @@ mod memory;
 mod named;
 mod rate_limits;
 mod ring;
+mod runbooks;
 mod settings;
 mod shutdown;
 mod telemetry;

@@ -4,6 +4,7 @@
 //! nothing is wrong here, and tests that a seeded fault is found.
 
 mod book;
+mod built_book;
 mod dashboards;
 mod floors;
 mod gate;

@@ -51,8 +51,8 @@ fn dead(page: &Source, link: &str, paths: &BTreeSet<&str>) -> Option<String> {
     (!there).then(|| format!("{}: no file is at {link}", page.path))
 }
 
-/// A relative link as a path from the root of the repository.
-fn resolve(page: &str, link: &str) -> String {
+/// A relative link as a path from where the page's own path begins.
+pub(super) fn resolve(page: &str, link: &str) -> String {
     let mut parts: Vec<&str> = page.split('/').collect();
     parts.pop();
     for part in link.split('/') {

@@ -1,6 +1,8 @@
 //! The command line: what there is to say, and in which form.
 
 mod bench;
+#[cfg(test)]
+mod book;
 mod keys;
 mod usage;
 mod values;
