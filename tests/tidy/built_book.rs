@@ -23,7 +23,7 @@ struct Built {
 /// Makes the book of this folder.
 fn build(source: &Path, to: &Path) -> Result<Built, String> {
     let mut book = MDBook::load(source).map_err(|error| format!("{error:?}"))?;
-    book.config.build.build_dir = to.to_owned();
+    to.clone_into(&mut book.config.build.build_dir);
     book.build().map_err(|error| format!("{error:?}"))?;
     let mut built = Built { pages: BTreeMap::new(), files: BTreeSet::new() };
     read(to, to, &mut built);
@@ -37,7 +37,7 @@ fn read(root: &Path, folder: &Path, built: &mut Built) {
             continue;
         }
         let name = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
-        if name.ends_with(".html") && !NOT_OURS.contains(&name.as_str()) {
+        if path.extension().is_some_and(|extension| extension == "html") && !NOT_OURS.contains(&name.as_str()) {
             built.pages.insert(name.clone(), fs::read_to_string(&path).expect("a page is text"));
         }
         built.files.insert(name);

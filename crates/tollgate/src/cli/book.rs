@@ -12,12 +12,11 @@ fn words(line: &str) -> Vec<String> {
     for character in line.chars() {
         match (quote, character) {
             (Some(open), _) if open == character => quote = None,
-            (Some(_), _) => word.push(character),
             (None, '\'' | '"') => quote = Some(character),
             (None, '|' | '>' | '#' | '&' | ';') => break,
             (None, ' ') if word.is_empty() => {}
             (None, ' ') => words.push(std::mem::take(&mut word)),
-            (None, _) => word.push(character),
+            _ => word.push(character),
         }
     }
     words.extend(Some(word).filter(|word| !word.is_empty()));
