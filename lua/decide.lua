@@ -51,7 +51,7 @@
 -- Holds    An entry that is not 'A' or 'G' charges nothing; a denial, and a peek, write nothing either,
 --          except that an arrival more than a period ahead (the clock stepped back) is cut, that a
 --          slice may be handed back ('A', 'G', 'L' and 'O' did so if it is still counted), and that
---          after an 'O' no slices are given for 8 epochs.
+--          after an 'O' no slices are given for 255 epochs.
 --          Tokens in a bucket + unspent slices <= burst: no arrival is earlier than now + what
 --          is outstanding, and what drops out of the sum leaves the bucket as it held it. At most
 --          a twentieth of a burst is outstanding, and no more than 2^22 tokens. A slice is good
@@ -122,7 +122,7 @@ local function forget_after(whole, seconds)
 end
 
 -- Slices.
-local EPOCH, LEASED_MAX, QUIET, FELT = 200000, 4194304, 8, 600000
+local EPOCH, LEASED_MAX, QUIET, FELT = 200000, 4194304, 255, 600000
 local this_epoch = (now - now % EPOCH) / EPOCH
 local LEASE_BYTES = 18
 
@@ -136,9 +136,16 @@ local function worth(tokens, burst, seconds)
   return tokens * ((period - part) / burst) + (parts - rest) / burst, rest
 end
 
+-- How many of the tokens that are out hold a bucket down: what is more than its share was taken
+-- under other limits.
+local function holding(tokens, burst)
+  local share = (burst - burst % 20) / 20
+  return tokens < share and tokens or share
+end
+
 -- The later of two instants, the second of them a bucket's that lacks so many tokens at that time.
 local function held(t, f, at_us, tokens, burst, seconds)
-  local whole, rest = worth(tokens, burst, seconds)
+  local whole, rest = worth(holding(tokens, burst), burst, seconds)
   whole = whole + at_us
   if whole > t or (whole == t and rest > f) then
     return whole, rest

@@ -71,7 +71,7 @@ end
 -- Whether so many tokens fewer in the buckets of a limit are what refused a request.
 local function would_fit(limit, outstanding)
   local burst, seconds = bursts[limit], periods[limit]
-  local t, f = worth(outstanding, burst, seconds)
+  local t, f = worth(holding(outstanding, burst), burst, seconds)
   t, f = whole[limit] - t, frac[limit] - f
   if f < 0 then
     t, f = t - 1, f + burst

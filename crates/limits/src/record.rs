@@ -216,7 +216,7 @@ impl Sum<'_> {
     /// Gives tokens back that were taken ahead. What is still outstanding holds the bucket down.
     fn return_to(&mut self, tokens: u32, left: &Slices, now_us: u64) {
         let limit = self.named.limit;
-        let floor = Arrival::full_at(now_us).after(Step::of_tokens(left.outstanding(), limit), limit);
+        let floor = Arrival::full_at(now_us).after(slices::held_worth(left.outstanding(), limit), limit);
         self.before = self.before.before(Step::of_tokens(tokens, limit), limit).max(floor);
         self.after = self.before.after(self.step, limit);
         self.fits = self.after.within(limit, now_us);
@@ -254,7 +254,7 @@ fn give(weighed: &mut [Weighed<'_>], want: u32, now_us: u64) -> Option<Grant> {
 fn blame(weighed: &mut [Weighed<'_>], peek: bool, now_us: u64) -> u64 {
     let would_fit = |slices: &Slices, sum: &Sum<'_>| {
         let limit = sum.named.limit;
-        let without = sum.before.before(Step::of_tokens(slices.outstanding(), limit), limit).max(Arrival::full_at(now_us));
+        let without = sum.before.before(slices::held_worth(slices.outstanding(), limit), limit).max(Arrival::full_at(now_us));
         without.after(sum.step, limit).within(limit, now_us)
     };
     if !weighed.iter().all(|subject| subject.sums.iter().all(|sum| would_fit(&subject.slices, sum))) {

@@ -17,8 +17,8 @@ pub const EPOCH_US: u64 = 200_000;
 pub const LEASED_MAX: u32 = 1 << 22;
 /// For how many epochs a record gives no slice after it refused somebody because of them.
 ///
-/// Longer than a second, by which a client waits that was told to wait in whole seconds.
-pub const QUIET_EPOCHS: u8 = 8;
+/// 51 s: who was refused need not come back at once, and slices must not be out again when he does.
+pub const QUIET_EPOCHS: u8 = u8::MAX;
 /// Of the burst, one part in so many may be outstanding. So there are no slices of a burst below it.
 pub const LEASED_SHARE: u32 = 20;
 /// How long after a slice was taken a floor may still be felt, at most, in microseconds.
@@ -80,7 +80,7 @@ impl Slices {
     /// What no arrival under `limit` may be earlier than at `now_us`. To be asked of the slices as
     /// they are stored: those that have dropped out since held the bucket down until then.
     pub fn floor(self, limit: RateLimit, now_us: u64) -> Arrival {
-        let held_until = |at_us: u64, tokens| Arrival::full_at(at_us).after(Step::of_tokens(tokens, limit), limit);
+        let held_until = |at_us: u64, tokens| Arrival::full_at(at_us).after(held_worth(tokens, limit), limit);
         let (now, all) = (now_us / EPOCH_US, self.outstanding());
         let mut floor = held_until(now_us, self.at(now_us).outstanding());
         if now > self.epoch {
@@ -136,6 +136,12 @@ impl Slices {
     pub fn keep_until_ms(&self) -> u64 {
         if self.is_none() { 0 } else { (self.epoch + u64::from(self.quiet.max(2))) * (EPOCH_US / 1000) }
     }
+}
+
+/// What outstanding slices hold a bucket down by. More than its share was taken under other limits,
+/// and is counted under those.
+pub(crate) fn held_worth(tokens: u32, limit: RateLimit) -> Step {
+    Step::of_tokens(tokens.min(limit.burst() / LEASED_SHARE), limit)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tollgate_gate::ports::{
-    BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome, StoreLook,
+    BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome, StoreLook, SubjectKind,
 };
 use tollgate_limits::LeaseAsk;
 use tollgate_telemetry::{Metrics, RedisErrorKind, Step};
@@ -297,6 +297,9 @@ impl BucketStore for RedisBuckets {
             // No bucket can say anything to that; the gate refuses it before.
             return Ok(Outcome::Broken).into();
         }
+        // Askers of a named thing bring limits of their own under one generation: a slice of one list
+        // would be missing from the other.
+        let lease = if decision.subjects.first.kind == SubjectKind::Named { LeaseAsk::default() } else { lease };
         let request = Request { lease, ..Request::new(decision, &self.desk.names) };
         if !self.desk.marks.is_joined(request.tag) {
             let left_out = self.desk.marks.is_left_out(request.tag);

@@ -60,6 +60,16 @@ async fn a_slice_is_charged_when_it_is_given_and_what_is_left_of_it_comes_back()
 }
 
 #[tokio::test]
+async fn a_named_thing_gives_no_slice() {
+    let (_redis, store) = started().await;
+    let mut named = one("a");
+    named.subjects.first.kind = SubjectKind::Named;
+    let lease = LeaseAsk { want: WANT, settle: None };
+    let told = store.decide_leased(named, lease, Instant::now() + PATIENT).await;
+    assert!(matches!(told, Ok(Outcome::Allowed(_))), "{told:?}");
+}
+
+#[tokio::test]
 async fn who_asks_for_no_slice_gets_none() {
     let (redis, store) = started().await;
     let mut witness = redis.connection().await.expect("redis answers");
