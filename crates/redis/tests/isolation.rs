@@ -262,7 +262,8 @@ async fn the_shipped_acl_is_enough_and_no_more() {
         let (name, arguments) = words.split_first().expect("words");
         let refused: redis::RedisResult<redis::Value> = redis::cmd(name).arg(arguments).query_async(&mut node).await;
         let error = refused.expect_err(name).to_string();
-        let words_of_refusal = ["NOPERM", "no permissions", "can't access at least one of the keys", "can't run this command"];
-        assert!(words_of_refusal.iter().any(|refusal| error.contains(refusal)), "{words:?}: {error}");
+        // Each version has words of its own, under one code.
+        let words_of_refusal = ["noperm", "no permissions", "can't access at least one of the keys", "can't run this command"];
+        assert!(words_of_refusal.iter().any(|refusal| error.to_lowercase().contains(refusal)), "{words:?}: {error}");
     }
 }

@@ -14,6 +14,9 @@ use crate::process::{Launch, find_program};
 use crate::{Backend, Port, RedisOptions, Scratch, Server, backend, eventually, unique};
 
 const UP_WITHIN: Duration = Duration::from_secs(30);
+/// Images know their own server by a file of settings. A sentinel writes to its own, which their user may not: it is
+/// started as root is, past their entrypoint.
+const SENTINEL: &str = "exec \"$(command -v redis-server || command -v valkey-server)\" \"$0\" --sentinel";
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A Redis of its own, or the one that all tests share.
@@ -182,8 +185,7 @@ fn container_launch(options: &RedisOptions, port: &Port, folder: &Path) -> Resul
     let file = write_files(options, port, folder, "/data")?;
     Ok(ContainerLaunch {
         image: backend::redis_image(),
-        // A sentinel writes to its configuration, which the image's own user may not.
-        command: vec![if options.sentinel { "redis-sentinel" } else { "redis-server" }.into(), file],
+        command: if options.sentinel { vec!["sh".into(), "-c".into(), SENTINEL.into(), file] } else { vec![file] },
         environment: Vec::new(),
         folder: folder.to_path_buf(),
     })

@@ -227,20 +227,22 @@ async fn a_held_writer_and_a_silent_transaction_hide_nothing_and_hold_no_reader(
     assert_eq!(seen, [3, 4]);
 }
 
-/// A change has its key's row and wants the head, a reset has the head and wants the row: the reset,
-/// which waited first, is the one that Postgres ends.
+/// A change has its key's row and wants the head, a reset has the head and wants the row: Postgres ends the reset,
+/// which looks for a deadlock long after both wait, and the change never looks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_begins_again_where_it_must_give_way_to_a_change() {
     let fixture = fixture().await;
     let key = create(&fixture.store, draft(None)).await;
     let (mut connection, witness) = (fixture.database.connection().await.expect("a connection"), fixture.database.connection().await);
     let witness = tokio::sync::Mutex::new(witness.expect("a connection"));
+    let patient = "do $$ begin execute format('alter database %I set deadlock_timeout = ''5s''', current_database()); end $$";
+    sqlx::query(patient).execute(&mut connection).await.expect("set for new sessions");
+    let options = Options { lock_timeout: FAR, statement_timeout: FAR, ..Options::new(fixture.database.url()) };
+    let store = PostgresKeys::connect(&options).expect("a store");
     let mut change = connection.begin().await.expect("begun");
+    sqlx::query("set local deadlock_timeout = '10min'").execute(&mut *change).await.expect("set");
     sqlx::query("select from keys where key_id = $1 for update").bind(key.key_id.as_str()).execute(&mut *change).await.expect("the row");
-    let reset = tokio::spawn({
-        let store = Arc::clone(&fixture.store);
-        async move { store.reset_log(context()).await }
-    });
+    let reset = tokio::spawn(async move { store.reset_log(context()).await });
     wait_for_a_waiter(&witness).await;
     sqlx::query("update change_head set position = position + 1").execute(&mut *change).await.expect("the head");
     change.commit().await.expect("committed");
