@@ -3,7 +3,7 @@
 
 use tollgate_testkit::{Fleet, RedisOptions, TestRedis};
 
-use super::{BACK_WITHIN, PERIOD, SOON, remaining, tally::Running, until, until_counted};
+use super::{PERIOD, SOON, remaining, tally::Running, until, until_counted};
 use crate::support::{Cluster, Load, metric};
 
 const BURST: u64 = 2000;
@@ -33,10 +33,10 @@ async fn a_full_redis_is_an_outage_and_admits_nobody() {
     assert_eq!(limited.iter().filter(|shot| shot.is_admitted()).count(), 0, "what is spent stays spent");
     memory(&redis, "0").await;
     for api in cluster.each(&key.api_key) {
-        remaining(&api, BACK_WITHIN).await;
+        remaining(&api, SOON).await;
     }
     let tally = running.stop().await;
-    let charged = BURST - remaining(&cluster.each(&key.api_key)[0], BACK_WITHIN).await;
+    let charged = BURST - remaining(&cluster.each(&key.api_key)[0], SOON).await;
     assert!(tally.unavailable > 0, "{tally:?}");
     assert!(tally.admitted <= charged && charged <= tally.attempts + full.len() as u64, "{charged} charged: {tally:?}");
     assert_eq!(cluster.counted("tollgate_redis_state_lost_total").await, 0, "nothing was lost");
@@ -61,7 +61,7 @@ async fn in_mode_local_a_full_redis_leaves_each_node_its_share() {
     assert_eq!(admitted, 10, "the shares of both nodes are the burst");
     memory(&redis, "0").await;
     for api in cluster.each(&key.api_key) {
-        until("exact again", BACK_WITHIN, async || Ok(api.peek().await.remaining == Some(10))).await;
+        until("exact again", SOON, async || Ok(api.peek().await.remaining == Some(10))).await;
     }
 }
 

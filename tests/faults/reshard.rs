@@ -3,7 +3,7 @@
 use serde_json::json;
 use tollgate_testkit::{Fleet, TestRedisCluster};
 
-use super::{BACK_WITHIN, PERIOD, remaining, tally::Running, until_counted};
+use super::{PERIOD, SOON, remaining, tally::Running, until_counted};
 use crate::support::{Cluster, Load, NewKey};
 
 const TAGS: usize = 16;
@@ -31,13 +31,13 @@ async fn every_slot_moves_under_load_and_no_bound_is_broken() {
     }
     for (_, key) in &keys {
         for api in cluster.each(&key.api_key) {
-            remaining(&api, BACK_WITHIN).await;
+            remaining(&api, SOON).await;
         }
     }
     until_counted(&cluster, "tollgate_decisions_total{", 500).await;
     for (running, (burst, key)) in loads.into_iter().zip(&keys) {
         let tally = running.stop().await;
-        let charged = burst - remaining(&cluster.node(0).with(&key.api_key), BACK_WITHIN).await;
+        let charged = burst - remaining(&cluster.node(0).with(&key.api_key), SOON).await;
         tally.accounts_for(charged);
         assert!(tally.admitted > 0 && tally.admitted <= *burst, "{burst}: {tally:?}");
         assert!(*burst == BURSTS[1] || tally.limited > 0, "it was exhausted: {tally:?}");

@@ -168,6 +168,39 @@ async fn no_id_changes_the_record_of_another() {
     assert_eq!(after, record);
 }
 
+/// T46: a record, byte for byte as the first version wrote it: no leases, no flags but the mark of a revoked key. What the page
+/// of Redis' state says of it is written here a second time, so that no change of the code changes both.
+fn first_layout(flags: u8, generation: u64, name_id: &[u8], arrival_us: u64) -> Vec<u8> {
+    let tail = |number: u64, bytes: usize| number.to_be_bytes().into_iter().skip(8 - bytes).collect::<Vec<_>>();
+    let head = [vec![1, flags, 1], tail(generation, 7), tail(0, 6)].concat();
+    let bucket = [name_id.to_vec(), tail(BURST, 4), tail(2_678_400, 3), tail(arrival_us, 7), tail(0, 4)].concat();
+    [head, bucket].concat()
+}
+
+#[tokio::test]
+async fn what_the_first_version_wrote_is_read_as_it_was_meant() {
+    const SPENT: u64 = 1000;
+    let (redis, store) = started().await;
+    let mut witness = redis.connection().await.expect("redis answers");
+    assert!(is_allowed(&ask(&store, one("name")).await));
+    let own: Vec<u8> = redis::cmd("GET").arg(key_of("name")).query_async(&mut witness).await.expect("redis answers");
+    let name_id = own.get(16..20).expect("a bucket");
+    let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut witness).await.expect("redis answers");
+    // At this limit a token comes back in 2,678,400 us.
+    let arrival = seconds * 1_000_000 + micros + SPENT * 2_678_400;
+    for (id, flags, generation) in [("spent", 0, 1), ("fenced", 0, 9), ("revoked", 1, 9)] {
+        let record = first_layout(flags, generation, name_id, arrival);
+        redis::cmd("SET").arg(key_of(id)).arg(record).exec_async(&mut witness).await.expect("redis answers");
+    }
+    let at = |cost: u64| Decision { cost: Cost::new(cost).expect("in range"), ..one("spent") };
+    // What comes back while the test runs is far less than a hundred tokens.
+    let told = ask(&store, at(BURST - SPENT + 100)).await;
+    assert!(matches!(told, Ok(Outcome::Limited(_))), "{told:?}");
+    assert!(is_allowed(&ask(&store, at(BURST - SPENT)).await));
+    assert!(matches!(ask(&store, one("fenced")).await, Ok(Outcome::Stale)));
+    assert!(matches!(ask(&store, one("revoked")).await, Ok(Outcome::Revoked)));
+}
+
 #[tokio::test]
 async fn keys_live_as_long_as_bucket_and_fence_and_no_longer() {
     let (redis, store) = started().await;
