@@ -5,24 +5,25 @@ use std::path::Path;
 use std::process::Output;
 
 use serde_json::Value;
-use tollgate_testkit::{Scratch, tollgate};
+use tollgate_testkit::{Scratch, TestAuthority, tollgate};
 
-use super::program::{LEAST, manifests, the};
+use super::program::{LEAST, TLS, manifests, the};
 use super::rendered::ALL;
 
-const SECRETS: [(&str, &str); 6] = [
+const SECRETS: [(&str, &str); 4] = [
     ("run/tollgate/stores/redis-url", "rediss://tollgate:secret@redis:6379/0\n"),
     ("run/tollgate/stores/postgres-url", "postgres://tollgate_node:secret@postgres:5432/tollgate?sslmode=verify-full\n"),
     ("run/tollgate/stores/master-key", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"),
     ("run/tollgate/owner/postgres-url", "postgres://tollgate:secret@postgres:5432/tollgate?sslmode=verify-full\n"),
-    ("run/tollgate/tls/tls.crt", ""),
-    ("run/tollgate/tls/tls.key", ""),
 ];
 
 /// The machine that a pod sees, below a folder.
 fn files(folder: &Path, settings: Option<&str>) {
     let shown = settings.map(|text| ("etc/tollgate/tollgate.toml", text));
-    for (path, text) in SECRETS.into_iter().chain(shown) {
+    let certificate = TestAuthority::new().unwrap().issue(&["shop-tollgate.gate.svc"]).unwrap();
+    let key = certificate.key();
+    let pair = [("run/tollgate/tls/tls.crt", certificate.chain()), ("run/tollgate/tls/tls.key", key.as_str())];
+    for (path, text) in SECRETS.into_iter().chain(pair).chain(shown) {
         let file = folder.join(path);
         std::fs::create_dir_all(file.parent().expect("a folder")).unwrap();
         std::fs::write(file, text).unwrap();
@@ -32,6 +33,8 @@ fn files(folder: &Path, settings: Option<&str>) {
 /// Runs the binary as the container of `pod` would, only with its files below `folder`.
 async fn run(container: &Value, arguments: &[&str], folder: &Path) -> Output {
     let mut command = tollgate(arguments).expect("the binary");
+    // What the image says itself.
+    command.env("TOLLGATE_LISTEN", "0.0.0.0:8080").env("TOLLGATE_METRICS_LISTEN", "0.0.0.0:9464");
     for one in container["env"].as_array().expect("an environment") {
         let value = one["value"].as_str().expect("a text");
         let value = if value.starts_with('/') { format!("{}{value}", folder.display()) } else { value.to_owned() };
@@ -57,7 +60,7 @@ fn shown(settings: &Value, name: &str) -> String {
 
 #[tokio::test]
 async fn a_node_and_the_jobs_take_what_they_are_told() {
-    for values in [LEAST, ALL] {
+    for values in [LEAST, TLS, ALL, &format!("{TLS}bootstrap: {{enabled: true}}\n")] {
         let made = manifests(values).await;
         let folder = Scratch::new("pod").unwrap();
         let settings = made.iter().find(|one| one["kind"] == "ConfigMap").map(|one| one["data"]["tollgate.toml"].as_str().expect("a text"));

@@ -59,6 +59,12 @@ capabilities: { drop: [ALL] }
 - { name: TOLLGATE_ALLOW_PLAINTEXT, value: {{ .Values.allowPlaintext | quote }} }
 {{- end }}
 
+{{/* A Job listens nowhere; the image would have it listen everywhere, which takes a certificate or a word. */}}
+{{- define "tollgate.deaf" -}}
+- { name: TOLLGATE_LISTEN, value: "127.0.0.1:8080" }
+- { name: TOLLGATE_METRICS_LISTEN, value: "127.0.0.1:9464" }
+{{- end }}
+
 {{- define "tollgate.storesVolume" -}}
 - name: stores
   secret:
