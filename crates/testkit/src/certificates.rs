@@ -64,6 +64,11 @@ impl TestAuthority {
         })
     }
 
+    /// One that will not be good for many years yet, for the key of another certificate.
+    pub fn issue_early(&self, names: &[&str], other: &TestCertificate) -> Result<TestCertificate> {
+        self.signed(names, KeyPair::from_pem(&other.key())?, |params| params.not_before = date_time_ymd(3000, 1, 1))
+    }
+
     fn signed(&self, names: &[&str], key: KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Result<TestCertificate> {
         let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
         params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or("nobody"));

@@ -1,4 +1,4 @@
-//! Until when a certificate is good: the one date that is looked for in X.509 here.
+//! From when until when a certificate is good: all that is looked for in X.509 here.
 //!
 //! Everything else of a certificate is the business of those who are shown it.
 
@@ -10,8 +10,8 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// `notAfter` (RFC 5280, 4.1.2.5), in seconds since 1970; 0 for what lies before.
-pub(super) fn not_after_s(der: &[u8]) -> Option<u64> {
+/// `notBefore` and `notAfter` (RFC 5280, 4.1.2.5), in seconds since 1970; 0 for what lies before.
+pub(super) fn validity_s(der: &[u8]) -> Option<(u64, u64)> {
     let (certificate, _) = expect(der, SEQUENCE)?;
     let (signed, _) = expect(certificate, SEQUENCE)?;
     let rest = expect(signed, VERSION).map_or(signed, |(_, rest)| rest);
@@ -19,10 +19,16 @@ pub(super) fn not_after_s(der: &[u8]) -> Option<u64> {
     let (_algorithm, rest) = expect(rest, SEQUENCE)?;
     let (_issuer, rest) = expect(rest, SEQUENCE)?;
     let (validity, _) = expect(rest, SEQUENCE)?;
-    let (_, _not_before, rest) = element(validity)?;
-    let (tag, not_after, _) = element(rest)?;
-    let seconds = instant(tag, std::str::from_utf8(not_after).ok()?)?.assume_utc().unix_timestamp();
-    Some(u64::try_from(seconds).unwrap_or(0))
+    let (not_before, rest) = next_instant(validity)?;
+    let (not_after, _) = next_instant(rest)?;
+    Some((not_before, not_after))
+}
+
+/// The instant that comes first, in seconds since 1970, and what comes after it.
+fn next_instant(der: &[u8]) -> Option<(u64, &[u8])> {
+    let (tag, text, rest) = element(der)?;
+    let seconds = instant(tag, std::str::from_utf8(text).ok()?)?.assume_utc().unix_timestamp();
+    Some((u64::try_from(seconds).unwrap_or(0), rest))
 }
 
 /// The content of the first element, which must have this tag, and what comes after it.
@@ -96,11 +102,11 @@ mod tests {
     fn what_is_cut_short_has_no_date() {
         let issued = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a certificate");
         let der = issued.cert.der();
-        // rcgen's own default: the year 4096.
-        assert_eq!(not_after_s(der), Some(67_090_118_400));
+        // rcgen's own defaults: the years 1975 and 4096.
+        assert_eq!(validity_s(der), Some((157_766_400, 67_090_118_400)));
         for length in 0..der.len() {
-            assert_eq!(not_after_s(&der[..length]), None, "{length} bytes");
+            assert_eq!(validity_s(&der[..length]), None, "{length} bytes");
         }
-        assert_eq!(not_after_s(&[SEQUENCE, 0x85, 1, 1, 1, 1, 1]), None);
+        assert_eq!(validity_s(&[SEQUENCE, 0x85, 1, 1, 1, 1, 1]), None);
     }
 }

@@ -33,7 +33,9 @@ pub(crate) struct WatchedCertificate {
     shown: Certificate,
     not_after_s: u64,
     files: Files,
-    seen: u64,
+    /// What the files held that made what is shown.
+    taken: u64,
+    refused: Refused,
     hasher: RandomState,
     interval: Duration,
 }
@@ -54,14 +56,14 @@ impl WatchedCertificate {
         let (Some(chain), Some(key)) = (settings.tls.cert_file.clone(), settings.tls.key_file.clone()) else { return Ok(None) };
         let files = Files { chain, key };
         let (found, hasher) = (files.read().await, RandomState::new());
-        let seen = digest(&hasher, &found);
+        let taken = digest(&hasher, &found);
         let pair = usable(found).map_err(|what| invalid(&what))?;
         let not_after_s = pair.not_after_s();
-        if is_over(not_after_s) {
-            tracing::warn!("the certificate of tls.cert_file has expired: clients will not connect");
+        if let Err(why) = is_good(&pair, now_s()) {
+            tracing::warn!(%why, "clients will not connect");
         }
-        let shown = Certificate::new(pair).map_err(|error| invalid(&error.to_string()))?;
-        Ok(Some(Self { shown, not_after_s, files, seen, hasher, interval: settings.tls.reload_interval.get() }))
+        let (shown, interval) = (Certificate::new(pair), settings.tls.reload_interval.get());
+        Ok(Some(Self { shown, not_after_s, files, taken, refused: Refused::default(), hasher, interval }))
     }
 
     /// For a listener to show.
@@ -78,30 +80,41 @@ impl WatchedCertificate {
             ticks.tick().await;
             let found = self.files.read().await;
             let seen = digest(&self.hasher, &found);
-            if seen != self.seen {
-                self.seen = seen;
-                self.take(found, &metrics);
+            if seen != self.taken {
+                self.take(found, seen, &metrics);
             }
         }
     }
 
-    fn take(&mut self, found: Found, metrics: &Metrics) {
-        let next = usable(found).and_then(|pair| {
-            let is_over = is_over(pair.not_after_s());
-            if is_over { Err("tls.cert_file: the certificate has expired".to_owned()) } else { Ok(pair) }
-        });
-        match next {
+    fn take(&mut self, found: Found, seen: u64, metrics: &Metrics) {
+        match usable(found).and_then(|pair| is_good(&pair, now_s()).map(|()| pair)) {
             Ok(pair) => {
                 metrics.certificate_reload(CertificateFate::Taken);
                 metrics.certificate_not_after(pair.not_after_s());
                 self.shown.replace(pair);
+                self.taken = seen;
                 tracing::info!("the new certificate of tls.cert_file is shown from now on");
             }
-            Err(why) => {
+            Err(why) if self.refused.is_to_be_told(seen) => {
                 metrics.certificate_reload(CertificateFate::Refused);
                 tracing::warn!(%why, "the new certificate cannot be used: the one before it stays");
             }
+            Err(_) => {}
         }
+    }
+}
+
+/// What was refused last, and whether that was told: once, and not before it was found twice, as two
+/// files are seldom written at the same instant. It is looked at again all the same, since a certificate
+/// that is not valid yet will be.
+#[derive(Debug, Default)]
+struct Refused(Option<(u64, bool)>);
+
+impl Refused {
+    fn is_to_be_told(&mut self, seen: u64) -> bool {
+        let again = self.0.filter(|(before, _)| *before == seen);
+        self.0 = Some((seen, again.is_some()));
+        again.is_some_and(|(_, told)| !told)
     }
 }
 
@@ -133,10 +146,31 @@ fn usable(found: Found) -> Result<CertificateAndKey, String> {
     CertificateAndKey::from_pem(&chain, &key).map_err(|error| format!("tls.cert_file, tls.key_file: {error}"))
 }
 
-fn is_over(not_after_s: u64) -> bool {
-    SystemClock.unix_ms() / 1000 > not_after_s
+/// Whether its time has come and is not over.
+fn is_good(pair: &CertificateAndKey, now_s: u64) -> Result<(), String> {
+    match now_s {
+        early if early < pair.not_before_s() => Err("tls.cert_file: the certificate is not valid yet".to_owned()),
+        late if late > pair.not_after_s() => Err("tls.cert_file: the certificate has expired".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn now_s() -> u64 {
+    SystemClock.unix_ms() / 1000
 }
 
 fn invalid(what: &str) -> Failure {
     Failure::new(Exit::Settings, format!("invalid settings: {what}"), "mend the file or the setting and try again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_told_once_and_not_at_first_sight() {
+        let mut refused = Refused::default();
+        let told = [1, 1, 1, 2, 1, 1, 1].map(|seen| refused.is_to_be_told(seen));
+        assert_eq!(told, [false, true, false, false, false, true, false]);
+    }
 }

@@ -61,6 +61,7 @@ fn its_limits_go_with_the_settings() {
     let files: u64 = value(&unit, "LimitNOFILE").parse().expect("a number");
     assert!(files >= settings.http.connections_max as u64 + OWN_FILES, "{files}");
     assert_eq!(value(&unit, "RestartPreventExitStatus"), "64");
+    assert_eq!(value(&unit, "StartLimitIntervalSec"), "0", "a node that ends quickly is started again all the same");
     assert_eq!(value(&unit, "Type"), "exec", "a node tells systemd nothing");
 }
 

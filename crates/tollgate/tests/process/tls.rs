@@ -82,15 +82,19 @@ fn both_listeners_show_a_new_certificate_and_never_a_broken_one() {
     assert!(shows(&ours) && !shows(&next));
     let refused = "the new certificate cannot be used: the one before it stays";
     let expired = ours.issue_expired(&["127.0.0.1"], &certificate).expect("a certificate");
-    for (text, why) in
-        [("", "has no certificate"), (expired.chain(), "has expired"), (next.issue(&["127.0.0.1"]).expect("one").chain(), "not that of")]
-    {
+    let early = ours.issue_early(&["127.0.0.1"], &certificate).expect("a certificate");
+    for (text, why) in [
+        ("", "has no certificate"),
+        (expired.chain(), "has expired"),
+        (early.chain(), "is not valid yet"),
+        (next.issue(&["127.0.0.1"]).expect("one").chain(), "not that of"),
+    ] {
         replace_file(&certificate.chain_file(), text).expect("written");
         let told = node.logged(refused)["why"].as_str().expect("a reason").to_owned();
         assert!(told.contains(why), "{told}");
         assert!(shows(&ours) && !shows(&next), "{why}");
     }
-    assert!(counted(&ours, "refused") >= 3);
+    assert!(counted(&ours, "refused") >= 4);
     assert_eq!(counted(&ours, "taken"), 0);
     next.issue(&["127.0.0.1"]).expect("a certificate").write_to(&certificate.chain_file(), &certificate.key_file()).expect("written");
     node.logged("the new certificate of tls.cert_file is shown from now on");
