@@ -7,7 +7,7 @@ use super::program::{LEAST, TLS, VERSIONS, chart, helm, read, template};
 /// Everything that can be switched on or filled in.
 pub(crate) const ALL: &str = r#"
 image: {repository: registry.example/gate, digest: "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", pullSecrets: [{name: registry}]}
-stores: {secret: stores}
+stores: {secret: stores, caSecret: stores-ca}
 allowPlaintext: true
 trustedProxies: [10.0.0.0/8, "fd00::/8"]
 settings: |

@@ -22,8 +22,12 @@ fn files(folder: &Path, settings: Option<&str>) {
     let shown = settings.map(|text| ("etc/tollgate/tollgate.toml", text));
     let certificate = TestAuthority::new().unwrap().issue(&["shop-tollgate.gate.svc"]).unwrap();
     let key = certificate.key();
-    let pair = [("run/tollgate/tls/tls.crt", certificate.chain()), ("run/tollgate/tls/tls.key", key.as_str())];
-    for (path, text) in SECRETS.into_iter().chain(pair).chain(shown) {
+    let certified = [
+        ("run/tollgate/tls/tls.crt", certificate.chain()),
+        ("run/tollgate/tls/tls.key", key.as_str()),
+        ("run/tollgate/ca/ca.crt", certificate.authority()),
+    ];
+    for (path, text) in SECRETS.into_iter().chain(certified).chain(shown) {
         let file = folder.join(path);
         std::fs::create_dir_all(file.parent().expect("a folder")).unwrap();
         std::fs::write(file, text).unwrap();
@@ -93,6 +97,7 @@ async fn what_the_chart_says_is_what_holds() {
         assert_eq!(shown(&settings, name), value, "{name}");
     }
     assert!(shown(&settings, "trusted_proxies").contains("10.0.0.0/8"), "{settings}");
+    assert!(shown(&settings, "redis.ca_file").ends_with("/run/tollgate/ca/ca.crt"), "{settings}");
     // A node that is told to stop is given the time that it takes.
     let seconds = |name: &str| shown(&settings, name).trim_end_matches('s').parse::<u64>().expect("seconds");
     let grace = &the(&made, "Deployment", "shop-tollgate")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];

@@ -1,5 +1,6 @@
 //! The load tool against a real node, and against a server that stalls.
 
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tollgate_testkit::{Node, Scratch, tollgate};
+use tollgate_testkit::{Node, Scratch, eventually, tollgate};
 
 use crate::support::{Api, NewKey, metric};
 
@@ -61,6 +62,33 @@ async fn what_it_counts_is_what_the_node_counts_and_nothing_is_left_behind() {
     let of_load: Vec<&Value> = keys["keys"].as_array().unwrap().iter().filter(|key| key["owner"].is_string()).collect();
     assert_eq!(of_load.len(), 5, "{keys}");
     assert!(of_load.iter().all(|key| key["status"] == "revoked"), "{of_load:?}");
+}
+
+#[tokio::test]
+async fn told_to_stop_while_it_makes_keys_it_revokes_them() {
+    let folder = Scratch::new("bench").unwrap();
+    let (node, admin_key) = node(&folder).await;
+    let admin = Api::of(&node).with(&admin_key);
+    let of_load = async || {
+        let keys = admin.get("/v1/keys?page_size=100").send().await.expect(200).json();
+        keys["keys"].as_array().unwrap().iter().filter(|key| key["owner"].is_string()).cloned().collect::<Vec<Value>>()
+    };
+    let mut command = tokio::process::Command::from(tollgate(&["bench", "--keys", "100000"]).unwrap());
+    command.env("TOLLGATE_URL", node.url()).env("TOLLGATE_API_KEY", &admin_key).kill_on_drop(true);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("some keys are made", Duration::from_secs(60), async || {
+        anyhow::ensure!(of_load().await.len() >= 3, "not yet");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let stopped = Command::new("kill").args(["-TERM", &child.id().unwrap().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    let output = child.wait_with_output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("told to stop while keys were made"), "{said}");
+    let left = of_load().await;
+    assert!(left.iter().all(|key| key["status"] == "revoked" && key["expires_at"].is_string()), "{left:?}");
 }
 
 #[tokio::test]

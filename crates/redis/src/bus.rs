@@ -27,7 +27,13 @@ use tokio::{
 use tollgate_api::BusEvent;
 use tollgate_gate::ports::{BoxFuture, Bus, BusError, Heard};
 
-use crate::{Options, OptionsError, Wire, connection::Connection, failure::worded, names::Names, pulse::turned, tls};
+use crate::{
+    Options, OptionsError, Wire,
+    connection::Connection,
+    names::Names,
+    pulse::turned,
+    tls::{self, LastRefusal},
+};
 
 /// How long one event may take to be said.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(200);
@@ -62,9 +68,9 @@ impl RedisBus {
         let events_max = options.events_max.max(1);
         let (told, heard) = broadcast::channel(events_max);
         let publisher = Arc::new(Connection::new(options, Arc::new(AtomicU64::new(0)))?);
-        let (mut config, _) = tls::config(options)?;
+        let (mut config, refusal) = tls::config(options)?;
         config.fail_fast = true;
-        let listener = Listener { config, connect_timeout: options.connect_timeout, events_max, channel: channel.clone(), told };
+        let listener = Listener { config, refusal, connect_timeout: options.connect_timeout, events_max, channel: channel.clone(), told };
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&publisher).keep());
         tasks.spawn(listener.listen());
@@ -100,6 +106,7 @@ impl Bus for RedisBus {
 
 struct Listener {
     config: Config,
+    refusal: LastRefusal,
     connect_timeout: Duration,
     events_max: usize,
     channel: Arc<str>,
@@ -120,7 +127,7 @@ impl Listener {
         for turn in 0.. {
             let why = match self.once(turn).await {
                 Ok(()) => "nothing was heard for a while".to_owned(),
-                Err(error) => worded(&error),
+                Err(error) => self.refusal.worded(&error),
             };
             self.tell(Heard::Parted);
             if why != trouble {

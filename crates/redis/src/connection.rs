@@ -88,7 +88,9 @@ impl Connection {
             let task = AbortOnDrop(client.connect());
             tokio::select! {
                 () = self.until_ended(task) => {}
-                () = pulse::until_stuck(&client) => tracing::debug!("the redis client has answered nothing for long and is replaced"),
+                () = pulse::until_stuck(&client, self.connect_timeout) => {
+                    tracing::debug!("the redis client has answered nothing for long and is replaced");
+                }
             }
             tokio::time::sleep(REBUILD_DELAY).await;
             match build(&pulse::turned(&self.config, turn), self.connect_timeout) {

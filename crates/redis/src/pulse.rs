@@ -1,14 +1,15 @@
 //! Whether a client can still come to something, and where the next one begins.
 //!
-//! fred 10.1 makes a connection ready without a bound: a server that takes connections and says nothing (a frozen process, a
-//! host that is cut off behind its kernel) holds the whole client up for ever, whoever has taken its place meanwhile.
+//! A server that takes connections and says nothing (a frozen process, a host that is cut off behind its kernel) was seen to
+//! hold a whole client of fred 10.1 up for minutes, whoever had taken its place meanwhile.
 
 use std::time::Duration;
 
 use fred::{
     clients::Client,
+    error::Error,
     interfaces::ClientLike,
-    types::config::{Config, Options, Server, ServerConfig},
+    types::config::{ClusterDiscoveryPolicy, Config, Options, Server, ServerConfig},
 };
 use tokio::time::{Instant, sleep};
 
@@ -17,18 +18,28 @@ const PULSE: Duration = Duration::from_secs(1);
 /// A client that has answered nothing for so long is given up. Longer than any server is away in a failover that goes well.
 const STUCK: Duration = Duration::from_secs(5);
 
+/// What a server begins an answer with that has one for nobody just now, or none to this.
+const REFUSALS: [&str; 5] = ["MISCONF", "LOADING", "BUSY", "NOPERM", "MASTERDOWN"];
+
 /// Ends when no question was answered for so long that another client may do better.
-pub(crate) async fn until_stuck(client: &Client) {
+pub(crate) async fn until_stuck(client: &Client, connect_timeout: Duration) {
+    let patience = STUCK.max(connect_timeout + PULSE);
     let options = Options { max_attempts: Some(1), timeout: Some(PULSE), fail_fast: true, ..Default::default() };
     let mut answered = Instant::now();
-    while answered.elapsed() < STUCK {
+    while answered.elapsed() < patience {
         sleep(PULSE).await;
         let asked = client.with_options(&options);
         // fred's own time-out does not begin before a connection is there.
-        if matches!(tokio::time::timeout(PULSE, Box::pin(asked.ping::<()>(None))).await, Ok(Ok(()))) {
+        let told = tokio::time::timeout(PULSE, Box::pin(asked.ping::<()>(None))).await;
+        if told.is_ok_and(|told| told.map_or_else(|error| is_refusal(&error), |()| true)) {
             answered = Instant::now();
         }
     }
+}
+
+/// A server that refuses is there.
+fn is_refusal(error: &Error) -> bool {
+    REFUSALS.iter().any(|code| error.details().starts_with(code))
 }
 
 /// The next of the servers that are named: alone for a Cluster, which tells of the others, else first of all.
@@ -42,12 +53,45 @@ pub(crate) fn turned(config: &Config, turn: usize) -> Config {
         hosts.rotate_left(turn % places);
     };
     match &mut config.server {
-        ServerConfig::Clustered { hosts, .. } => {
+        ServerConfig::Clustered { hosts, policy } => {
             rotate(hosts);
             hosts.truncate(1);
+            // Once there, all members that it has told of are asked, or its end would be the client's.
+            *policy = ClusterDiscoveryPolicy::UseCache;
         }
         ServerConfig::Sentinel { hosts, .. } => rotate(hosts),
         ServerConfig::Centralized { .. } => {}
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use fred::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_refuses_is_there_and_one_that_is_silent_is_not() {
+        for text in
+            ["MISCONF Redis is configured to save RDB snapshots", "LOADING Redis is loading the dataset in memory", "NOPERM this user"]
+        {
+            assert!(is_refusal(&Error::new(ErrorKind::Unknown, text)), "{text}");
+        }
+        for (kind, text) in [(ErrorKind::Timeout, "Request timed out."), (ErrorKind::Canceled, "Canceled."), (ErrorKind::IO, "")] {
+            assert!(!is_refusal(&Error::new(kind, text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_begun_at_one_member_and_held_by_all() {
+        let config = Config::from_url("redis-cluster://a:1?node=b:2&node=c:3").expect("a URL");
+        for (turn, first) in [(0, "a"), (1, "b"), (2, "c"), (3, "a")] {
+            let ServerConfig::Clustered { hosts, policy } = turned(&config, turn).server else { panic!("a cluster") };
+            assert_eq!(
+                (hosts.iter().map(|host| host.host.to_string()).collect::<Vec<_>>(), policy),
+                (vec![first.to_owned()], ClusterDiscoveryPolicy::UseCache)
+            );
+        }
+    }
 }

@@ -14,6 +14,10 @@
 //! # Ok(()) }
 //! ```
 //!
+//! The image is `tollgate:latest`, which `docker build -t tollgate .` in Tollgate's repository makes;
+//! [`Tollgate::of_image`] names another one. [`RunningTollgate::of`] takes a container that was started with
+//! whatever else testcontainers can set.
+//!
 //! Hashes are cheap there and addresses may fail as often as they like, so that tests are quick; limits, keys and
 //! answers are those of any node. [`Tollgate::with_setting`] sets whatever the settings of a node have. A
 //! test of what happens when limits refill needs no waiting: make a key with another limit.

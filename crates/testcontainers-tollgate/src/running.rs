@@ -14,7 +14,9 @@ pub struct RunningTollgate {
 }
 
 impl RunningTollgate {
-    pub(crate) async fn of(container: ContainerAsync<Tollgate>) -> Result<Self, StartError> {
+    /// Of a container that was started with more than [`Tollgate`] knows, such as a network (`ImageExt::with_network`):
+    /// its own `start` gives the container alone.
+    pub async fn of(container: ContainerAsync<Tollgate>) -> Result<Self, StartError> {
         let (host, port) = (container.get_host().await?, container.get_host_port_ipv4(PORT).await?);
         let printed = container.stdout_to_vec().await?;
         let admin_key = key_in(&String::from_utf8_lossy(&printed)).ok_or(StartError::NoKey)?;

@@ -20,5 +20,5 @@ mod tally;
 pub(crate) use keys::{MadeKeys, read as read_keys};
 pub(crate) use load::{Load, run};
 pub(crate) use mix::{CostMix, Share, Skew};
-pub(crate) use report::{Asked, Report};
+pub(crate) use report::{Asked, Report, Told};
 pub(crate) use requests::{HeaderTemplate, Requests, Target};

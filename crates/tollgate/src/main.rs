@@ -16,6 +16,7 @@ mod output;
 mod paint;
 mod progress;
 mod serve;
+mod signals;
 mod store;
 mod table;
 

@@ -5,7 +5,6 @@ mod file_handles;
 mod first_key;
 mod listeners;
 mod node;
-mod signals;
 mod spans;
 
 pub(crate) use certificate::WatchedCertificate;
@@ -20,11 +19,11 @@ use crate::{
     commands,
     exit::{Exit, Failure},
     output::Output,
+    signals::Signals,
     store,
 };
 use listeners::Listeners;
 use node::Node;
-use signals::Signals;
 
 /// Serves until told to stop.
 pub(crate) fn run(args: &ServeArgs, output: Output) -> Result<Exit, Failure> {

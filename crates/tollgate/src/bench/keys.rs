@@ -2,19 +2,25 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use time::OffsetDateTime;
+
 use tollgate_api::{CreateKeyBody, Patch, RateLimitFields, RateLimitSpec, RevokeKeyBody};
 use tollgate_client::{Client, ClientError, RequestId};
 use tollgate_keys::{ApiKey, RandomPart, RingChar, Secret, SigningKey};
 use zeroize::Zeroizing;
 
-use crate::{exit::Failure, progress::Progress};
+use crate::{exit::Failure, progress::Progress, signals::Signals};
 
 /// Keys of a file; more are another file.
 const FILE_KEYS_MAX: usize = 1_000_000;
 /// A limit that no load reaches.
 const LIMIT: RateLimitFields = RateLimitFields { burst: 1_000_000_000, per_seconds: 1 };
-/// How often a node that limits its operator is asked again for one key.
+/// How often a node that limits its operator, or cannot answer just now, is asked again.
 const ATTEMPTS_MAX: u32 = 10;
+/// How much longer than the load a key lives at most, should nobody be left to revoke it.
+const OUTLIVED: Duration = Duration::from_hours(1);
+/// How long one key may take to be made, by a node that limits its operator to 1000 a minute.
+const MADE_WITHIN: Duration = Duration::from_millis(100);
 
 /// Keys that were made for a load, all of one owner.
 #[derive(Debug)]
@@ -37,16 +43,22 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Zeroizing<String>>, Failure> {
 }
 
 impl MadeKeys {
-    /// Makes so many. Those that are made when one cannot be are revoked again.
-    pub(crate) async fn make(client: &Client, count: u32) -> Result<Self, Failure> {
+    /// Makes so many for a load that takes so long. Those that are made when one cannot be, or when it is
+    /// told to stop, are revoked again.
+    pub(crate) async fn make(client: &Client, count: u32, load: Duration, signals: &mut Signals) -> Result<Self, Failure> {
+        let ends_at = OffsetDateTime::now_utc() + MADE_WITHIN * count + load + OUTLIVED;
         let mut made = Self { owner: format!("bench-{}", RequestId::generate()), keys: Vec::new() };
         let progress = Progress::towards(Some(count.into()));
         for number in 1..=count {
-            match one(client, &made.owner, number).await {
+            let next = tokio::select! {
+                next = one(client, &made.owner, number, ends_at) => next.map_err(Failure::from),
+                () = signals.next() => Err(Failure::other("told to stop while keys were made", "those that were made are revoked")),
+            };
+            match next {
                 Ok(api_key) => made.keys.push(api_key),
-                Err(error) => {
-                    made.revoke(client).await.ok();
-                    return Err(error.into());
+                Err(failure) => {
+                    made.revoke(client).await?;
+                    return Err(failure);
                 }
             }
             progress.reached(number.into(), "making keys");
@@ -55,25 +67,34 @@ impl MadeKeys {
     }
 
     /// Takes all of them out of use, for ever.
-    pub(crate) async fn revoke(&self, client: &Client) -> Result<(), ClientError> {
+    pub(crate) async fn revoke(&self, client: &Client) -> Result<(), Failure> {
         let body = RevokeKeyBody { reason: Some("the load that they were made for is over".to_owned()) };
-        client.revoke_keys_of(&self.owner, &body).await.map(drop)
+        let revoked =
+            again(async || client.revoke_keys_of(&self.owner, &body).await, |status| matches!(status, None | Some(429 | 503))).await;
+        let remedy = format!("the keys of the load are still good: tollgate owners revoke-keys {}", self.owner);
+        revoked.map(drop).map_err(|error| Failure { remedy, ..Failure::from(error) })
     }
 }
 
-async fn one(client: &Client, owner: &str, number: u32) -> Result<Zeroizing<String>, ClientError> {
-    let rate_limit = Patch::Set(RateLimitSpec::One(LIMIT));
-    let body = CreateKeyBody { name: format!("bench {number}"), owner: Some(owner.to_owned()), rate_limit, ..CreateKeyBody::default() };
+async fn one(client: &Client, owner: &str, number: u32, ends_at: OffsetDateTime) -> Result<Zeroizing<String>, ClientError> {
+    let (name, owner, rate_limit) = (format!("bench {number}"), Some(owner.to_owned()), Patch::Set(RateLimitSpec::One(LIMIT)));
+    let body = CreateKeyBody { name, owner, rate_limit, expires_at: Some(ends_at), ..CreateKeyBody::default() };
+    // Making keys counts for the limit of whoever makes them.
+    let created = again(async || client.create_key(&body).await, |status| status == Some(429)).await?;
+    Ok(Zeroizing::new(created.api_key.unwrap_or_default()))
+}
+
+/// Asks again, some times, where the status of a failure is one to ask again after; it has none where
+/// nobody answered.
+async fn again<T>(ask: impl AsyncFn() -> Result<T, ClientError>, is_worth_it: fn(Option<u16>) -> bool) -> Result<T, ClientError> {
     let mut attempts = 1;
     loop {
-        match client.create_key(&body).await {
-            Ok(created) => return Ok(Zeroizing::new(created.api_key.unwrap_or_default())),
-            // Making keys counts for the limit of whoever makes them.
-            Err(error) if error.status() == Some(429) && attempts < ATTEMPTS_MAX => {
+        match ask().await {
+            Err(error) if is_worth_it(error.status()) && attempts < ATTEMPTS_MAX => {
                 tokio::time::sleep(Duration::from_secs(error.retry_after_s().unwrap_or(1))).await;
                 attempts += 1;
             }
-            Err(error) => return Err(error),
+            told => return told,
         }
     }
 }

@@ -20,7 +20,7 @@ use super::{
     requests::{Requests, Target},
     tally::{NoAnswer, Tally},
 };
-use crate::exit::Failure;
+use crate::{exit::Failure, signals::Signals};
 
 /// How often it is told how far the load is.
 const TOLD_EVERY: Duration = Duration::from_millis(200);
@@ -52,8 +52,8 @@ struct Worker {
     number: u32,
 }
 
-/// Loads the target to the end, or until interrupted.
-pub(crate) async fn run(load: Load, mut tell: impl FnMut(Told)) -> Result<Report, Failure> {
+/// Loads the target to the end, or until told to stop; told so twice, it waits for no answer any more.
+pub(crate) async fn run(load: Load, signals: &mut Signals, mut tell: impl FnMut(Told)) -> Result<Report, Failure> {
     let address = resolve(&load.target).await?;
     let period = Arc::new(Period::beginning(Instant::now(), load.warm_up, load.duration));
     let timetable = load.rate.map(|rate| Arc::new(Timetable::new(Arc::clone(&period), rate)));
@@ -74,8 +74,7 @@ pub(crate) async fn run(load: Load, mut tell: impl FnMut(Told)) -> Result<Report
         spawn("pace", move || timetable.keep(waiting))?;
     }
     let mut all = Tally::new().ok_or_else(lost)?;
-    let (mut ticks, mut interrupted) = (tokio::time::interval(TOLD_EVERY), std::pin::pin!(tokio::signal::ctrl_c()));
-    let mut stopped = false;
+    let (mut ticks, mut stopped) = (tokio::time::interval(TOLD_EVERY), false);
     loop {
         tokio::select! {
             tally = tallies.recv() => match tally {
@@ -83,7 +82,10 @@ pub(crate) async fn run(load: Load, mut tell: impl FnMut(Told)) -> Result<Report
                 None => break,
             },
             _ = ticks.tick() => tell(Told { elapsed: period.start.elapsed(), answered: answered.load(Relaxed) }),
-            _ = &mut interrupted, if !stopped => {
+            () = signals.next() => {
+                if stopped {
+                    break;
+                }
                 stopped = true;
                 period.stop();
             }

@@ -59,6 +59,13 @@ impl Target {
         (host.trim_start_matches('[').trim_end_matches(']'), self.0.port_u16().unwrap_or(80))
     }
 
+    /// Whether it is on another machine, as far as its name tells.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        let (host, _) = self.address();
+        !host.eq_ignore_ascii_case("localhost")
+            && !host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+    }
+
     /// What is asked for, at this cost.
     fn path(&self, cost: u64) -> Result<Uri, String> {
         let path = self.0.path_and_query().map_or("/", |path| path.as_str());
@@ -118,7 +125,9 @@ impl Requests {
         };
         let mut fixed = HeaderMap::new();
         let host = target.0.authority().map_or("", |authority| authority.as_str());
-        fixed.insert(header::HOST, HeaderValue::from_str(host).map_err(|_| "the target's name cannot be sent")?);
+        if !headers.iter().any(|header| header.name == header::HOST) {
+            fixed.insert(header::HOST, HeaderValue::from_str(host).map_err(|_| "the target's name cannot be sent")?);
+        }
         for header in headers.iter().filter(|header| !header.has_key()) {
             fixed.append(&header.name, header.filled("")?);
         }
@@ -173,6 +182,8 @@ mod tests {
         assert_eq!((header(&one, "authorization"), header(&one, "x-a")), ("Bearer id:secret", "b"));
         let own = requests("http://h", &["x-api-key: {key}"], &["id:secret"], "1", "0").next(&mut Dice::new(1));
         assert_eq!((own.uri().to_string().as_str(), header(&own, "x-api-key"), header(&own, "authorization")), ("/", "id:secret", ""));
+        let hosted = requests("http://h", &["Host: other"], &[], "1", "0").next(&mut Dice::new(1));
+        assert_eq!(hosted.headers().get_all("host").iter().collect::<Vec<_>>(), ["other"], "one host, whoever names it");
         let bare = requests("http://h/x", &["x-api-key: {key}"], &[], "1", "100").next(&mut Dice::new(1));
         assert_eq!(bare.headers().len(), 1, "no key, no credential");
     }
@@ -191,6 +202,11 @@ mod tests {
             assert!(Target::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(Target::parse("http://[::1]:81/x").expect("a target").address(), ("::1", 81));
+        for (host, is_elsewhere) in
+            [("localhost", false), ("127.0.0.2:80", false), ("[::1]", false), ("10.0.0.5", true), ("localhost.example", true)]
+        {
+            assert_eq!(Target::parse(&format!("http://{host}/x")).expect("a target").is_elsewhere(), is_elsewhere, "{host}");
+        }
         for bad in ["no colon", "a b: c", "x: a\nb"] {
             assert!(HeaderTemplate::parse(bad).is_err(), "{bad}");
         }

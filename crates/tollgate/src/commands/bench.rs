@@ -5,24 +5,45 @@ use zeroize::Zeroizing;
 use super::session::Session;
 use crate::{
     api_key_input,
-    bench::{self, Asked, Load, MadeKeys, Report, Requests, Target},
+    bench::{self, Asked, Load, MadeKeys, Report, Requests, Target, Told},
     cli::BenchArgs,
     exit::{Exit, Failure},
     output::Output,
     progress::Progress,
+    signals::Signals,
 };
 
 pub(super) async fn run(session: &Session<'_>, args: BenchArgs, output: Output) -> Result<Exit, Failure> {
+    let (target, mut signals) = (target(session, &args)?, Signals::listen()?);
     if let Some(count) = args.keys {
         let client = super::client(session, output)?;
-        let made = MadeKeys::make(&client, count).await?;
-        let report = measure(session, &args, &made.keys).await;
+        let load = args.warm_up + args.duration + args.timeout;
+        let made = MadeKeys::make(&client, count, load, &mut signals).await?;
+        let report = measure(target, &args, &made.keys, &mut signals).await;
+        let told = report.and_then(|report| told(&report, output));
         // Whatever came of the load: nobody needs them any more.
         made.revoke(&client).await?;
-        return told(&report?, output);
+        return told;
     }
     let keys = keys(session, &args)?;
-    told(&measure(session, &args, &keys).await?, output)
+    if !keys.is_empty() && target.is_elsewhere() {
+        output.note("warning: api keys travel in plain text to another machine");
+    }
+    told(&measure(target, &args, &keys, &mut signals).await?, output)
+}
+
+fn target(session: &Session<'_>, args: &BenchArgs) -> Result<Target, Failure> {
+    args.target.clone().map_or_else(
+        || {
+            let url = format!("{}/v1/authorize", session.global.url.trim_end_matches('/'));
+            Target::parse(&url).map_err(|why| refused(format!("--url {why}")))
+        },
+        Ok,
+    )
+}
+
+fn refused(what: String) -> Failure {
+    Failure::usage(what, "see tollgate bench --help")
 }
 
 /// Keys that are there already.
@@ -38,13 +59,7 @@ fn keys(session: &Session<'_>, args: &BenchArgs) -> Result<Vec<Zeroizing<String>
     }
 }
 
-async fn measure(session: &Session<'_>, args: &BenchArgs, keys: &[Zeroizing<String>]) -> Result<Report, Failure> {
-    let refused = |what: String| Failure::usage(what, "see tollgate bench --help");
-    let target = match &args.target {
-        Some(target) => target.clone(),
-        None => Target::parse(&format!("{}/v1/authorize", session.global.url.trim_end_matches('/')))
-            .map_err(|why| refused(format!("--url {why}")))?,
-    };
+async fn measure(target: Target, args: &BenchArgs, keys: &[Zeroizing<String>], signals: &mut Signals) -> Result<Report, Failure> {
     let requests = Requests::new(&target, &args.headers, keys, (&args.cost, args.skew, args.wrong_keys)).map_err(refused)?;
     let asked = Asked {
         target: target.to_string(),
@@ -68,7 +83,8 @@ async fn measure(session: &Session<'_>, args: &BenchArgs, keys: &[Zeroizing<Stri
     let all = args.warm_up + args.duration;
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let progress = Progress::towards(Some(millis(all)));
-    let report = bench::run(load, |told| progress.reached(millis(told.elapsed.min(all)), format!("{} answers", told.answered))).await?;
+    let tell = |told: Told| progress.reached(millis(told.elapsed.min(all)), format!("{} answers", told.answered));
+    let report = bench::run(load, signals, tell).await?;
     Ok(Report { load: asked.with_mix(&args.cost, args.skew, args.wrong_keys), ..report })
 }
 

@@ -6,6 +6,8 @@
 use std::{
     hash::{BuildHasher as _, RandomState},
     path::{Path, PathBuf},
+    pin::pin,
+    sync::Arc,
     time::Duration,
 };
 
@@ -32,7 +34,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct WatchedCertificate {
     shown: Certificate,
     not_after_s: u64,
-    files: Files,
+    files: Arc<Files>,
     /// What the files held that made what is shown.
     taken: u64,
     refused: Refused,
@@ -54,8 +56,9 @@ impl WatchedCertificate {
     /// looks refuses it, and whoever does not look goes on.
     pub(crate) async fn read(settings: &Settings) -> Result<Option<Self>, Failure> {
         let (Some(chain), Some(key)) = (settings.tls.cert_file.clone(), settings.tls.key_file.clone()) else { return Ok(None) };
-        let files = Files { chain, key };
-        let (found, hasher) = (files.read().await, RandomState::new());
+        let files = Arc::new(Files { chain, key });
+        let found = timeout(READ_TIMEOUT, Arc::clone(&files).read()).await.unwrap_or_else(|_| too_late());
+        let hasher = RandomState::new();
         let taken = digest(&hasher, &found);
         let pair = usable(found).map_err(|what| invalid(&what))?;
         let not_after_s = pair.not_after_s();
@@ -76,9 +79,15 @@ impl WatchedCertificate {
         metrics.certificate_not_after(self.not_after_s);
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reading = pin!(Arc::clone(&self.files).read());
         loop {
             ticks.tick().await;
-            let found = self.files.read().await;
+            // One that is late is waited for the next time too: each has a thread that hangs with its disk.
+            let read = timeout(READ_TIMEOUT, reading.as_mut()).await;
+            if read.is_ok() {
+                reading.set(Arc::clone(&self.files).read());
+            }
+            let found = read.unwrap_or_else(|_| too_late());
             let seen = digest(&self.hasher, &found);
             if seen != self.taken {
                 self.take(found, seen, &metrics);
@@ -119,13 +128,14 @@ impl Refused {
 }
 
 impl Files {
-    async fn read(&self) -> Found {
-        let both = async {
-            let chain = read("tls.cert_file", &self.chain).await?;
-            Ok((chain.to_vec(), read("tls.key_file", &self.key).await?))
-        };
-        timeout(READ_TIMEOUT, both).await.unwrap_or_else(|_| Err("tls.cert_file and tls.key_file cannot be read in time".to_owned()))
+    async fn read(self: Arc<Self>) -> Found {
+        let chain = read("tls.cert_file", &self.chain).await?;
+        Ok((chain.to_vec(), read("tls.key_file", &self.key).await?))
     }
+}
+
+fn too_late() -> Found {
+    Err("tls.cert_file and tls.key_file cannot be read in time".to_owned())
 }
 
 /// Tells what was found from what was found before, without keeping it.

@@ -55,6 +55,9 @@ capabilities: { drop: [ALL] }
 - { name: TOLLGATE_REDIS__URL_FILE, value: /run/tollgate/stores/redis-url }
 - { name: TOLLGATE_POSTGRES__URL_FILE, value: /run/tollgate/stores/postgres-url }
 - { name: TOLLGATE_KEYS__MASTER_KEY_FILE, value: /run/tollgate/stores/master-key }
+{{- if .Values.stores.caSecret }}
+- { name: TOLLGATE_REDIS__CA_FILE, value: /run/tollgate/ca/ca.crt }
+{{- end }}
 - { name: TOLLGATE_LOG__FORMAT, value: {{ .Values.log.format }} }
 - { name: TOLLGATE_ALLOW_PLAINTEXT, value: {{ .Values.allowPlaintext | quote }} }
 {{- end }}
@@ -74,6 +77,20 @@ capabilities: { drop: [ALL] }
       - { key: redis-url, path: redis-url }
       - { key: postgres-url, path: postgres-url }
       - { key: master-key, path: master-key }
+{{- with .Values.stores.caSecret }}
+- name: ca
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items: [{ key: ca.crt, path: ca.crt }]
+{{- end }}
+{{- end }}
+
+{{- define "tollgate.storesMounts" -}}
+- { name: stores, mountPath: /run/tollgate/stores, readOnly: true }
+{{- if .Values.stores.caSecret }}
+- { name: ca, mountPath: /run/tollgate/ca, readOnly: true }
+{{- end }}
 {{- end }}
 
 {{/* What a Job has that runs once, to its end. */}}
