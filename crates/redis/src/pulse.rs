@@ -86,12 +86,13 @@ mod tests {
     #[test]
     fn a_cluster_is_begun_at_one_member_and_held_by_all() {
         let config = Config::from_url("redis-cluster://a:1?node=b:2&node=c:3").expect("a URL");
-        for (turn, first) in [(0, "a"), (1, "b"), (2, "c"), (3, "a")] {
+        let mut begun: Vec<String> = Vec::new();
+        for turn in 0..3 {
             let ServerConfig::Clustered { hosts, policy } = turned(&config, turn).server else { panic!("a cluster") };
-            assert_eq!(
-                (hosts.iter().map(|host| host.host.to_string()).collect::<Vec<_>>(), policy),
-                (vec![first.to_owned()], ClusterDiscoveryPolicy::UseCache)
-            );
+            assert_eq!((hosts.len(), policy), (1, ClusterDiscoveryPolicy::UseCache));
+            begun.extend(hosts.iter().map(|host| host.host.to_string()));
         }
+        begun.sort_unstable();
+        assert_eq!(begun, ["a", "b", "c"]);
     }
 }
