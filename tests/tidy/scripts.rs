@@ -51,12 +51,19 @@ fn odd(source: &Source, line: &str) -> Option<String> {
     };
     // A script may be several files, one after the other, put together by the compiler.
     let is_text = || line.contains('"') && !line.starts_with("//") && !line.contains("include_str!(\"../../../lua/");
+    let lower = line.to_ascii_lowercase();
     let wrong = [
         (!of_constants(), "a script is made of something else than a file"),
         (path == TEXTS && (is_text() || line.contains("format!")), "a text that is no file"),
         (
-            path != SENDER && ["\"EVAL", "\"SCRIPT", "\"FCALL", "\"FUNCTION"].iter().any(|word| line.contains(word)),
+            path != SENDER && ["\"eval", "\"script", "\"fcall", "\"function"].iter().any(|word| lower.contains(word)),
             "a script is sent past it",
+        ),
+        // fred's own ways to send one, which are not even built in.
+        (["eval(", "evalsha(", "script_load(", "from_lua("].iter().any(|call| line.contains(call)), "a script is sent past it"),
+        (
+            path != TEXTS && [" Script {", "(Script {", ":Script {"].iter().any(|made| line.contains(made)),
+            "a script is made of something else than a file",
         ),
         (line.contains("redis.call") || line.contains("redis.pcall"), "a line of Lua"),
     ];
@@ -80,6 +87,11 @@ fn a_script_that_is_put_together_is_found() {
         (TEXTS, "    format!(\"{DECIDE}{}\", id)"),
         (TEXTS, "    concat!(include_str!(\"../a.lua\"),"),
         ("crates/redis/src/usage.rs", "client.custom(\"EVAL\", vec![])"),
+        ("crates/redis/src/usage.rs", "client.custom(\"eval\", vec![])"),
+        ("crates/redis/src/usage.rs", "client.eval(text, keys, values)"),
+        ("crates/redis/src/usage.rs", "client.script_load(text)"),
+        ("crates/redis/src/usage.rs", "fred::types::scripts::Script::from_lua(text)"),
+        ("crates/redis/src/usage.rs", "let script = Script { text, sha1 };"),
         ("crates/redis/src/bus.rs", "let text = \"redis.call('GET', KEYS[1])\";"),
     ] {
         assert_eq!(put_together(&[Source::seeded(path, line)]).len(), 1, "{line}");
