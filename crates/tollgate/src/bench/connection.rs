@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::tally::NoAnswer;
 
-/// From a connection that cannot be made to the next attempt.
+/// From a connection that cannot be made, or does not hold, to the next attempt.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A connection, made when it is first used and whenever it has ended.
@@ -34,7 +34,7 @@ impl Connection {
         if asked.is_err() {
             self.sender = None;
         }
-        if asked == Err(NoAnswer::Unconnected) {
+        if matches!(asked, Err(NoAnswer::Unconnected | NoAnswer::Broken)) {
             tokio::time::sleep(PAUSE).await;
         }
         asked
@@ -42,11 +42,16 @@ impl Connection {
 
     async fn try_ask(&mut self, mut request: Request<Empty<Bytes>>) -> Result<u16, NoAnswer> {
         loop {
+            // One that has ended meanwhile is replaced, once.
+            let is_new = self.sender.is_none();
             let sender = match &mut self.sender {
                 Some(sender) => sender,
                 None => self.sender.insert(connect(self.address).await.ok_or(NoAnswer::Unconnected)?),
             };
             if sender.ready().await.is_err() {
+                if is_new {
+                    return Err(NoAnswer::Broken);
+                }
                 self.sender = None;
                 continue;
             }
@@ -60,7 +65,7 @@ impl Connection {
                     return Ok(status);
                 }
                 // The other end closed it before: nothing was sent.
-                Err(mut error) => request = error.take_message().ok_or(NoAnswer::Broken)?,
+                Err(mut error) => request = error.take_message().filter(|_| !is_new).ok_or(NoAnswer::Broken)?,
             }
             self.sender = None;
         }
@@ -74,4 +79,32 @@ async fn connect(address: SocketAddr) -> Option<SendRequest<Empty<Bytes>>> {
     // It ends with the sender; what has ended it shows at the next request.
     tokio::spawn(async move { connection.await.unwrap_or_default() });
     Some(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_target_that_closes_what_it_accepts_is_asked_once_and_told_as_broken() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let accepted = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&accepted);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                drop(stream);
+            }
+        });
+        let mut connection = Connection::to(address, Duration::from_secs(10));
+        let request = Request::get("/").header("host", "x").body(Empty::new()).expect("a request");
+        assert_eq!(connection.ask(request).await, Err(NoAnswer::Broken));
+        assert_eq!(accepted.load(Ordering::Relaxed), 1);
+    }
 }

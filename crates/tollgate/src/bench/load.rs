@@ -3,14 +3,14 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
+use tokio::{net::TcpStream, sync::mpsc};
 
 use super::{
     connection::Connection,
@@ -54,7 +54,7 @@ struct Worker {
 
 /// Loads the target to the end, or until told to stop; told so twice, it waits for no answer any more.
 pub(crate) async fn run(load: Load, signals: &mut Signals, mut tell: impl FnMut(Told)) -> Result<Report, Failure> {
-    let address = resolve(&load.target).await?;
+    let address = resolve(&load.target, load.timeout).await?;
     let period = Arc::new(Period::beginning(Instant::now(), load.warm_up, load.duration));
     let timetable = load.rate.map(|rate| Arc::new(Timetable::new(Arc::clone(&period), rate)));
     let pace = timetable.as_ref().map_or_else(|| Pace::Closed(Arc::clone(&period)), |timetable| Pace::Open(Arc::clone(timetable)));
@@ -91,9 +91,9 @@ pub(crate) async fn run(load: Load, signals: &mut Signals, mut tell: impl FnMut(
             }
         }
     }
-    let measured = period.counts_from.elapsed().min(load.duration);
+    let measured = period.ends().saturating_duration_since(period.counts_from);
     let cpu = cpu.zip(tollgate_telemetry::process_cpu()).map(|(before, after)| after.saturating_sub(before));
-    Ok(Report::of(&all, measured, cpu.map(|cpu| (cpu, answered.load(Relaxed)))))
+    Ok(Report { interrupted: stopped, ..Report::of(&all, measured, cpu.map(|cpu| (cpu, answered.load(Relaxed)))) })
 }
 
 /// Connections of one thread of several.
@@ -110,10 +110,15 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure
     spawned.map(drop).map_err(|error| Failure::other(format!("the system gives no thread: {error}"), "see the system's limits"))
 }
 
-async fn resolve(target: &Target) -> Result<SocketAddr, Failure> {
-    let mut found = tokio::net::lookup_host(target.address()).await.ok();
-    let first = found.as_mut().and_then(Iterator::next);
-    first.ok_or_else(|| {
+/// The first address that takes connections; the first of all where none does.
+async fn resolve(target: &Target, timeout: Duration) -> Result<SocketAddr, Failure> {
+    let found: Vec<SocketAddr> = tokio::net::lookup_host(target.address()).await.map(Iterator::collect).unwrap_or_default();
+    for address in &found {
+        if matches!(tokio::time::timeout(timeout, TcpStream::connect(address)).await, Ok(Ok(_))) {
+            return Ok(*address);
+        }
+    }
+    found.first().copied().ok_or_else(|| {
         let what = format!("nobody knows the name of {target}");
         Failure::new(crate::exit::Exit::Unreachable, what, "check the target, or --url")
     })
@@ -123,17 +128,19 @@ impl Worker {
     /// Works to the end on this thread; none where the system gives it nothing to work with.
     fn work(self) -> Option<Tally> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        // One for all connections of the thread: a histogram takes some hundred kilobytes.
+        let tally = Arc::new(Mutex::new(Tally::new()?));
         runtime.block_on(async {
-            let connections: Vec<_> = (0..self.connections).map(|place| tokio::spawn(self.lane(place).run())).collect();
-            let mut all = Tally::new()?;
+            let connections: Vec<_> = (0..self.connections).map(|place| tokio::spawn(self.lane(place, &tally).run())).collect();
             for connection in connections {
-                all.add(&connection.await.ok()??);
+                connection.await.ok()?;
             }
-            Some(all)
-        })
+            Some(())
+        })?;
+        Arc::into_inner(tally)?.into_inner().ok()
     }
 
-    fn lane(&self, place: u32) -> Lane {
+    fn lane(&self, place: u32, tally: &Arc<Mutex<Tally>>) -> Lane {
         let Self { address, timeout, requests, pace, answered, number, .. } = self;
         Lane {
             connection: Connection::to(*address, *timeout),
@@ -141,6 +148,7 @@ impl Worker {
             pace: pace.clone(),
             answered: Arc::clone(answered),
             dice: Dice::new(u64::from(*number) << 32 | u64::from(place)),
+            tally: Arc::clone(tally),
         }
     }
 }
@@ -152,21 +160,21 @@ struct Lane {
     pace: Pace,
     answered: Arc<AtomicU64>,
     dice: Dice,
+    tally: Arc<Mutex<Tally>>,
 }
 
 impl Lane {
-    async fn run(mut self) -> Option<Tally> {
-        let mut tally = Tally::new()?;
+    async fn run(mut self) {
         loop {
             match self.pace.next().await {
-                Turn::Over => return Some(tally),
-                Turn::Late { due } => self.note(&mut tally, due, |tally| tally.failed(NoAnswer::Unsent, due.elapsed())),
+                Turn::Over => return,
+                Turn::Late { due } => self.note(due, |tally| tally.failed(NoAnswer::Unsent, due.elapsed())),
                 Turn::Send { due } => {
                     let sent = Instant::now();
                     let asked = self.connection.ask(self.requests.next(&mut self.dice)).await;
                     let (since_due, since_sent) = (due.elapsed(), sent.elapsed());
                     self.answered.fetch_add(u64::from(asked.is_ok()), Relaxed);
-                    self.note(&mut tally, due, |tally| match asked {
+                    self.note(due, |tally| match asked {
                         Ok(status) => tally.answered(status, since_due, since_sent),
                         Err(why) => tally.failed(why, since_due),
                     });
@@ -176,9 +184,9 @@ impl Lane {
     }
 
     /// Of what was due before the measurement nothing is noted.
-    fn note(&self, tally: &mut Tally, due: Instant, note: impl FnOnce(&mut Tally)) {
+    fn note(&self, due: Instant, note: impl FnOnce(&mut Tally)) {
         if due >= self.pace.period().counts_from {
-            note(tally);
+            note(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -22,7 +22,7 @@ pub(super) struct Period {
     pub(super) start: Instant,
     pub(super) counts_from: Instant,
     pub(super) end: Instant,
-    stopped: AtomicBool,
+    stopped: OnceLock<Instant>,
 }
 
 /// What to do next.
@@ -49,6 +49,8 @@ pub(super) struct Timetable {
     period: Arc<Period>,
     per_second: u32,
     count: u64,
+    /// So many there are after all, where it ends early.
+    last: AtomicU64,
     taken: AtomicU64,
     /// One for each request that is due and not taken.
     due: Semaphore,
@@ -57,16 +59,21 @@ pub(super) struct Timetable {
 impl Period {
     pub(super) fn beginning(start: Instant, warm_up: Duration, duration: Duration) -> Self {
         let counts_from = start + warm_up;
-        Self { start, counts_from, end: counts_from + duration, stopped: AtomicBool::new(false) }
+        Self { start, counts_from, end: counts_from + duration, stopped: OnceLock::new() }
     }
 
     /// Ends it early.
     pub(super) fn stop(&self) {
-        self.stopped.store(true, Relaxed);
+        self.stopped.get_or_init(Instant::now);
+    }
+
+    /// When it ends, or did.
+    pub(super) fn ends(&self) -> Instant {
+        self.stopped.get().map_or(self.end, |stopped| self.end.min(*stopped))
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        now >= self.end || self.stopped.load(Relaxed)
+        now >= self.ends()
     }
 }
 
@@ -74,7 +81,7 @@ impl Timetable {
     pub(super) fn new(period: Arc<Period>, per_second: u32) -> Self {
         let count = (period.end - period.start).as_nanos() * u128::from(per_second) / NANOS;
         let count = u64::try_from(count).unwrap_or(u64::MAX);
-        Self { period, per_second, count, taken: AtomicU64::new(0), due: Semaphore::new(0) }
+        Self { period, per_second, count, last: AtomicU64::new(count), taken: AtomicU64::new(0), due: Semaphore::new(0) }
     }
 
     /// When a request is due.
@@ -87,7 +94,7 @@ impl Timetable {
     /// tasks have a grain of a millisecond, which is more than most answers take.
     pub(super) fn keep(&self, waiting: usize) {
         let mut told = 0;
-        while told < self.count && !self.period.stopped.load(Relaxed) {
+        while told < self.count && self.period.stopped.get().is_none() {
             let now = Instant::now();
             let first = told;
             while told < self.count && self.due(told) <= now {
@@ -96,7 +103,8 @@ impl Timetable {
             self.due.add_permits(usize::try_from(told - first).unwrap_or(0));
             std::thread::park_timeout(self.due(told).saturating_duration_since(now).clamp(SLEEP_MIN, SLEEP_MAX));
         }
-        self.taken.fetch_max(if told < self.count { self.count } else { 0 }, Relaxed);
+        // Whoever finds one more permit than requests sees this by the semaphore.
+        self.last.store(told, Relaxed);
         self.due.add_permits(waiting);
     }
 
@@ -106,11 +114,11 @@ impl Timetable {
             permit.forget();
         }
         let number = self.taken.fetch_add(1, Relaxed);
-        if number >= self.count {
+        if number >= self.last.load(Relaxed) {
             return Turn::Over;
         }
         let due = self.due(number);
-        if Instant::now() >= self.period.end { Turn::Late { due } } else { Turn::Send { due } }
+        if self.period.is_over(Instant::now()) { Turn::Late { due } } else { Turn::Send { due } }
     }
 }
 
@@ -184,6 +192,26 @@ mod tests {
         assert_eq!(timetable.next().await, Turn::Late { due: timetable.due(0) });
         assert_eq!([timetable.next().await, timetable.next().await], [1, 2].map(|number| Turn::Late { due: timetable.due(number) }));
         assert_eq!(timetable.next().await, Turn::Over);
+    }
+
+    #[tokio::test]
+    async fn what_was_due_when_it_was_stopped_is_told() {
+        let timetable = timetable(1000, 3_600_000);
+        let keeper = std::thread::spawn({
+            let timetable = Arc::clone(&timetable);
+            move || timetable.keep(1)
+        });
+        while timetable.due.available_permits() < 3 {
+            std::thread::yield_now();
+        }
+        timetable.period.stop();
+        keeper.join().expect("no panic");
+        let mut told = 0;
+        while let Turn::Late { due } = timetable.next().await {
+            assert_eq!(due, timetable.due(told));
+            told += 1;
+        }
+        assert!(told >= 3 && told == timetable.last.load(Relaxed), "{told}");
     }
 
     #[tokio::test]

@@ -28,6 +28,8 @@ pub(crate) struct Report {
     pub(crate) load: Asked,
     /// How long was measured.
     pub(crate) seconds: f64,
+    /// Whether it was told to stop before its time.
+    pub(crate) interrupted: bool,
     /// Requests that were due or sent in that time.
     pub(crate) requests: u64,
     /// Of these, those that were answered.
@@ -95,6 +97,7 @@ impl Report {
         Self {
             load: Asked::default(),
             seconds,
+            interrupted: false,
             requests: tally.latency.len(),
             answered,
             answered_per_second: if seconds > 0.0 { tenth(answered as f64 / seconds) } else { 0.0 },
@@ -109,10 +112,11 @@ impl Report {
     /// For people.
     pub(crate) fn table(&self) -> String {
         let Asked { target, rate, connections, threads, keys, skew, cost, wrong_keys_percent, .. } = &self.load;
+        let early = if self.interrupted { ", stopped early" } else { "" };
         let how = rate.map_or_else(|| "closed loop".to_owned(), |rate| format!("open loop, {rate} a second"));
         let mut rows = vec![
             ("target", target.clone()),
-            ("load", format!("{how}, {connections} connections, {threads} threads, {:.1} s", self.seconds)),
+            ("load", format!("{how}, {connections} connections, {threads} threads, {:.1} s{early}", self.seconds)),
             ("keys", format!("{keys}, skew {skew}, {wrong_keys_percent} % forged, cost {cost}")),
             ("answers", format!("{} of {}, {:.0} a second", self.answered, self.requests, self.answered_per_second)),
         ];
@@ -221,7 +225,10 @@ mean    226.24 ms  500 us"
 
     #[test]
     fn programs_get_the_same_as_json() {
+        let stopped = Report { interrupted: true, ..report() };
+        assert!(stopped.table().contains("1 threads, 2.0 s, stopped early\n"), "{}", stopped.table());
         let json = serde_json::to_value(report()).expect("JSON");
+        assert_eq!(json["interrupted"], false);
         assert_eq!((&json["load"]["loop"], &json["load"]["rate"]), (&"open".into(), &5.into()));
         assert_eq!((&json["statuses"]["200"], &json["failures"]["no answer in time"]), (&7.into(), &1.into()));
         assert_eq!((&json["requests"], &json["answered"], &json["latency_us"]["count"]), (&9.into(), &8.into(), &9.into()));

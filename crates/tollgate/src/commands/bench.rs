@@ -89,6 +89,9 @@ async fn measure(target: Target, args: &BenchArgs, keys: &[Zeroizing<String>], s
 }
 
 fn told(report: &Report, output: Output) -> Result<Exit, Failure> {
+    if report.interrupted && report.requests == 0 {
+        return Err(Failure::other("told to stop before anything was measured", "let it go on beyond --warm-up"));
+    }
     if report.answered == 0 {
         let why: Vec<_> = report.failures.iter().map(|(why, count)| format!("{why}: {count}")).collect();
         let what = format!("{} has answered nothing ({})", report.load.target, why.join(", "));
