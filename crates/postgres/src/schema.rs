@@ -79,12 +79,16 @@ pub async fn migrate(url: &str) -> Result<i64, PostgresError> {
 }
 
 /// Gives the role `tollgate_node` the least rights of a node and takes all others away, all at once; makes the role
-/// where there is none and the caller may make roles.
-pub async fn give_node_rights(url: &str) -> Result<(), PostgresError> {
+/// where there is none and the caller may make roles. Does nothing and answers false where a later version of this
+/// program has been: its nodes need rights that this one knows nothing of.
+pub async fn give_node_rights(url: &str) -> Result<bool, PostgresError> {
     let mut connection = connect(url).await?;
-    sqlx::raw_sql(NODE_RIGHTS).execute(&mut connection).await?;
+    let is_ours = !matches!(state_of(&mut connection).await?, SchemaState::Ahead(_));
+    if is_ours {
+        sqlx::raw_sql(NODE_RIGHTS).execute(&mut connection).await?;
+    }
     connection.close().await?;
-    Ok(())
+    Ok(is_ours)
 }
 
 /// Takes the schema back to a version, 0 for none at all, and with it everything in its tables.

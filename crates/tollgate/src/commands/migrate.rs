@@ -19,8 +19,8 @@ pub(crate) async fn run(args: &MigrateArgs, output: Output) -> Result<Exit, Fail
         None => tollgate_postgres::migrate(url).await?,
         Some(version) => tollgate_postgres::migrate_down(url, version.into()).await.map(|()| version.into())?,
     };
-    if args.node_rights {
-        tollgate_postgres::give_node_rights(url).await?;
+    if args.node_rights && !tollgate_postgres::give_node_rights(url).await? {
+        output.note("the rights of tollgate_node stay as a later version has given them");
     }
     output.result(&serde_json::json!({ "version": version }), |_| format!("the database schema is at version {version}"))?;
     Ok(Exit::Done)
