@@ -17,7 +17,7 @@ fn picked(manifests: &[Value], labels: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn selectors_pick_the_nodes_and_the_policy_everybody() {
+async fn selectors_pick_the_nodes_and_the_policies_everybody() {
     let made = manifests(ALL).await;
     let nodes = [format!("Deployment {NAME}")];
     let deployment = the(&made, "Deployment", NAME);
@@ -26,8 +26,7 @@ async fn selectors_pick_the_nodes_and_the_policy_everybody() {
         assert_eq!(picked(&made, &the(&made, "Service", service)["spec"]["selector"]), nodes);
     }
     assert_eq!(picked(&made, &the(&made, "PodDisruptionBudget", NAME)["spec"]["selector"]["matchLabels"]), nodes);
-    let everybody = picked(&made, &the(&made, "NetworkPolicy", NAME)["spec"]["podSelector"]["matchLabels"]);
-    assert_eq!(everybody.len(), pods(&made).len(), "{everybody:?}");
+    assert_eq!(picked(&made, &the(&made, "NetworkPolicy", NAME)["spec"]["podSelector"]["matchLabels"]), nodes);
     let spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"].as_array().expect("spread");
     assert_eq!(spread.len(), 2, "over machines and zones");
     for one in spread {
@@ -35,6 +34,39 @@ async fn selectors_pick_the_nodes_and_the_policy_everybody() {
     }
     assert_eq!(the(&made, "HorizontalPodAutoscaler", NAME)["spec"]["scaleTargetRef"]["name"], NAME);
     assert!(deployment["spec"].get("replicas").is_none(), "the autoscaler's word would be overruled");
+}
+
+/// Hooks come before all else: what holds for them has to come before them.
+#[tokio::test]
+async fn jobs_have_a_policy_of_their_own_before_they_run() {
+    let made = manifests(ALL).await;
+    let policy = the(&made, "NetworkPolicy", "shop-tollgate-jobs");
+    let (selector, spec) = (&policy["spec"]["podSelector"], &policy["spec"]);
+    assert!(picked(&made, &selector["matchLabels"]).len() == pods(&made).len() && spec["ingress"] == json!([]), "{policy}");
+    let expressions = json!([{"key": "app.kubernetes.io/component", "operator": "In", "values": ["migrate", "bootstrap"]}]);
+    assert_eq!(selector["matchExpressions"], expressions);
+    let component = |pod: &Value| pod["metadata"]["labels"]["app.kubernetes.io/component"].clone();
+    let mut components: Vec<Value> = pods(&made).iter().map(|(_, pod)| component(pod)).collect();
+    components.sort_by_key(ToString::to_string);
+    assert_eq!(components, ["bootstrap", "migrate", "node"], "one of the two policies holds for each");
+    assert_eq!(spec["egress"], the(&made, "NetworkPolicy", NAME)["spec"]["egress"]);
+    let weight =
+        |one: &Value| one["metadata"]["annotations"]["helm.sh/hook-weight"].as_str().expect("a weight").parse::<i32>().expect("a number");
+    assert!(weight(policy) < weight(the(&made, "Job", "shop-tollgate-migrate")));
+    assert_eq!(policy["metadata"]["annotations"]["helm.sh/hook"], "pre-install,pre-upgrade");
+}
+
+#[tokio::test]
+async fn jobs_run_where_nodes_may() {
+    let made = manifests(ALL).await;
+    let node = &the(&made, "Deployment", NAME)["spec"]["template"];
+    for job in ["shop-tollgate-migrate", "shop-tollgate-bootstrap"] {
+        let pod = &the(&made, "Job", job)["spec"]["template"];
+        for what in ["imagePullSecrets", "nodeSelector", "tolerations", "affinity", "priorityClassName"] {
+            assert!(!pod["spec"][what].is_null() && pod["spec"][what] == node["spec"][what], "{job}: {what}");
+        }
+        assert_eq!((&pod["metadata"]["annotations"]["a"], &pod["metadata"]["labels"]["team"]), (&json!("b"), &json!("gate")), "{job}");
+    }
 }
 
 #[tokio::test]

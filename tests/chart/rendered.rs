@@ -44,13 +44,13 @@ const NOTHING: &str = "stores: {secret: stores}\nallowPlaintext: true\nreplicas:
 #[tokio::test]
 async fn kubernetes_takes_what_it_makes_whatever_is_chosen() {
     for (values, kinds) in [
-        (LEAST, "Deployment Job NetworkPolicy PodDisruptionBudget Service Service ServiceAccount"),
+        (LEAST, "Deployment Job NetworkPolicy NetworkPolicy PodDisruptionBudget Service Service ServiceAccount"),
         (
             ALL,
-            "ConfigMap Deployment HorizontalPodAutoscaler Job Job NetworkPolicy PodDisruptionBudget PrometheusRule Service Service \
+            "ConfigMap Deployment HorizontalPodAutoscaler Job Job NetworkPolicy NetworkPolicy PodDisruptionBudget PrometheusRule Service Service \
              ServiceAccount ServiceMonitor",
         ),
-        (TLS, "Deployment Job NetworkPolicy PodDisruptionBudget Service Service ServiceAccount ServiceMonitor"),
+        (TLS, "Deployment Job NetworkPolicy NetworkPolicy PodDisruptionBudget Service Service ServiceAccount ServiceMonitor"),
         (NOTHING, "Deployment Service Service ServiceAccount"),
     ] {
         let text = template(values).await.unwrap_or_else(|why| panic!("{values}: {why}"));
@@ -104,6 +104,7 @@ async fn values_that_would_not_do_are_refused_with_what_to_do() {
         ("trustedProxies: [anybody]", "trustedProxies"),
         ("image: {digest: latest}", "image.digest"),
         ("service: {type: ExternalName}", "service.type"),
+        ("service: {type: LoadBalancer}", "networkPolicy.clients: say who may ask"),
         ("networkPolicy: {redis: {ports: [], peers: []}}", "networkPolicy.redis.ports"),
         ("autoscaling: {enabled: true, minReplicas: 9, maxReplicas: 2}", "autoscaling.minReplicas"),
     ] {

@@ -25,6 +25,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- if not .Values.stores.secret }}{{ fail "stores.secret: name a Secret with redis-url, postgres-url and master-key" }}{{ end }}
 {{- if and .Values.migrate.enabled (not .Values.migrate.ownerSecret) }}{{ fail "migrate.ownerSecret: name a Secret with the postgres-url of the schema's owner, or set migrate.enabled=false and migrate by hand" }}{{ end }}
 {{- if and (not .Values.tls.secret) (not .Values.allowPlaintext) }}{{ fail "tls.secret: name a Secret with tls.crt and tls.key, or set allowPlaintext=true where the network itself is trusted or encrypted" }}{{ end }}
+{{- if and .Values.networkPolicy.enabled (ne .Values.service.type "ClusterIP") (not .Values.networkPolicy.clients) }}{{ fail (printf "networkPolicy.clients: say who may ask from outside, such as [{ipBlock: {cidr: 203.0.113.0/24}}]: by default only pods may, whatever a service of type %s brings" .Values.service.type) }}{{ end }}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}{{ fail "autoscaling.minReplicas is above autoscaling.maxReplicas" }}{{ end }}
 {{- end }}
 
@@ -47,6 +48,39 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 privileged: false
 capabilities: { drop: [ALL] }
+{{- end }}
+
+{{/* Which machines may take a pod, and who may have its image. */}}
+{{- define "tollgate.placement" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Names, Redis and Postgres: where every pod may connect to. */}}
+{{- define "tollgate.egress" -}}
+- ports: [{ port: 53, protocol: UDP }, { port: 53, protocol: TCP }]
+{{- range $store := list .redis .postgres }}
+- ports: {{- range $store.ports }}
+    - { port: {{ int . }}, protocol: TCP }
+  {{- end }}
+  {{- with $store.peers }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- with .extraEgress }}{{ toYaml . | nindent 0 }}{{ end }}
 {{- end }}
 
 {{/* What every process of the binary is told. A password is in none of it, only the file that it is in. */}}
