@@ -89,7 +89,9 @@ impl WatchedCertificate {
             }
             let found = read.unwrap_or_else(|_| too_late());
             let seen = digest(&self.hasher, &found);
-            if seen != self.taken {
+            if seen == self.taken {
+                self.refused = Refused::default();
+            } else {
                 self.take(found, seen, &metrics);
             }
         }
