@@ -13,6 +13,9 @@ use tokio::{
     task::JoinSet,
 };
 
+/// Until then all connections are there.
+const BEGIN_WITHIN: Duration = Duration::from_millis(200);
+
 pub(crate) fn request(path: &str, api_key: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {api_key}\r\n\r\n").into_bytes()
 }
@@ -33,11 +36,14 @@ pub(crate) async fn load(
     let mut running = JoinSet::new();
     let pause = Duration::from_secs_f64(f64::from(u32::try_from(connections)?) / f64::from(u32::try_from(rate)?));
     let count = rate * seconds / connections;
+    let begun = Instant::now() + BEGIN_WITHIN;
     for connection in 0..connections {
+        // One after the other: together they would be a burst of this tool's making.
+        let begun = begun + pause * u32::try_from(connection)? / u32::try_from(connections)?;
         let node = *nodes.get(usize::try_from(connection)? % nodes.len()).context("no nodes")?;
         let requests = Arc::clone(requests);
         let first = usize::try_from(connection)? * requests.len() / usize::try_from(connections)?;
-        running.spawn(async move { paced(node, &requests, first, pause, count).await });
+        running.spawn(async move { paced(node, &requests, (first, count), (begun, pause)).await });
     }
     let mut answers = Vec::new();
     while let Some(done) = running.join_next().await {
@@ -46,10 +52,14 @@ pub(crate) async fn load(
     Ok(answers)
 }
 
-async fn paced(node: SocketAddr, requests: &[Vec<u8>], first: usize, pause: Duration, count: u64) -> Result<Vec<Answer>> {
+async fn paced(
+    node: SocketAddr,
+    requests: &[Vec<u8>],
+    (first, count): (usize, u64),
+    (begun, pause): (Instant, Duration),
+) -> Result<Vec<Answer>> {
     let mut stream = TcpStream::connect(node).await?;
     stream.set_nodelay(true)?;
-    let begun = Instant::now();
     let mut answers = Vec::new();
     for number in 0..count {
         let due = begun + pause * u32::try_from(number)?;
