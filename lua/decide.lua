@@ -38,20 +38,23 @@
 --                      higher one: fences are raised meanwhile, by every node that reads a change.
 --
 -- Result   one string: u56 now, us | a result for each entry, in order:
---            'A' allowed, 'L' limited: per limit u48 (arrival - now), us | u32 its fraction; as it
---                is after the charge, or as it was where nothing was charged (limited, peek)
---            'G' allowed, and a slice was given: as 'A', both charged | u24 how long it may be spent, us
+--            'A' allowed, 'L' limited, and no slices are out: per limit u48 (arrival - now), us | u32 its
+--                fraction; as it is after the charge, or as it was where nothing was charged (limited,
+--                peek)
+--            'P' allowed, 'O' limited, while slices are out: per subject u8 1 if their epoch is the
+--                next one, else 0 | u24 current | u24 previous; then as 'A' and 'L'. How the buckets
+--                are held until those are over is for the asker to work out.
+--            'G' allowed, and a slice was given: as 'P', with it | u24 how long it may be spent, us
 --                | u24 tokens | u40 epoch | u16 series of each subject
---            'O' limited, but only because of slices: as 'L' | u24 until they are over, us
 --            'C' convert: a bucket that is not full was written under other figures; per subject u16
 --                length | record
 --            'S' the asker's generation is behind the fence    'R' revoked
 --            'X' lost: the tag's state id is another           'B' broken: unreadable, or unwritable
 --
--- Holds    An entry that is not 'A' or 'G' charges nothing; a denial, and a peek, write nothing either,
---          except that an arrival more than a period ahead (the clock stepped back) is cut, that a
---          slice may be handed back ('A', 'G', 'L' and 'O' did so if it is still counted), and that
---          after an 'O' no slices are given for 255 epochs.
+-- Holds    An entry that is not 'A', 'P' or 'G' charges nothing; a denial, and a peek, write nothing either,
+--          except that an arrival more than a period ahead (the clock stepped back) is cut, that slices
+--          of an epoch further ahead than the next one are noted anew, that a slice may be handed back (each of these and 'L' and 'O' did so if it is still counted), and that
+--          where slices alone are what refused an entry none are given for 255 epochs.
 --          Tokens in a bucket + unspent slices <= burst: no arrival is earlier than now + what
 --          is outstanding, and what drops out of the sum leaves the bucket as it held it. At most
 --          a twentieth of a burst is outstanding, and no more than 2^22 tokens. A slice is good
@@ -244,7 +247,7 @@ local function read_slices(subject, place)
   if passed < -1 then
     local fresh = now % 65536
     series = fresh == series and (fresh + 1) % 65536 or fresh
-    epoch, current, previous = this_epoch + 1, all, 0
+    epoch, current, previous, mended[subject] = this_epoch + 1, all, 0, all > 0
   elseif passed > 0 then
     quiet = quiet > passed and quiet - passed or 0
     epoch, current, previous = this_epoch, 0, passed == 1 and current or 0

@@ -59,17 +59,16 @@ local function decide(shape, tag, place)
   end
   local peek = shape % 2 == 1
   local t, f, charge = whole, frac, fits and not peek
-  local told, slice, until_us = fits and 'A' or 'L', 0, nil
+  local told, slice = '', 0
   if charge then
     t, f = next_whole, next_frac
     slice = want > 0 and largest(subjects, want) or 0
     if slice > 0 then
       give(subjects, slice)
-      told = 'G'
+      outstanding = outstanding + slice
     end
-  elseif not fits and outstanding > 0 then
-    until_us = blame(subjects, peek)
-    told = until_us and 'O' or 'L'
+  elseif outstanding > 0 and not fits and not peek then
+    blame(subjects)
   end
   for subject = 1, subjects do
     if counts[subject] > 0 and (charge or mended[subject]) then
@@ -82,10 +81,11 @@ local function decide(shape, tag, place)
   if slice > 0 then
     local second = subjects == 2 and serials[2] or 0
     told = told .. pk('>I3I3I5I2I2', (this_epoch + 2) * EPOCH - now, slice, this_epoch, serials[1], second)
-  elseif until_us then
-    told = told .. pk('>I3', until_us)
   end
-  return told, next_place
+  if outstanding == 0 then
+    return (fits and 'A' or 'L') .. told, next_place
+  end
+  return (slice > 0 and 'G' or fits and 'P' or 'O') .. slices_told(subjects) .. told, next_place
 end
 
 -- The frequent case: one limit, in a record that holds the bucket of just that, or none at all.
@@ -217,7 +217,7 @@ if failed then
     local counts = { (shape % 32 - shape % 4) / 4, (shape - shape % 32) / 32 }
     local result = out[1 + entry]
     local code = type(result) == 'string' and sub(result, 1, 1)
-    local allowed = code == 'A' or code == 'G'
+    local allowed = code == 'A' or code == 'P' or code == 'G'
     local charge, broken = allowed and shape % 2 == 0, false
     for subject = 1, shape % 4 >= 2 and 2 or 1 do
       local record = up('>I2', batch, at)

@@ -87,31 +87,29 @@ local function would_fit(limit, outstanding)
   return t < brim or (t == brim and f == 0)
 end
 
--- Where a request would have passed had all slices been handed back: until they are over, us, and
--- none are given for a while, unless it is a peek. nil where they are not what refused it.
-local function blame(subjects, peek)
-  local until_us = 0
+-- Where a request would have passed had all slices been handed back: none are given for a while.
+local function blame(subjects)
   for subject = 1, subjects do
     local outstanding = currents[subject] + previouses[subject]
     for limit = firsts[subject], firsts[subject] + counts[subject] - 1 do
       if not would_fit(limit, outstanding) then
-        return nil
+        return
       end
     end
   end
   for subject = 1, subjects do
-    local refused, outstanding = false, currents[subject] + previouses[subject]
+    local refused = false
     for limit = firsts[subject], firsts[subject] + counts[subject] - 1 do
       refused = refused or not would_fit(limit, 0)
     end
-    if refused then
-      if outstanding > 0 then
-        until_us = math.max(until_us, (epochs[subject] + (currents[subject] > 0 and 2 or 1)) * EPOCH - now)
-      end
-      if not peek and quiets[subject] < QUIET then
-        quiets[subject], mended[subject] = QUIET, true
-      end
+    if refused and quiets[subject] < QUIET then
+      quiets[subject], mended[subject] = QUIET, true
     end
   end
-  return until_us
+end
+
+-- What is out of the buckets of an entry, as the Result tells it.
+local function slices_told(subjects)
+  local told = pk('>BI3I3', epochs[1] - this_epoch, currents[1], previouses[1])
+  return subjects == 1 and told or told .. pk('>BI3I3', epochs[2] - this_epoch, currents[2], previouses[2])
 end

@@ -155,11 +155,13 @@ impl GateShared {
                 Ok(Outcome::Allowed(standings) | Outcome::Leased(standings, _)) if !holds => {
                     return Ok(Told::Doubtful { standings, source });
                 }
-                Ok(Outcome::Limited(_)) if !holds => return Ok(Told::Stale),
+                Ok(Outcome::Limited(_) | Outcome::LimitedForNow(_)) if !holds => return Ok(Told::Stale),
                 Ok(Outcome::Allowed(standings) | Outcome::Leased(standings, _)) => {
                     return Ok(Told::Decided { allowed: true, standings, source });
                 }
-                Ok(Outcome::Limited(standings)) => return Ok(Told::Decided { allowed: false, standings, source }),
+                Ok(Outcome::Limited(standings) | Outcome::LimitedForNow(standings)) => {
+                    return Ok(Told::Decided { allowed: false, standings, source });
+                }
                 Ok(Outcome::Stale) => return Ok(Told::Stale),
                 Ok(Outcome::Revoked) => return Ok(Told::Revoked),
                 Ok(Outcome::Broken) => return self.broken(&decision, mode),

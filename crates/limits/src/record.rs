@@ -60,6 +60,9 @@ pub enum Decided {
     Allowed(Vec<Standing>),
     /// A bucket refused; nothing was charged. Standings are in order of subjects and limits.
     Limited(Vec<Standing>),
+    /// The same, while slices are out of a bucket of this decision: it may pass earlier than is told,
+    /// when one is handed back.
+    LimitedForNow(Vec<Standing>),
     /// The asker's rules of this subject are older than the fence; nothing was decided.
     Stale {
         /// Place of the subject in the decision.
@@ -148,12 +151,24 @@ pub fn decide_leased(records: &mut [Record], asks: &[Ask<'_>], wish: &Wish, now_
     let allowed = weighed.iter().flat_map(|subject| &subject.sums).all(|sum| sum.fits);
     let charge = allowed && !wish.peek;
     let grant = if charge { give(&mut weighed, wish.lease.want, now_us) } else { None };
-    let wait_us = if allowed { 0 } else { blame(&mut weighed, wish.peek, now_us) };
-    let standings = weighed.iter().flat_map(|subject| &subject.sums).map(|sum| sum.standing(charge, wait_us, now_us)).collect();
+    if !allowed {
+        blame(&mut weighed, wish.peek, now_us);
+    }
+    let standing_of = |subject: &Weighed<'_>| {
+        let slices = subject.slices;
+        subject.sums.iter().map(|sum| sum.standing(&slices, charge, now_us)).collect::<Vec<_>>()
+    };
+    let standings = weighed.iter().flat_map(standing_of).collect();
+    let are_out = weighed.iter().any(|subject| !subject.sums.is_empty() && subject.slices.outstanding() > 0);
     for ((record, ask), weighed) in records.iter_mut().zip(asks).zip(&weighed) {
         keep(record, ask, weighed, charge, now_us);
     }
-    Told { decided: if allowed { Decided::Allowed(standings) } else { Decided::Limited(standings) }, grant }
+    let decided = match (allowed, are_out) {
+        (true, _) => Decided::Allowed(standings),
+        (false, true) => Decided::LimitedForNow(standings),
+        (false, false) => Decided::Limited(standings),
+    };
+    Told { decided, grant }
 }
 
 /// One subject while it is being decided on.
@@ -174,11 +189,9 @@ struct Sum<'a> {
 }
 
 impl Sum<'_> {
-    /// `wait_us`: how long to wait at least where this bucket refused.
-    fn standing(&self, charged: bool, wait_us: u64, now_us: u64) -> Standing {
+    fn standing(&self, slices: &Slices, charged: bool, now_us: u64) -> Standing {
         let arrival = if charged { self.after } else { self.before };
-        let standing = Standing::read(arrival, self.named.limit, (!self.fits).then_some(self.step), now_us);
-        if self.fits { standing } else { Standing { retry_after_us: standing.retry_after_us.max(wait_us), ..standing } }
+        slices.standing(arrival, self.named.limit, (!self.fits).then_some(self.step), now_us)
     }
 }
 
@@ -198,7 +211,7 @@ fn weigh<'a>(records: &[Record], asks: &[Ask<'a>], wish: &Wish, now_us: u64) -> 
                 sum.return_to(settle.unused, &slices, now_us);
             }
         }
-        let is_changed = settled.is_some() || needs_mending(record, ask.limits, now_us);
+        let is_changed = settled.is_some() || record.slices.are_ahead(now_us) || needs_mending(record, ask.limits, now_us);
         Some(Weighed { sums, slices, is_changed })
     };
     records.iter().zip(asks).enumerate().map(of_subject).collect()
@@ -249,26 +262,22 @@ fn give(weighed: &mut [Weighed<'_>], want: u32, now_us: u64) -> Option<Grant> {
 }
 
 /// Where a request was refused that would have passed had all outstanding slices been handed back:
-/// keeps new ones from being given, unless it was a peek, and tells when they are over, in
-/// microseconds from now. 0 where slices are not what refused it.
-fn blame(weighed: &mut [Weighed<'_>], peek: bool, now_us: u64) -> u64 {
+/// keeps new ones from being given, unless it was a peek.
+fn blame(weighed: &mut [Weighed<'_>], peek: bool, now_us: u64) {
     let would_fit = |slices: &Slices, sum: &Sum<'_>| {
         let limit = sum.named.limit;
         let without = sum.before.before(slices::held_worth(slices.outstanding(), limit), limit).max(Arrival::full_at(now_us));
         without.after(sum.step, limit).within(limit, now_us)
     };
-    if !weighed.iter().all(|subject| subject.sums.iter().all(|sum| would_fit(&subject.slices, sum))) {
-        return 0;
+    if peek || !weighed.iter().all(|subject| subject.sums.iter().all(|sum| would_fit(&subject.slices, sum))) {
+        return;
     }
-    let mut wait_us = 0;
     for subject in weighed.iter_mut().filter(|subject| subject.sums.iter().any(|sum| !sum.fits)) {
-        wait_us = wait_us.max(subject.slices.left_us(now_us));
-        if !peek && subject.slices.quiet < slices::QUIET_EPOCHS {
+        if subject.slices.quiet < slices::QUIET_EPOCHS {
             subject.slices.quiet = slices::QUIET_EPOCHS;
             subject.is_changed = true;
         }
     }
-    wait_us
 }
 
 /// Writes back what a decision changed: charges, and what a denial or a peek must store too.

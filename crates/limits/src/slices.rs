@@ -9,7 +9,7 @@
 //! Time is cut into epochs of [`EPOCH_US`]. A slice that was given in epoch `e` may be spent until
 //! `e + 2` begins, and then drops out of the sum by itself: a node that dies leaves nothing behind.
 
-use crate::{Arrival, RateLimit, Step};
+use crate::{Arrival, RateLimit, Standing, Step};
 
 /// The length of an epoch, in microseconds of the store's clock. A slice lives for one to two.
 pub const EPOCH_US: u64 = 200_000;
@@ -77,6 +77,12 @@ impl Slices {
         }
     }
 
+    /// Whether some are out of an epoch that the clock has stepped back behind: they must be noted
+    /// anew, or they would be counted anew by everyone who looks.
+    pub fn are_ahead(&self, now_us: u64) -> bool {
+        self.outstanding() > 0 && self.epoch > now_us / EPOCH_US + 1
+    }
+
     /// What no arrival under `limit` may be earlier than at `now_us`. To be asked of the slices as
     /// they are stored: those that have dropped out since held the bucket down until then.
     pub fn floor(self, limit: RateLimit, now_us: u64) -> Arrival {
@@ -125,11 +131,30 @@ impl Slices {
         room.min(u32::try_from(steps * u64::from(limit.burst()) / 4096).unwrap_or(0))
     }
 
-    /// From `now_us` until the last of them is over, in microseconds; 0 where there are none. To be
-    /// asked of the slices as they are then.
-    pub fn left_us(&self, now_us: u64) -> u64 {
-        let epochs = if self.current > 0 { 2 } else { 1 };
-        if self.outstanding() == 0 { 0 } else { ((self.epoch + epochs) * EPOCH_US).saturating_sub(now_us) }
+    /// The figures of a bucket that these slices hold down, as [`Standing::read`] gives them of one
+    /// that is free: as they will be if nothing is charged, given or handed back meanwhile. To be
+    /// asked of the slices as they are at `now_us`.
+    ///
+    /// A bucket refills from where it was held when slices drop out. It is full when it has after the
+    /// last of them; and a cost that does not fit beside slices waits until they are over, no longer.
+    pub fn standing(self, arrival: Arrival, limit: RateLimit, refused: Option<Step>, now_us: u64) -> Standing {
+        let told = Standing::read(arrival, limit, refused, now_us);
+        if self.outstanding() == 0 || arrival <= Arrival::full_at(now_us) {
+            return told;
+        }
+        let wait_us = |step| Standing::read(self.held_beside(step, arrival, limit, now_us), limit, Some(step), now_us).retry_after_us;
+        // It is full when all of a burst fits.
+        let all = Step::of_tokens(limit.burst(), limit);
+        Standing { retry_after_us: refused.map_or(0, wait_us), reset_after_us: wait_us(all), ..told }
+    }
+
+    /// Where a bucket will be held until a cost that is worth `step` fits.
+    fn held_beside(self, step: Step, arrival: Arrival, limit: RateLimit, now_us: u64) -> Arrival {
+        let drops = [(1, self.outstanding()), (2, self.current)].map(|(epochs, tokens)| (epochs, held_worth(tokens, limit)));
+        let is_in_the_way = |worth: Step| !Arrival::full_at(now_us).after(worth, limit).after(step, limit).within(limit, now_us);
+        let floors = drops.into_iter().filter(|(_, worth)| is_in_the_way(*worth));
+        let floors = floors.map(|(epochs, worth)| Arrival::full_at((self.epoch + epochs) * EPOCH_US).after(worth, limit));
+        floors.fold(arrival, Arrival::max)
     }
 
     /// Until when they must be kept, in milliseconds since 1970; 0 where there are none.

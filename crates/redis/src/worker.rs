@@ -215,7 +215,12 @@ impl Worker {
                 }
             }
             Outcome::Broken => self.desk.metrics.redis_error(RedisErrorKind::Broken),
-            Outcome::Allowed(_) | Outcome::Leased(..) | Outcome::Limited(_) | Outcome::Stale | Outcome::Revoked => {}
+            Outcome::Allowed(_)
+            | Outcome::Leased(..)
+            | Outcome::Limited(_)
+            | Outcome::LimitedForNow(_)
+            | Outcome::Stale
+            | Outcome::Revoked => {}
         }
     }
 }

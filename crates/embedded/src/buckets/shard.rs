@@ -114,6 +114,7 @@ fn outcome(decided: Decided, subjects: &Subjects) -> Outcome {
     match decided {
         Decided::Allowed(standings) => Outcome::Allowed(named(standings, subjects)),
         Decided::Limited(standings) => Outcome::Limited(named(standings, subjects)),
+        Decided::LimitedForNow(standings) => Outcome::LimitedForNow(named(standings, subjects)),
         Decided::Stale { .. } => Outcome::Stale,
         Decided::Revoked { .. } => Outcome::Revoked,
         // The gate refuses such a cost before it asks.

@@ -124,7 +124,7 @@ impl Guest {
             Ok(Outcome::Allowed(_) | Outcome::Leased(..)) => Ok(true),
             Ok(Outcome::Revoked) => Err(EndReason::NotAllowed),
             Ok(Outcome::Stale) => self.read(shared).await,
-            Ok(Outcome::Limited(_) | Outcome::Broken | Outcome::Lost) | Err(_) => Ok(false),
+            Ok(Outcome::Limited(_) | Outcome::LimitedForNow(_) | Outcome::Broken | Outcome::Lost) | Err(_) => Ok(false),
         }
     }
 }

@@ -88,8 +88,12 @@ pub enum Outcome {
     Allowed(Vec<SubjectStanding>),
     /// The same, and a slice was given: only to one who asked for it.
     Leased(Vec<SubjectStanding>, Grant),
-    /// One refused; nothing was charged.
+    /// One refused; nothing was charged. No slice is out of any bucket of this decision, so it will not
+    /// pass before it was told, as long as nothing is refunded or reset.
     Limited(Vec<SubjectStanding>),
+    /// The same, where slices are out: it passes when it was told if nothing else is charged, but may
+    /// pass earlier, when a slice is handed back. So nothing may be remembered by it.
+    LimitedForNow(Vec<SubjectStanding>),
     /// The asker's rules are out of date: read the key again. Nothing was charged.
     Stale,
     /// The key is revoked.

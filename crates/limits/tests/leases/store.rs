@@ -61,7 +61,7 @@ impl Store {
         let asks: Vec<Ask<'_>> = call.asked.iter().map(|asked| Ask { generation: asked.generation, limits: &asked.limits }).collect();
         let told = decide_leased(&mut records, &asks, &wish, now_us);
         let is_blamed = records.iter().any(|record| record.slices.quiet == QUIET_EPOCHS);
-        self.blamed += u64::from(is_blamed && matches!(told.decided, Decided::Limited(_)));
+        self.blamed += u64::from(is_blamed && matches!(told.decided, Decided::LimitedForNow(_)));
         for (asked, mut record) in call.asked.iter().zip(records) {
             if self.flaw == Flaw::NoFloor {
                 record.slices = Slices::default();

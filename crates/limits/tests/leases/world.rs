@@ -316,7 +316,7 @@ impl World {
 
     fn arrive(&mut self, id: u64, call: &Call) {
         let told = self.store.decide(call, self.now_us);
-        if let Some(Told { decided: Decided::Allowed(_) | Decided::Limited(_), .. }) = &told {
+        if let Some(Told { decided: Decided::Allowed(_) | Decided::Limited(_) | Decided::LimitedForNow(_), .. }) = &told {
             for asked in &call.asked {
                 for history in &mut self.histories[asked.subject] {
                     history.asked(self.now_us, asked.generation);
@@ -374,7 +374,7 @@ impl World {
         };
         match decided {
             Decided::Allowed(_) | Decided::TooCostly => {}
-            Decided::Limited(_) => self.seen.limited += 1,
+            Decided::Limited(_) | Decided::LimitedForNow(_) => self.seen.limited += 1,
             Decided::Stale { .. } => {
                 self.seen.stale += 1;
                 let all: Vec<usize> = std::iter::once(key).chain(self.owner()).collect();

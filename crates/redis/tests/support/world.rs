@@ -341,7 +341,8 @@ impl World {
                 let given = Settle { granted: grant.tokens, unused: 0, stamp: grant.stamp };
                 self.given.push((request.first_key.clone(), given));
             }
-            Outcome::Limited(_) => {
+            Outcome::Limited(_) => self.seen.limited += 1,
+            Outcome::LimitedForNow(_) => {
                 self.seen.limited += 1;
                 self.seen.blamed += u64::from(records.iter().any(|record| record.slices.quiet == QUIET_EPOCHS));
             }
@@ -368,6 +369,7 @@ impl World {
                 None => Outcome::Allowed(standings(all)),
             },
             Decided::Limited(all) => Outcome::Limited(standings(all)),
+            Decided::LimitedForNow(all) => Outcome::LimitedForNow(standings(all)),
             Decided::Stale { .. } => Outcome::Stale,
             Decided::Revoked { .. } => Outcome::Revoked,
             Decided::TooCostly => unreachable!("costs fit"),

@@ -85,7 +85,7 @@ impl Ask {
     /// The standings of an outcome that must be `Limited`.
     pub(super) async fn limited(&self, store: &dyn BucketStore) -> Vec<SubjectStanding> {
         match self.of(store).await {
-            Outcome::Limited(standings) => standings,
+            Outcome::Limited(standings) | Outcome::LimitedForNow(standings) => standings,
             other => panic!("{self:?} must be limited: {other:?}"),
         }
     }
@@ -93,7 +93,9 @@ impl Ask {
     /// What is left in the first bucket, by a peek.
     pub(super) async fn remaining(&self, store: &dyn BucketStore) -> u32 {
         match self.clone().cost(1).peek().of(store).await {
-            Outcome::Allowed(standings) | Outcome::Limited(standings) => standings[0].standing.remaining,
+            Outcome::Allowed(standings) | Outcome::Limited(standings) | Outcome::LimitedForNow(standings) => {
+                standings[0].standing.remaining
+            }
             other => panic!("{self:?} must have figures: {other:?}"),
         }
     }

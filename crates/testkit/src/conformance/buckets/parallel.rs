@@ -71,7 +71,7 @@ async fn admitted(store: &Arc<dyn BucketStore>, ask: &Ask, calls: usize) -> u64 
         racing.spawn(async move {
             match ask.of(&*store).await {
                 Outcome::Allowed(_) | Outcome::Leased(..) => 1,
-                Outcome::Limited(_) => 0,
+                Outcome::Limited(_) | Outcome::LimitedForNow(_) => 0,
                 other => panic!("{ask:?} must be allowed or limited: {other:?}"),
             }
         });
