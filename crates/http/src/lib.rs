@@ -32,6 +32,7 @@ mod server;
 mod surface;
 mod tls;
 mod trace;
+mod values;
 mod warning;
 
 pub use events::EventStreamOptions;

@@ -84,9 +84,9 @@ impl RequestId {
         self.0.to_str().unwrap_or_default()
     }
 
-    /// The id as a header's value.
-    pub(crate) fn to_header(&self) -> HeaderValue {
-        self.0.clone()
+    /// The id as a header's value, for the answer: a request that has one needs its id no more.
+    pub(crate) fn take_header(&mut self) -> HeaderValue {
+        std::mem::replace(&mut self.0, HeaderValue::from_static(""))
     }
 }
 

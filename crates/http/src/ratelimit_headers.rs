@@ -6,11 +6,11 @@
 //! back, so `r` fit at any time; `t` and `Retry-After` are rounded up to whole seconds, so the
 //! bucket is full, and the refused request fits, when they have passed.
 
-use std::fmt::Write;
-
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use tollgate_gate::ports::{SubjectKind, SubjectStanding};
 use tollgate_settings::RateLimitHeaders;
+
+use crate::values::{Value, Values};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
@@ -19,9 +19,23 @@ const LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remain
 const LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 const US_PER_SECOND: u64 = 1_000_000;
+/// About as many bytes are written of each limit.
+const BYTES_PER_LIMIT: usize = 64;
 
 /// Adds the headers of a decision on a verified key; none where nothing is limited.
 pub(crate) fn write(mode: RateLimitHeaders, standings: &[SubjectStanding], headers: &mut HeaderMap) {
+    if mode != RateLimitHeaders::Off && !standings.is_empty() {
+        write_values(mode, standings, &mut Values::with_capacity(headers, room(standings)));
+    }
+}
+
+/// How many bytes they take, about.
+pub(crate) fn room(standings: &[SubjectStanding]) -> usize {
+    standings.len() * BYTES_PER_LIMIT
+}
+
+/// The same beside other values.
+pub(crate) fn write_values(mode: RateLimitHeaders, standings: &[SubjectStanding], values: &mut Values<'_>) {
     let (draft11, legacy) = match mode {
         RateLimitHeaders::Draft11 => (true, false),
         RateLimitHeaders::Legacy => (false, true),
@@ -29,23 +43,35 @@ pub(crate) fn write(mode: RateLimitHeaders, standings: &[SubjectStanding], heade
         RateLimitHeaders::Off => (false, false),
     };
     if draft11 && !standings.is_empty() {
-        write_draft11(standings, headers);
+        values.insert(POLICY, |value| list(standings, value, policy));
+        values.insert(STATE, |value| list(standings, value, state));
     }
     if let Some(tightest) = standings.iter().min_by_key(|one| tightness(one)).filter(|_| legacy) {
         let standing = tightest.standing;
-        insert(headers, LEGACY_LIMIT, &tightest.named.limit.burst().to_string());
-        insert(headers, LEGACY_REMAINING, &standing.remaining.to_string());
-        insert(headers, LEGACY_RESET, &standing.reset_after_us.div_ceil(US_PER_SECOND).to_string());
+        values.insert(LEGACY_LIMIT, |value| {
+            value.number(tightest.named.limit.burst());
+        });
+        values.insert(LEGACY_REMAINING, |value| {
+            value.number(standing.remaining);
+        });
+        values.insert(LEGACY_RESET, |value| {
+            value.number(standing.reset_after_us.div_ceil(US_PER_SECOND));
+        });
     }
 }
 
 /// The name of a limit outside: `key` and `owner` for single ones; an owner's limits of a list
 /// say whose they are, so that they cannot be taken for the key's.
 pub(crate) fn policy_name(one: &SubjectStanding) -> String {
+    let (whose, name) = named(one);
+    [whose, name].concat()
+}
+
+fn named(one: &SubjectStanding) -> (&'static str, &str) {
     let name = one.named.name.as_str();
     match one.kind {
-        SubjectKind::Owner if name != "owner" => format!("owner.{name}"),
-        SubjectKind::Owner | SubjectKind::Key | SubjectKind::Named => name.to_owned(),
+        SubjectKind::Owner if name != "owner" => ("owner.", name),
+        SubjectKind::Owner | SubjectKind::Key | SubjectKind::Named => ("", name),
     }
 }
 
@@ -67,24 +93,24 @@ pub(crate) fn tightness(one: &SubjectStanding) -> (bool, u32, std::cmp::Reverse<
     (one.standing.fits, one.standing.remaining, std::cmp::Reverse(one.standing.reset_after_us))
 }
 
-fn write_draft11(standings: &[SubjectStanding], headers: &mut HeaderMap) {
-    let (mut policy, mut state) = (String::with_capacity(32 * standings.len()), String::with_capacity(32 * standings.len()));
+/// An item for each limit. Names have no character that would need escaping.
+fn list(standings: &[SubjectStanding], value: &mut Value<'_>, item: impl Fn(&SubjectStanding, &mut Value<'_>)) {
     for one in standings {
-        let separator = if policy.is_empty() { "" } else { ", " };
-        let (name, limit, standing) = (policy_name(one), one.named.limit, one.standing);
-        let seconds = standing.reset_after_us.div_ceil(US_PER_SECOND);
-        // Writing to a string cannot fail; names have no character that would need escaping.
-        write!(policy, "{separator}\"{name}\";q={};w={}", limit.burst(), limit.per_seconds()).unwrap_or_default();
-        write!(state, "{separator}\"{name}\";r={};t={seconds}", standing.remaining).unwrap_or_default();
+        let (whose, name) = named(one);
+        let before = if value.is_empty() { "\"" } else { ", \"" };
+        value.text(before).text(whose).text(name);
+        item(one, value);
     }
-    insert(headers, POLICY, &policy);
-    insert(headers, STATE, &state);
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
+fn policy(one: &SubjectStanding, value: &mut Value<'_>) {
+    let limit = one.named.limit;
+    value.text("\";q=").number(limit.burst()).text(";w=").number(limit.per_seconds());
+}
+
+fn state(one: &SubjectStanding, value: &mut Value<'_>) {
+    let standing = one.standing;
+    value.text("\";r=").number(standing.remaining).text(";t=").number(standing.reset_after_us.div_ceil(US_PER_SECOND));
 }
 
 #[cfg(test)]

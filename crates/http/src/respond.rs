@@ -8,7 +8,7 @@ use tollgate_gate::{
     ports::SubjectStanding,
     verdict::{Denial, Identity, Passed, Verdict},
 };
-use tollgate_keys::KeyId;
+use tollgate_keys::{KeyId, OwnerName};
 
 use crate::{
     accept::LimitedAs,
@@ -17,12 +17,18 @@ use crate::{
     problem::Failure,
     ratelimit_headers::{self, policy_name, tightness},
     request_log::{Account, Outcome},
+    values::Values,
     warning,
 };
 
 const KEY_ID: HeaderName = HeaderName::from_static(KEY_ID_HEADER);
 const OWNER: HeaderName = HeaderName::from_static(OWNER_HEADER);
 const SCOPES: HeaderName = HeaderName::from_static(SCOPES_HEADER);
+
+/// Headers of most answers, with what lies around them: a map that grows is made twice.
+const HEADERS: usize = 10;
+/// What an id, an owner and some scopes take, about.
+const IDENTITY_BYTES: usize = 64;
 
 /// A request that may pass, and by whose key.
 pub(crate) struct Authorized {
@@ -35,14 +41,25 @@ pub(crate) struct Authorized {
 pub(crate) fn authorize(front: &Front, verdict: Verdict, limited_as: LimitedAs) -> Result<Authorized, Failure> {
     let mode = front.options.ratelimit_headers;
     let passed = Failure::unless_allowed(verdict, limited_as.0, mode)?;
-    let mut response = Response::default();
-    let headers = response.headers_mut();
+    let mut headers = HeaderMap::with_capacity(HEADERS);
     let Identity { key_id, owner, scopes, .. } = &passed.identity;
-    headers.insert(KEY_ID, visible(key_id.as_str()));
-    headers.insert(OWNER, owner.as_ref().map_or(HeaderValue::from_static(""), |owner| visible(owner.as_str())));
-    headers.insert(SCOPES, if scopes.is_empty() { HeaderValue::from_static("") } else { visible(&scopes.to_string()) });
-    ratelimit_headers::write(mode, &passed.standings, headers);
-    warning::write(&passed, headers);
+    let owner = owner.as_ref().map_or("", OwnerName::as_str);
+    let mut values = Values::with_capacity(&mut headers, IDENTITY_BYTES + ratelimit_headers::room(&passed.standings));
+    values.insert(KEY_ID, |value| {
+        value.text(key_id.as_str());
+    });
+    values.insert(OWNER, |value| {
+        value.text(owner);
+    });
+    values.insert(SCOPES, |value| {
+        for scope in scopes.iter() {
+            value.text(if value.is_empty() { "" } else { " " }).text(scope.as_str());
+        }
+    });
+    ratelimit_headers::write_values(mode, &passed.standings, &mut values);
+    warning::write(&passed, &mut headers);
+    let mut response = Response::default();
+    *response.headers_mut() = headers;
     Ok(Authorized { response, key_id: passed.identity.key_id })
 }
 

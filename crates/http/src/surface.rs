@@ -201,7 +201,7 @@ impl Future for Answering {
 
 impl About {
     /// Writes out a problem, and what every response carries.
-    fn finish(&self, done: Result<Answer, Failure>, log: &RequestLog) -> Response {
+    fn finish(&mut self, done: Result<Answer, Failure>, log: &RequestLog) -> Response {
         let request = Failed { origin: &self.origin, method: &self.method, path: self.path(), account: self.account.as_ref() };
         let mut response = match done {
             Ok(Answer { mut response, allowed }) => {
@@ -216,7 +216,7 @@ impl About {
             Err(failure) => problem::answer(&failure, &request, log),
         };
         let headers = response.headers_mut();
-        headers.insert(REQUEST_ID, self.origin.request_id.to_header());
+        headers.insert(REQUEST_ID, self.origin.request_id.take_header());
         headers.insert(header::CACHE_CONTROL, NO_STORE);
         if self.method == Method::HEAD {
             take_body(&mut response);
