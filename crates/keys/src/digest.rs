@@ -14,12 +14,17 @@ use crate::{
 #[derive(Clone)]
 pub struct ProcessKey(HmacSha256);
 
-/// HMAC-SHA256 of a key id and a secret, under a [`ProcessKey`] or, where a secret is signed,
-/// under its signing key ([`crate::SigningRing::examine`]): whole, while the secret shows 96 bits.
+/// The last 128 bits of the HMAC-SHA256 of a key id and a secret, under a [`ProcessKey`] or, where a
+/// secret is signed, under its signing key ([`crate::SigningRing::examine`]): none of the 96 that
+/// such a secret shows.
+///
+/// They are enough. Nobody without the key can compute one or look for two that are equal, so all
+/// that is left is to show secrets in the hope that one has the digest of another, of one given key
+/// id: each has a chance of 2⁻¹²⁸, and a signed one must have a good tag before it is compared.
 ///
 /// Comparing two takes the same time wherever they differ; there is no `==`.
 #[derive(Clone, Copy)]
-pub struct SecretDigest([u8; 32]);
+pub struct SecretDigest([u8; 16]);
 
 impl ProcessKey {
     /// A key from fresh randomness.
@@ -30,13 +35,17 @@ impl ProcessKey {
     /// The digest of a secret as presented with a key id. Takes well under a microsecond.
     pub fn digest(&self, key_id: &KeyId, secret: &Secret) -> SecretDigest {
         let mac = mac::field(self.0.clone(), key_id.as_str().as_bytes());
-        SecretDigest(mac::finish(mac::field(mac, secret.expose().as_bytes())))
+        SecretDigest::of_mac(mac::finish(mac::field(mac, secret.expose().as_bytes())))
     }
 }
 
 impl SecretDigest {
     pub(crate) fn of_mac(full_mac: [u8; 32]) -> Self {
-        Self(full_mac)
+        let mut shown_nowhere = [0; 16];
+        for (to, from) in shown_nowhere.iter_mut().zip(full_mac.into_iter().skip(16)) {
+            *to = from;
+        }
+        Self(shown_nowhere)
     }
 
     /// Whether both digests are of the same key id and secret, in constant time.
@@ -71,6 +80,19 @@ mod tests {
         assert!(!known.matches(&process.digest(&id("key-2"), &secret("swordfish"))));
         assert!(!known.matches(&process.digest(&id("key-1"), &secret("swordfisH"))));
         assert!(!known.matches(&process.digest(&id("key-"), &secret("1swordfish"))));
+    }
+
+    #[test]
+    fn has_nothing_of_what_a_tag_shows() {
+        let mut mac = [0; 32];
+        let known = SecretDigest::of_mac(mac);
+        mac[15] = 1;
+        assert!(known.matches(&SecretDigest::of_mac(mac)), "the tag is the first twelve bytes");
+        for place in 16..32 {
+            let mut mac = [0; 32];
+            mac[place] = 1;
+            assert!(!known.matches(&SecretDigest::of_mac(mac)), "{place}");
+        }
     }
 
     #[test]

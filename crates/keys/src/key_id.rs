@@ -61,17 +61,28 @@ impl KeyId {
     /// count as the last).
     pub fn from_parts(unix_ms: u64, entropy: [u8; 10]) -> Self {
         let random = entropy.iter().fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
-        let bits = u128::from(unix_ms.min(UNIX_MS_MAX)) << 80 | random;
+        Self::from_bits(u128::from(unix_ms.min(UNIX_MS_MAX)) << 80 | random)
+    }
+
+    /// The id of ours with these bits: the instant in the highest 48, then the random ones.
+    pub fn from_bits(bits: u128) -> Self {
         let mut text = String::with_capacity(PREFIX.len() + ULID_LENGTH);
         text.push_str(PREFIX);
         text.extend((0..ULID_LENGTH).rev().map(|place| digit((bits >> (5 * place) & 31) as usize)));
         Self(text.into())
     }
 
+    /// The bits of an id of ours, from which [`KeyId::from_bits`] makes it again; `None` for a foreign id.
+    pub fn bits(&self) -> Option<u128> {
+        let ulid = self.0.strip_prefix(PREFIX)?;
+        // In parts that a machine word holds.
+        let (start, end) = ulid.split_at_checked(ULID_LENGTH / 2)?;
+        Some(u128::from(digits(start)?) << 65 | u128::from(digits(end.get(..1)?)?) << 60 | u128::from(digits(end.get(1..)?)?))
+    }
+
     /// The instant in an id of ours, in milliseconds since 1970; `None` for a foreign id.
     pub fn unix_ms(&self) -> Option<u64> {
-        let digits = self.0.strip_prefix(PREFIX)?.get(..UNIX_MS_LENGTH)?;
-        digits.bytes().try_fold(0u64, |ms, byte| Some(ms << 5 | value_of(byte)?))
+        digits(self.0.strip_prefix(PREFIX)?.get(..UNIX_MS_LENGTH)?)
     }
 
     /// Whether the id was brought along from elsewhere.
@@ -82,6 +93,11 @@ impl KeyId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same text to be shared.
+    pub fn shared(&self) -> Arc<str> {
+        self.0.clone()
     }
 }
 
@@ -112,6 +128,11 @@ fn digit(value: usize) -> char {
 
 fn value_of(byte: u8) -> Option<u64> {
     VALUES.get(usize::from(byte)).filter(|value| **value != NO_DIGIT).map(|value| u64::from(*value))
+}
+
+/// The number that up to twelve digits, or thirteen of an id's start, write.
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().try_fold(0u64, |number, byte| Some(number << 5 | value_of(byte)?))
 }
 
 impl FromStr for KeyId {

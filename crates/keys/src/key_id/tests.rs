@@ -21,6 +21,21 @@ fn holds_every_instant_of_48_bits() {
 }
 
 #[test]
+fn are_made_again_from_their_bits() {
+    let (last, first) = (KeyId::from_parts((1 << 48) - 1, [255; 10]), KeyId::from_parts(0, [0; 10]));
+    assert_eq!((first.bits(), last.bits()), (Some(0), Some(u128::MAX)));
+    for place in 0..128 {
+        let id = KeyId::from_bits(1 << place);
+        assert_eq!((id.bits(), KeyId::parse(id.as_str())), (Some(1 << place), Ok(id.clone())), "{place}");
+    }
+    let ours = KeyId::parse(OURS).expect("an id");
+    assert_eq!(ours.bits().map(KeyId::from_bits), Some(ours));
+    for foreign in ["key-1", "01jd8jp73v000g40r40m30e209", "z"] {
+        assert_eq!(KeyId::parse(foreign).expect("an id").bits(), None, "{foreign}");
+    }
+}
+
+#[test]
 fn ids_sort_by_their_instant() {
     let instants = [0, 1, 31, 32, 1023, 1024, 1_732_233_600_123, 1_732_233_600_124, (1 << 48) - 1];
     let ids: Vec<_> = instants.iter().flat_map(|ms| [KeyId::from_parts(*ms, [0; 10]), KeyId::from_parts(*ms, [255; 10])]).collect();
