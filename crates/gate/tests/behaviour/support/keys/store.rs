@@ -11,8 +11,8 @@ use tollgate_gate::{
     },
     record::{KeyRecord, OwnerRecord, OwnerRules},
 };
-use tollgate_keys::{KeyId, Lifecycle, OwnerName, Status, Unusable};
-use tollgate_limits::RateLimits;
+use tollgate_keys::{KeyId, Lifecycle, OwnerName, PreviousHash, Scope, Scopes, SecretHash, SecretHashes, Status, Unusable};
+use tollgate_limits::{LimitName, NamedLimit, RateLimits};
 
 use super::{FakeKeys, State, lock, pass};
 
@@ -25,13 +25,32 @@ fn status_at(lifecycle: Lifecycle, now_ms: u64) -> KeyStatus {
     }
 }
 
+/// A record that shares no text with the one that is stored, as no row of a database does.
+fn read_anew(stored: &KeyRecord) -> KeyRecord {
+    let hash = |hash: &SecretHash| SecretHash::parse(hash.as_str()).expect("a hash");
+    let previous = stored.secrets.previous.as_ref();
+    let previous = previous.map(|previous| PreviousHash { hash: hash(&previous.hash), ..previous.clone() });
+    KeyRecord {
+        key_id: KeyId::parse(stored.key_id.as_str()).expect("an id"),
+        owner: stored.owner.as_ref().map(|owner| OwnerName::parse(owner.as_str()).expect("an owner")),
+        secrets: SecretHashes { current: hash(&stored.secrets.current), previous },
+        scopes: Scopes::parse(stored.scopes.iter().map(Scope::as_str)).expect("scopes"),
+        limits: RateLimits::new(stored.limits.as_slice().iter().map(anew).collect()).expect("limits"),
+        ..stored.clone()
+    }
+}
+
+fn anew(stored: &NamedLimit) -> NamedLimit {
+    NamedLimit { name: LimitName::new(stored.name.as_str()).expect("a name"), limit: stored.limit }
+}
+
 impl State {
     fn rules(&self, owner: &OwnerName) -> OwnerRules {
         self.owners.get(owner).cloned().unwrap_or(OwnerRules { limits: RateLimits::unlimited(), generation: 0 })
     }
 
     fn find(&self, key_id: &KeyId) -> Option<FoundKey> {
-        let key = self.keys.get(key_id)?.clone();
+        let key = read_anew(self.keys.get(key_id)?);
         let owner = key.owner.as_ref().map(|owner| self.rules(owner));
         Some(FoundKey { key, owner })
     }

@@ -1,0 +1,110 @@
+//! Many keys of a few owners, a gate that knows all of them, and what it takes to hold each.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Map, json};
+use tokio::time::Instant;
+use tollgate_gate::{
+    config::KeyRules,
+    ports::{BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome},
+    request::Credential,
+    verdict::Verdict,
+};
+use tollgate_keys::{ApiKey, OwnerName, Scopes};
+
+use crate::behaviour::support::{Ask, FakeKeys, Node, TestClock, limits, mint, options, rules};
+
+/// Owners of them all.
+const OWNERS: usize = 50;
+
+/// A node, and the texts of keys that it can look up.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    node: Node,
+    keys: Vec<String>,
+}
+
+/// Buckets that allow everything and keep nothing.
+#[derive(Debug)]
+struct NoBuckets;
+
+impl BucketStore for NoBuckets {
+    fn decide(&self, _decision: Decision, _deadline: Instant) -> PendingOutcome {
+        Ok(Outcome::Allowed(Vec::new())).into()
+    }
+
+    fn raise_fence(&self, _fence: Fence, _deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn join(&self, _log: LogId) -> BoxFuture<'_, Result<(), BucketError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn health(&self) -> BoxFuture<'_, BucketsHealth> {
+        Box::pin(async { BucketsHealth::Ok })
+    }
+}
+
+/// Rules as people give them: a name and a word about it, an owner, two scopes, a limit.
+fn rules_of(nth: usize) -> KeyRules {
+    KeyRules {
+        name: format!("service {nth} in production"),
+        owner: Some(OwnerName::parse(&format!("owner-{}", nth % OWNERS)).expect("an owner")),
+        scopes: Scopes::parse(["orders:read", "orders:write"]).expect("scopes"),
+        limits: limits(1000, 60),
+        metadata: Map::from_iter([("team".to_owned(), json!("checkout")), ("contact".to_owned(), json!("checkout@example.com"))]),
+        ..rules()
+    }
+}
+
+impl Crowd {
+    /// So many keys, none of which the node has been shown.
+    pub(crate) async fn new(count: usize) -> Self {
+        let (store, clock) = (Arc::new(FakeKeys::new()), TestClock::new());
+        let mut options = options();
+        options.cache.count_max = count;
+        (options.usage.pending_max, options.tally.keys_max) = (count, count);
+        // Whatever a loop does in the meantime is not what is measured.
+        options.tally.flush_interval = Duration::from_secs(60);
+        let node = Node::new(store.clone(), Arc::new(NoBuckets), &clock, options);
+        let mut keys = Vec::with_capacity(count);
+        for nth in 0..count {
+            keys.push(mint(&*store, rules_of(nth)).await.expose().to_string());
+        }
+        node.turn().await;
+        Self { node, keys }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Uses some keys once, each from a text of its own, as requests do.
+    pub(crate) async fn use_each(&self, which: std::ops::Range<usize>) {
+        for text in &self.keys[which] {
+            let credential = Credential::Read(ApiKey::parse(text).expect("an api key"));
+            let verdict = self.node.request(Ask::default().with(credential)).await;
+            assert!(matches!(verdict, Ok(Verdict::Allowed(_))), "{verdict:?}");
+        }
+    }
+
+    /// Uses some keys, and tells by how many bytes for each the process has grown.
+    pub(crate) async fn bytes_each(&self, which: std::ops::Range<usize>) -> usize {
+        let (count, before) = (which.len(), resident_bytes());
+        self.use_each(which).await;
+        resident_bytes().saturating_sub(before) / count
+    }
+
+    /// Secrets that were hashed.
+    pub(crate) fn hashes(&self) -> u64 {
+        self.node.hashes()
+    }
+}
+
+/// What this process holds of the machine's memory.
+pub(crate) fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a Linux machine");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line of it");
+    line.split_whitespace().next().and_then(|kib| kib.parse::<usize>().ok()).expect("a number of kB") * 1024
+}
