@@ -7,17 +7,17 @@
 use std::{net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
-use tollgate_keys::{ApiKey, SecretDigest, SecretKind, Slot, TagCheck, Unusable};
+use tollgate_keys::{ApiKey, KeyId, SecretDigest, SecretKind, Slot, TagCheck, Unusable};
 use tollgate_telemetry::AuthOutcome;
 
 use crate::{
     Gate,
-    cache::CachedKey,
+    cache::{CachedKey, Secrets},
     gate::GateShared,
     hashing::HashingError,
     kinds::{kind_in_use, label_of, may_be_of},
     lookups::{Reading, Wanted},
-    ports::{Decision, Outcome},
+    ports::{Decision, Outcome, Subjects},
     preauth::TooManyFailures,
     request::{CheckRequest, Credential, SharedKey},
     verdict::{Denial, GateError, Identity, Unauthenticated},
@@ -272,9 +272,9 @@ impl GateShared {
             },
         };
         // The reading may have taken a while, and so may the hashing: what time it is by then counts.
-        let (key, kind, held_ms) = (&entry.found.key, api_key.secret.kind(), self.day.of(&entry.time, self.clock.unix_ms()));
-        let may_be = may_be_of(key, kind, held_ms);
-        if may_be && self.options.kinds.is_over(kind_in_use(key, kind), held_ms) {
+        let (kind, held_ms) = (api_key.secret.kind(), self.day.of(&entry.time, self.clock.unix_ms()));
+        let may_be = may_be_of(&entry, kind, held_ms);
+        if may_be && self.options.kinds.is_over(kind_in_use(&entry, kind), held_ms) {
             return Ok(Look::Bad { why: Unauthenticated::KindEnded, cached: None });
         }
         let wrong = known.refutes(&entry) || !may_be;
@@ -288,14 +288,14 @@ impl GateShared {
 
     /// Whether the key of a right secret may be used now.
     fn judge(&self, entry: Arc<CachedKey>, cached: bool, (proven, now_ms): (Proven, u64), shown: SecretKind) -> Look {
-        let (now_ms, kind) = (self.day.of(&entry.time, now_ms), kind_in_use(&entry.found.key, shown));
-        let why = match entry.found.key.lifecycle.usable(now_ms) {
+        let (now_ms, kind) = (self.day.of(&entry.time, now_ms), kind_in_use(&entry, shown));
+        let why = match entry.lifecycle().usable(now_ms) {
             // The settings say so, so no fence need be asked.
             Ok(()) if self.options.kinds.is_over(kind, now_ms) => return Look::Bad { why: Unauthenticated::KindEnded, cached: None },
             Ok(()) => {
                 self.metrics.auth(proven);
                 self.metrics.key_use(label_of(kind));
-                self.usage.note(&entry.noted, &entry.found.key.key_id, now_ms);
+                self.usage.note(&entry.noted, || entry.key_id(), now_ms);
                 return Look::Good { entry, cached };
             }
             // Nothing takes a revocation back.
@@ -389,37 +389,56 @@ impl GateShared {
 
     /// How the secret is one of the key's, if it is.
     async fn verify(&self, entry: &CachedKey, shown: &Shown<'_>, now_ms: u64) -> Result<Check, GateError> {
-        let digest = self.digest(shown);
+        // In this order: where there are none any more, what is verified is all there will be.
+        let (secrets, digest) = (entry.proofs.secrets(), self.digest(shown));
         if entry.is_verified(&digest, now_ms) {
             return Ok(Check::Right(AuthOutcome::Cached));
         }
-        if shown.is_signed && entry.proofs.refutes(&digest) {
+        let Some(secrets) = secrets else { return Ok(self.wrong_unhashed(shown)) };
+        if shown.is_signed && secrets.refutes(&digest) {
             return Ok(Check::Wrong);
         }
-        if let Some(slot) = self.receipted(entry, shown.asked.api_key, now_ms).await {
-            entry.set_verified(digest, slot);
+        let Asked { api_key, .. } = shown.asked;
+        if let Some(slot) = self.receipted(&secrets, api_key, now_ms).await {
+            entry.set_verified(&secrets, digest, slot);
             return Ok(Check::Right(AuthOutcome::Verified));
         }
-        let (check, slot) = self.hash(entry, (shown, digest), now_ms).await?;
-        if let Some(slot) = slot {
-            self.leave_receipt(&entry.found.key, slot, &shown.asked.api_key.secret).await;
+        let (check, slot) = self.hash((entry, &secrets), (shown, digest), now_ms).await?;
+        if let Some(hash) = slot.and_then(|slot| secrets.hash(slot)) {
+            self.leave_receipt(&api_key.key_id, hash, &api_key.secret).await;
         }
         Ok(check)
+    }
+
+    /// What comes of a secret that is not the only one which the key has. To try is limited as if it
+    /// had been hashed.
+    fn wrong_unhashed(&self, shown: &Shown<'_>) -> Check {
+        let (Asked { api_key, client }, now) = (shown.asked, Instant::now());
+        if !shown.is_signed {
+            if let Err(too_many) = self.preauth.admit_hash(&api_key.key_id, client, now) {
+                return Check::NotNow(too_many);
+            }
+            self.preauth.charge_hash(&api_key.key_id, client, now);
+        }
+        Check::Wrong
     }
 
     /// The same by hashing, and which secret it is if that was not known before. One request at a
     /// time hashes for one key; the others find it done.
     async fn hash(
         &self,
-        entry: &CachedKey,
+        (entry, secrets): (&CachedKey, &Arc<Secrets>),
         (shown, digest): (&Shown<'_>, SecretDigest),
         now_ms: u64,
     ) -> Result<(Check, Option<Slot>), GateError> {
-        let turn = tokio::time::timeout(self.options.lookup_timeout, entry.proofs.verifying.lock()).await;
+        let turn = tokio::time::timeout(self.options.lookup_timeout, secrets.verifying.lock()).await;
         let _turn = turn.map_err(|_| self.unavailable("too many secrets of one key wait to be hashed".to_owned()))?;
-        let Asked { api_key, client } = shown.asked;
+        let (Asked { api_key, client }, are_all_known) = (shown.asked, entry.proofs.secrets().is_none());
         if entry.is_verified(&digest, now_ms) {
             return Ok((Check::Right(AuthOutcome::Cached), None));
+        }
+        if are_all_known {
+            return Ok((self.wrong_unhashed(shown), None));
         }
         // Only its holder can show a good tag, so nobody else can use up what he needs.
         if !shown.is_signed
@@ -427,20 +446,20 @@ impl GateShared {
         {
             return Ok((Check::NotNow(too_many), None));
         }
-        if shown.is_signed && entry.proofs.refutes(&digest) {
+        if shown.is_signed && secrets.refutes(&digest) {
             return Ok((Check::Wrong, None));
         }
-        let hashed = self.hashing.verify(&entry.found.key, api_key, now_ms).await;
+        let hashed = self.hashing.verify(&secrets.hashes, api_key, now_ms).await;
         let slot = hashed.map_err(|error| self.unhashed(&error))?;
         let Some(slot) = slot else {
             if shown.is_signed {
-                entry.proofs.refute(digest);
+                secrets.refute(digest);
             } else {
                 self.preauth.charge_hash(&api_key.key_id, client, Instant::now());
             }
             return Ok((Check::Wrong, None));
         };
-        entry.set_verified(digest, slot);
+        entry.set_verified(secrets, digest, slot);
         Ok((Check::Right(AuthOutcome::Verified), Some(slot)))
     }
 
@@ -450,11 +469,7 @@ impl GateShared {
         if !self.is_link_trusted() {
             return false;
         }
-        let mut subjects = entry.subjects.clone();
-        for subject in std::iter::once(&mut subjects.first).chain(&mut subjects.owner) {
-            subject.limits = tollgate_limits::RateLimits::unlimited();
-        }
-        let asked = Decision { subjects, cost: tollgate_limits::Cost::ONE, peek: true };
+        let asked = Decision { subjects: entry.fences(), cost: tollgate_limits::Cost::ONE, peek: true };
         matches!(self.ask_store(asked).await, Ok(Outcome::Allowed(_) | Outcome::Revoked)) && self.is_current(entry, epoch)
     }
 
@@ -484,8 +499,24 @@ impl GateShared {
     }
 }
 
-/// Who a verified caller is.
-pub(crate) fn identity_of(entry: &CachedKey) -> Identity {
-    let key = &entry.found.key;
-    Identity { key_id: key.key_id.clone(), owner: key.owner.clone(), scopes: key.scopes.clone(), generation: key.generation }
+impl Verified {
+    /// The id of his key: the text that he showed.
+    pub(crate) fn key_id(&self) -> KeyId {
+        self.request.credential.api_key().map_or_else(|| self.entry.key_id(), |api_key| api_key.key_id.clone())
+    }
+
+    /// Whom a decision on his key asks.
+    pub(crate) fn subjects(&self) -> Subjects {
+        self.entry.subjects(&self.key_id())
+    }
+
+    /// Who he is.
+    pub(crate) fn identity(&self) -> Identity {
+        identity_of(&self.entry, self.key_id())
+    }
+}
+
+/// Who the holder of a key is, whose id is given.
+pub(crate) fn identity_of(entry: &CachedKey, key_id: KeyId) -> Identity {
+    Identity { key_id, owner: entry.owner().cloned(), scopes: entry.rules.scopes.clone(), generation: entry.generations().0 }
 }

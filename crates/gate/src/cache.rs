@@ -3,31 +3,32 @@
 //! An entry is never the authority: every use of it asks the fence in Redis. It spares Postgres
 //! and Argon2, nothing else.
 
+mod entry;
+mod held_id;
+mod rules;
+mod secrets;
 mod sync;
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, OnceLock, PoisonError},
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
-use sync::{AtomicBool, Mutex, MutexGuard, Ordering, Step};
+use sync::{Mutex, MutexGuard, Step};
 
 use tokio::time::Instant;
-use tollgate_keys::{ApiKey, KeyId, OwnerName, ProcessKey, SecretDigest, Slot};
+use tollgate_keys::{ApiKey, KeyId, OwnerName, ProcessKey, SecretDigest};
 
-use crate::{
-    daytime::HeldTime,
-    ports::{Change, FoundKey, Subject, SubjectKind, Subjects},
-    receipts::Found,
-    usage::Noted,
-};
+use crate::ports::{Change, FoundKey};
+use entry::Shared;
+use held_id::{AskedId, HeldId};
+
+pub(crate) use entry::CachedKey;
+pub(crate) use secrets::{Secrets, without_long_ended};
 
 /// Changes that are remembered to refuse entries read before them.
 const RECENT_CHANGES_MAX: usize = 4096;
-/// Wrong secrets with a good tag that are remembered of a key: there are as many as it has had
-/// rotations, and only their holder can show them.
-const REFUTED_MAX: usize = 4;
 
 /// How long and how many.
 #[derive(Debug, Clone, Copy)]
@@ -42,37 +43,11 @@ pub struct CacheOptions {
 pub(crate) struct KeyCache {
     options: CacheOptions,
     process_key: ProcessKey,
-    entries: papaya::HashMap<KeyId, Arc<CachedKey>>,
+    entries: papaya::HashMap<HeldId, Arc<CachedKey>>,
+    /// What entries have in common.
+    shared: Shared,
     recent: Mutex<RecentChanges>,
     step: Step,
-}
-
-/// One key as it was read.
-#[derive(Debug)]
-pub(crate) struct CachedKey {
-    pub(crate) found: FoundKey,
-    /// Whom each decision on it asks.
-    pub(crate) subjects: Subjects,
-    read_at: Instant,
-    /// Its rules have changed: good for nothing but its proofs.
-    outdated: AtomicBool,
-    pub(crate) proofs: Arc<Proofs>,
-    pub(crate) time: HeldTime,
-    pub(crate) noted: Noted,
-}
-
-/// What has been verified of a key's secrets. All entries with the same hashes share it, so that
-/// a change of a key's rules, or a crowd of first uses, costs no other hash.
-#[derive(Debug, Default)]
-pub(crate) struct Proofs {
-    current: OnceLock<SecretDigest>,
-    previous: OnceLock<SecretDigest>,
-    /// The last secrets with a good tag that were found wrong, oldest first: of an older rotation.
-    refuted: Mutex<VecDeque<SecretDigest>>,
-    /// The receipts that were found last. Held while they are being looked for.
-    pub(crate) receipts: tokio::sync::Mutex<Option<Found>>,
-    /// Held while a secret is being hashed: one at a time, and the others find it done.
-    pub(crate) verifying: tokio::sync::Mutex<()>,
 }
 
 /// Taken before a read of the key store: says which changes that read may have missed.
@@ -96,156 +71,27 @@ struct RecentChanges {
     changes: VecDeque<(u64, Option<KeyId>, Option<OwnerName>)>,
 }
 
-/// The subjects of a key's decisions.
-fn subjects_of(found: &FoundKey) -> Subjects {
-    let key = &found.key;
-    let owner = key.owner.as_ref().zip(found.owner.as_ref()).map(|(owner, rules)| Subject {
-        kind: SubjectKind::Owner,
-        id: owner.as_str().into(),
-        generation: rules.generation,
-        limits: rules.limits.clone(),
-    });
-    let first = Subject { kind: SubjectKind::Key, id: key.key_id.as_str().into(), generation: key.generation, limits: key.limits.clone() };
-    Subjects { first, owner }
-}
-
-impl CachedKey {
-    fn new(found: FoundKey, read_at: Instant, known: &[&CachedKey]) -> Self {
-        let proofs = proofs_of(&found, known);
-        Self {
-            subjects: subjects_of(&found),
-            found,
-            read_at,
-            outdated: AtomicBool::new(false),
-            proofs,
-            time: HeldTime::default(),
-            noted: Noted::default(),
-        }
-    }
-
-    /// Whether its rules have changed, as far as this node has been told.
-    pub(crate) fn is_outdated(&self) -> bool {
-        self.outdated.load(Ordering::Acquire)
-    }
-
-    fn outdate(&self) {
-        self.outdated.store(true, Ordering::Release);
-    }
-
-    /// Whether a change of this key at `position` is newer than what was read.
-    fn misses(&self, position: u64) -> bool {
-        self.found.key.generation < position
-    }
-
-    /// Whether one of the owners' last changes is of its owner, and newer than what was read.
-    fn misses_of_owner(&self, changed: &HashMap<&OwnerName, u64>) -> bool {
-        let read = self.found.owner.as_ref().map_or(0, |rules| rules.generation);
-        self.found.key.owner.as_ref().and_then(|owner| changed.get(owner)).is_some_and(|position| read < *position)
-    }
-
-    /// The generations of the key's rules and of its owner's.
-    pub(crate) fn generations(&self) -> (u64, Option<u64>) {
-        (self.found.key.generation, self.found.owner.as_ref().map(|owner| owner.generation))
-    }
-
-    /// Whether the read that made this began after `instant`.
-    pub(crate) fn is_read_after(&self, instant: Instant) -> bool {
-        self.read_at > instant
-    }
-
-    /// Whether a secret of this digest has been verified for this entry and is still good at `now_ms`.
-    pub(crate) fn is_verified(&self, shown: &SecretDigest, now_ms: u64) -> bool {
-        self.found.key.secrets.usable(now_ms).any(|(slot, _)| self.proofs.digest(slot).get().is_some_and(|known| known.matches(shown)))
-    }
-
-    /// Remembers that a secret was verified.
-    pub(crate) fn set_verified(&self, shown: SecretDigest, slot: Slot) {
-        // Set already means by another request, with the same secret.
-        self.proofs.digest(slot).get_or_init(|| shown);
-    }
-
-    /// Whether the key's secrets are the same in both.
-    pub(crate) fn has_secrets_of(&self, other: &CachedKey) -> bool {
-        self.found.key.secrets == other.found.key.secrets
-    }
-}
-
-impl Proofs {
-    /// Whether this secret was found wrong for these hashes, which never becomes right again.
-    pub(crate) fn refutes(&self, shown: &SecretDigest) -> bool {
-        self.refuted.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|wrong| wrong.matches(shown))
-    }
-
-    /// Remembers that a secret with a good tag was found wrong, so that it is not hashed again.
-    pub(crate) fn refute(&self, shown: SecretDigest) {
-        let mut refuted = self.refuted.lock().unwrap_or_else(PoisonError::into_inner);
-        refuted.push_back(shown);
-        if refuted.len() > REFUTED_MAX {
-            refuted.pop_front();
-        }
-    }
-
-    /// Whether a secret has been verified.
-    fn are_any(&self) -> bool {
-        self.current.get().is_some() || self.previous.get().is_some()
-    }
-
-    fn digest(&self, slot: Slot) -> &OnceLock<SecretDigest> {
-        match slot {
-            Slot::Current => &self.current,
-            Slot::Previous => &self.previous,
-        }
-    }
-}
-
-/// What earlier entries of the key say of the secrets that this one has.
-fn proofs_of(found: &FoundKey, known: &[&CachedKey]) -> Arc<Proofs> {
-    let new = &found.key.secrets;
-    if let Some(same) = known.iter().find(|known| known.found.key.secrets == *new) {
-        return same.proofs.clone();
-    }
-    let proofs = Proofs::default();
-    for known in known {
-        let old = &known.found.key.secrets;
-        if old.current == new.current {
-            carry(&known.proofs.current, &proofs.current);
-        }
-        if old.previous == new.previous {
-            carry(&known.proofs.previous, &proofs.previous);
-        }
-        // A rotation: what was the newest secret is the one before.
-        if new.previous.as_ref().is_some_and(|previous| previous.hash == old.current) {
-            carry(&known.proofs.current, &proofs.previous);
-        }
-    }
-    Arc::new(proofs)
-}
-
-fn carry(from: &OnceLock<SecretDigest>, to: &OnceLock<SecretDigest>) {
-    if let Some(digest) = from.get() {
-        to.get_or_init(|| *digest);
-    }
-}
-
 impl KeyCache {
     pub(crate) fn new(options: CacheOptions, process_key: ProcessKey) -> Self {
-        Self { options, process_key, entries: papaya::HashMap::new(), recent: Mutex::default(), step: Step::default() }
+        let (entries, recent) = (papaya::HashMap::new(), Mutex::default());
+        Self { options, process_key, entries, shared: Shared::default(), recent, step: Step::default() }
     }
 
     /// The entry of a key, unless it is outdated or too old.
     pub(crate) fn get(&self, key_id: &KeyId) -> Option<Arc<CachedKey>> {
-        let entry = self.entries().pin().get(key_id)?.clone();
-        (!entry.is_outdated() && self.is_fresh(&entry)).then_some(entry)
+        let entry = self.entries().pin().get(&AskedId::of(key_id))?.clone();
+        self.is_good(&entry).then_some(entry)
     }
 
     /// Whether this secret was verified for what is held of its key, out of date or not.
     pub(crate) fn was_verified(&self, key_id: &KeyId, shown: &SecretDigest, now_ms: u64) -> bool {
-        self.entries().pin().get(key_id).is_some_and(|entry| entry.is_verified(shown, now_ms))
+        self.entries().pin().get(&AskedId::of(key_id)).is_some_and(|entry| entry.is_verified(shown, now_ms))
     }
 
     /// Whether the cache would still give these rules, from this reading or another.
     pub(crate) fn holds(&self, entry: &CachedKey) -> bool {
-        self.get(&entry.found.key.key_id).is_some_and(|held| held.generations() == entry.generations())
+        let held = self.entries().pin().get(entry.id()).cloned().filter(|held| self.is_good(held));
+        held.is_some_and(|held| held.generations() == entry.generations())
     }
 
     /// What a secret without a good tag is remembered by.
@@ -265,21 +111,22 @@ impl KeyCache {
     pub(crate) fn insert(&self, found: FoundKey, mark: ReadMark, known: Option<&CachedKey>) -> Arc<CachedKey> {
         let (mut recent, entries) = (self.recent(), self.entries().pin());
         recent.note(&found, mark);
-        let held = entries.get(&found.key.key_id).map(Arc::as_ref);
+        let may_keep = recent.may_keep(&found, mark);
+        let held = entries.get(&AskedId::of(&found.key.key_id)).map(Arc::as_ref);
         let earlier: Vec<&CachedKey> = known.into_iter().chain(held).collect();
-        let entry = Arc::new(CachedKey::new(found, mark.started, &earlier));
-        let is_newest = held.is_none_or(|held| held.is_outdated() || held.read_at <= mark.started);
+        let entry = Arc::new(CachedKey::new(found, mark.started, &earlier, &self.shared));
+        let is_newest = held.is_none_or(|held| held.is_outdated() || held.read_at() <= mark.started);
         let has_room = held.is_some() || entries.len() < self.options.count_max;
-        if recent.may_keep(&entry.found, mark) && is_newest && has_room {
+        if may_keep && is_newest && has_room {
             self.step.take();
-            entries.insert(entry.found.key.key_id.clone(), entry.clone());
+            entries.insert(entry.id().clone(), entry.clone());
         }
         entry
     }
 
     /// Uses what is known of a key's rules no more.
     pub(crate) fn forget(&self, key_id: &KeyId) {
-        if let Some(entry) = self.entries().pin().get(key_id) {
+        if let Some(entry) = self.entries().pin().get(&AskedId::of(key_id)) {
             entry.outdate();
         }
     }
@@ -294,7 +141,8 @@ impl KeyCache {
             recent.push(change);
             match (&change.key_id, &change.owner) {
                 (Some(key_id), _) => {
-                    entries.get(key_id).into_iter().filter(|entry| entry.misses(change.position)).for_each(|entry| entry.outdate());
+                    let entry = entries.get(&AskedId::of(key_id));
+                    entry.into_iter().filter(|entry| entry.misses(change.position)).for_each(|entry| entry.outdate());
                 }
                 (None, Some(owner)) => drop(of_owners.insert(owner, change.position)),
                 (None, None) => {}
@@ -330,6 +178,7 @@ impl KeyCache {
         if self.entries().len() >= self.options.count_max {
             self.make_room(self.options.count_max / 8 + 1);
         }
+        self.shared.sweep();
     }
 
     /// Forgets so many: what is too old first, else whichever the map gives first.
@@ -337,17 +186,21 @@ impl KeyCache {
         let entries = self.entries().pin();
         let (old, fresh) =
             (entries.iter().filter(|(_, entry)| !self.is_fresh(entry)), entries.iter().filter(|(_, entry)| self.is_fresh(entry)));
-        let some: Vec<KeyId> = old.chain(fresh).map(|(key_id, _)| key_id.clone()).take(count).collect();
-        for key_id in some {
-            entries.remove(&key_id);
+        let some: Vec<HeldId> = old.chain(fresh).map(|(id, _)| id.clone()).take(count).collect();
+        for id in some {
+            entries.remove(&id);
         }
     }
 
     fn is_fresh(&self, entry: &CachedKey) -> bool {
-        entry.read_at.elapsed() < self.options.age_max
+        entry.read_at().elapsed() < self.options.age_max
     }
 
-    fn entries(&self) -> &papaya::HashMap<KeyId, Arc<CachedKey>> {
+    fn is_good(&self, entry: &CachedKey) -> bool {
+        !entry.is_outdated() && self.is_fresh(entry)
+    }
+
+    fn entries(&self) -> &papaya::HashMap<HeldId, Arc<CachedKey>> {
         self.step.take();
         &self.entries
     }

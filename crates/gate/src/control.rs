@@ -14,7 +14,7 @@ pub use usage::{ListTop, TOP_MAX};
 
 use tokio::time::Instant;
 use tollgate_api::{AuthContext, CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, Owner, PatchKeyBody, PutOwnerBody, RevokeKeyBody};
-use tollgate_keys::{KeyId, OwnerName, RandomPart, SecretKind, Slot, Status};
+use tollgate_keys::{KeyId, OwnerName, RandomPart, SecretKind, Status};
 
 use crate::{
     Gate,
@@ -104,7 +104,7 @@ impl Gate {
         }
         let minted = made?.ok_or_else(|| ControlError::Unavailable("the key was not made".to_owned()))?;
         shared.filter.learn(&minted.record.key_id);
-        shared.leave_receipt(&minted.record, Slot::Current, &minted.api_key.secret).await;
+        shared.leave_receipt(&minted.record.key_id, &minted.record.secrets.current, &minted.api_key.secret).await;
         shared.announce_key(ChangeKind::Created, &minted.record).await;
         let now_ms = shared.clock.unix_ms();
         Ok(CreatedKey { api_key: Some(minted.api_key.expose().to_string()), replayed: false, key: key_view(&minted.record, now_ms, None) })

@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU16, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -25,52 +25,64 @@ const NEAR_MS: u64 = 60_000;
 const BEHIND_MIN: Duration = Duration::from_mins(1);
 /// After so long without anybody noticing, a clock that is behind is behind anew.
 const NOTICED_WITHIN: Duration = Duration::from_mins(5);
-/// No time of day.
+/// Not looked at yet: the earliest time of day, which no clock shows.
 const NONE: i64 = i64::MIN;
+/// What of a [`HeldTime`] tells the correction that it is from.
+const CORRECTION_BITS: u32 = 16;
+/// The ends of what is left of it for a time of day, in milliseconds: four thousand years around 1970.
+const ORIGIN_MAX: i64 = i64::MAX >> CORRECTION_BITS;
 
 /// What all held keys share.
 #[derive(Debug)]
 pub(crate) struct DayTime {
     start: Instant,
-    /// How often the wall clock was found to be right where time seemed to have run back.
-    corrections: AtomicU64,
+    /// How often the wall clock was found to be right where time seemed to have run back. Begins
+    /// anew at the end: no key is held for so many.
+    corrections: AtomicU16,
     /// By how much the wall clock was behind a held key since anybody looked; 0 for not at all.
     behind_ms: AtomicU64,
     /// When it was first and last found to be so.
     noticed: Mutex<Option<(Instant, Instant)>>,
 }
 
-/// Time as one held key has seen it go by.
+/// Time as one held key has seen it go by: the time of day at the node's start in milliseconds, as
+/// told when the key was first looked at, and in the lowest bits the correction that this is from.
 #[derive(Debug)]
-pub(crate) struct HeldTime {
-    /// The time of day at the node's start, as told when the key was first looked at.
-    origin_ms: AtomicI64,
-    /// The correction that this is from.
-    correction: AtomicU64,
-}
+pub(crate) struct HeldTime(AtomicI64);
 
 impl Default for HeldTime {
     fn default() -> Self {
-        Self { origin_ms: AtomicI64::new(NONE), correction: AtomicU64::new(0) }
+        Self(AtomicI64::new(NONE))
+    }
+}
+
+impl HeldTime {
+    /// The time of day at the node's start, if it was told since that correction.
+    fn origin_ms(&self, correction: i64) -> Option<i64> {
+        let held = self.0.load(Ordering::Acquire);
+        (held != NONE && held & ((1 << CORRECTION_BITS) - 1) == correction).then_some(held >> CORRECTION_BITS)
+    }
+
+    fn set(&self, origin_ms: i64, correction: i64) {
+        self.0.store(origin_ms << CORRECTION_BITS | correction, Ordering::Release);
     }
 }
 
 impl DayTime {
     pub(crate) fn new(start: Instant) -> Self {
-        Self { start, corrections: AtomicU64::new(0), behind_ms: AtomicU64::new(0), noticed: Mutex::default() }
+        Self { start, corrections: AtomicU16::new(0), behind_ms: AtomicU64::new(0), noticed: Mutex::default() }
     }
 
     /// The time of day in milliseconds since 1970, which for a key that is held never falls behind
     /// the time that has passed, unless the wall clock turned out to be right. Cheap.
     pub(crate) fn of(&self, held: &HeldTime, wall_ms: u64) -> u64 {
         let (wall, passed) = (whole(wall_ms), i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX));
-        let correction = self.corrections.load(Ordering::Acquire);
-        let mut origin = held.origin_ms.load(Ordering::Acquire);
-        if origin == NONE || held.correction.load(Ordering::Acquire) != correction {
-            origin = wall.saturating_sub(passed);
-            held.origin_ms.store(origin, Ordering::Release);
-            held.correction.store(correction, Ordering::Release);
-        }
+        let correction = i64::from(self.corrections.load(Ordering::Acquire));
+        let origin = held.origin_ms(correction).unwrap_or_else(|| {
+            let origin = wall.saturating_sub(passed).clamp(-ORIGIN_MAX, ORIGIN_MAX);
+            held.set(origin, correction);
+            origin
+        });
         let held_ms = u64::try_from(origin.saturating_add(passed)).unwrap_or_default();
         let behind_ms = held_ms.saturating_sub(wall_ms);
         if behind_ms > TOLERANCE_MS {

@@ -6,7 +6,7 @@ use tollgate_telemetry::{Source, Verdict as VerdictLabel};
 
 use crate::{
     Gate, OutageMode,
-    authenticate::{Caller, Standing, Verified, identity_of},
+    authenticate::{Caller, Standing, Verified},
     breaker::not_asked,
     gate::{DecisionSource, GateShared},
     link::Trouble,
@@ -94,9 +94,9 @@ impl GateShared {
             return Ok(if stands { Attempt::Verdict(self.denied(denial)) } else { Attempt::AuthenticateAgain });
         }
         let request = &verified.request;
-        let decision = Decision { subjects: verified.entry.subjects.clone(), cost: request.cost, peek: request.peek };
+        let decision = Decision { subjects: verified.subjects(), cost: request.cost, peek: request.peek };
         let is_current = || self.is_current(&verified.entry, verified.epoch);
-        let mode = self.outage_mode(request.plane, verified.entry.found.key.outage_mode);
+        let mode = self.outage_mode(request.plane, verified.entry.rules.outage_mode);
         Ok(match self.ask(decision, mode, is_current).await? {
             Told::Decided { allowed, standings, source } => {
                 let passed = self.passed(verified, standings);
@@ -110,7 +110,7 @@ impl GateShared {
             Told::Doubtful { .. } => Attempt::ChargedByOldRules,
             Told::Stale => Attempt::AuthenticateAgain,
             Told::Revoked => {
-                self.cache.forget(&verified.entry.found.key.key_id);
+                self.cache.forget(&verified.key_id());
                 let Standing::Refused(denial) = self.refused(Unauthenticated::Revoked) else { return Ok(Attempt::AuthenticateAgain) };
                 Attempt::Verdict(self.denied(denial))
             }
@@ -247,14 +247,12 @@ impl GateShared {
 
 /// Why these rules never let the request pass.
 fn refusal(verified: &Verified) -> Option<Denial> {
-    let (request, found) = (&verified.request, &verified.entry.found);
-    let identity = || identity_of(&verified.entry);
+    let request = &verified.request;
+    let identity = || verified.identity();
     if let Some(scope) = request.scope.as_ref().filter(|scope| !identity().may(scope)) {
         return Some(Denial::ScopeMissing { identity: identity(), scope: scope.clone() });
     }
-    let owners = found.owner.as_ref().map(|rules| rules.limits.as_slice()).unwrap_or_default();
-    let all = found.key.limits.as_slice().iter().chain(owners);
-    let limit = tightest(all).filter(|limit| request.cost.tokens() > limit.burst())?;
+    let limit = tightest(verified.entry.limits()).filter(|limit| request.cost.tokens() > limit.burst())?;
     Some(Denial::CostExceedsBurst { identity: identity(), limit })
 }
 

@@ -10,10 +10,10 @@ use std::{
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
-use tollgate_keys::{HashError, HashParams, RandomPart, SecretHash, Slot, hash_random_part, verify_secret};
+use tollgate_keys::{HashError, HashParams, RandomPart, SecretHash, SecretHashes, Slot, hash_random_part, verify_secret};
 use tollgate_telemetry::{Metrics, Step};
 
-use crate::{record::KeyRecord, request::SharedKey};
+use crate::request::SharedKey;
 
 /// New secrets hashed at a time, beside the hashes that are checked.
 const NEW_SECRETS_THREADS: usize = 1;
@@ -99,8 +99,8 @@ impl HashingPool {
     }
 
     /// Which of the key's secrets that are good at `now_ms` this is, if any.
-    pub(crate) async fn verify(&self, record: &KeyRecord, api_key: &SharedKey, now_ms: u64) -> Result<Option<Slot>, HashingError> {
-        let hashes: Vec<(Slot, SecretHash)> = record.secrets.usable(now_ms).map(|(slot, hash)| (slot, hash.clone())).collect();
+    pub(crate) async fn verify(&self, hashes: &SecretHashes, api_key: &SharedKey, now_ms: u64) -> Result<Option<Slot>, HashingError> {
+        let hashes: Vec<(Slot, SecretHash)> = hashes.usable(now_ms).map(|(slot, hash)| (slot, hash.clone())).collect();
         let api_key = api_key.clone();
         let check = move || {
             for (slot, hash) in hashes {

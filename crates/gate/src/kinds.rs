@@ -3,13 +3,7 @@
 use tollgate_keys::SecretKind;
 use tollgate_telemetry::KindLabel;
 
-use crate::{
-    authenticate::{Verified, identity_of},
-    gate::GateShared,
-    ports::SubjectStanding,
-    record::KeyRecord,
-    verdict::Passed,
-};
+use crate::{authenticate::Verified, cache::CachedKey, gate::GateShared, ports::SubjectStanding, verdict::Passed};
 
 /// How long a kind of key is still good.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,15 +64,15 @@ impl KindLives {
 
 /// The kind of a key as it is used: of a key that was rotated to another kind, that of the secret
 /// that was shown.
-pub(crate) fn kind_in_use(key: &KeyRecord, shown: SecretKind) -> SecretKind {
+pub(crate) fn kind_in_use(key: &CachedKey, shown: SecretKind) -> SecretKind {
     // A secret made elsewhere may look like one of ours.
     if key.kind == SecretKind::Imported { SecretKind::Imported } else { shown }
 }
 
 /// Whether a secret of the form that was shown can be one of the key's, so that it is worth hashing.
 /// Imported secrets have any form.
-pub(crate) fn may_be_of(key: &KeyRecord, shown: SecretKind, now_ms: u64) -> bool {
-    let previous = key.secrets.previous.as_ref().filter(|previous| now_ms < previous.valid_until_ms).map(|previous| previous.kind);
+pub(crate) fn may_be_of(key: &CachedKey, shown: SecretKind, now_ms: u64) -> bool {
+    let previous = key.proofs.previous().filter(|previous| now_ms < previous.valid_until_ms).map(|previous| previous.kind);
     std::iter::once(key.kind).chain(previous).any(|kind| kind == SecretKind::Imported || kind == shown)
 }
 
@@ -94,9 +88,9 @@ pub(crate) fn label_of(kind: SecretKind) -> KindLabel {
 impl GateShared {
     /// A verified caller, his standings, and what to warn him of.
     pub(crate) fn passed(&self, verified: &Verified, standings: Vec<SubjectStanding>) -> Passed {
-        let kind = verified.request.credential.api_key().map(|api_key| kind_in_use(&verified.entry.found.key, api_key.secret.kind()));
+        let kind = verified.request.credential.api_key().map(|api_key| kind_in_use(&verified.entry, api_key.secret.kind()));
         let deprecated = kind.and_then(|kind| self.options.kinds.deprecated(kind));
-        Passed { identity: identity_of(&verified.entry), standings, deprecated }
+        Passed { identity: verified.identity(), standings, deprecated }
     }
 }
 

@@ -20,7 +20,7 @@ use tollgate_telemetry::LookupOutcome;
 
 use crate::{
     authenticate::Known,
-    cache::CachedKey,
+    cache::{CachedKey, without_long_ended},
     filter::Membership,
     gate::GateShared,
     miss_cache::{MissCache, MissOptions},
@@ -239,7 +239,7 @@ impl GateShared {
             Ok(None) => LookupOutcome::Absent,
             Err(_) => LookupOutcome::Unavailable,
         });
-        let keep = |found: FoundKey| self.cache.insert(found, mark, known.entry());
+        let keep = |found: FoundKey| self.cache.insert(without_long_ended(found, self.clock.unix_ms()), mark, known.entry());
         let entry = found?.map(keep);
         if entry.is_none() {
             if self.filter.membership(key_id, self.clock.unix_ms()) == Membership::Known {

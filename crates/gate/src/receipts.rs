@@ -8,13 +8,12 @@ use std::{sync::Arc, time::Duration};
 
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
-use tollgate_keys::{KeyId, Receipt, Secret, SecretHash, Slot};
+use tollgate_keys::{KeyId, Receipt, Secret, SecretHash, SecretHashes, Slot};
 
 use crate::{
-    cache::CachedKey,
+    cache::Secrets,
     gate::GateShared,
     ports::{ReceiptName, ReceiptStore},
-    record::KeyRecord,
     request::SharedKey,
 };
 
@@ -39,18 +38,18 @@ pub(crate) struct Found {
 
 impl GateShared {
     /// Which of the key's secrets that are good at `now_ms` this is, if a receipt says so.
-    pub(crate) async fn receipted(&self, entry: &CachedKey, api_key: &SharedKey, now_ms: u64) -> Option<Slot> {
+    pub(crate) async fn receipted(&self, secrets: &Secrets, api_key: &SharedKey, now_ms: u64) -> Option<Slot> {
         let receipts = self.receipts.as_ref()?;
         let (key_id, ring) = (&api_key.key_id, self.signing.ring());
         let right = |hash: &SecretHash| ring.receipt(key_id, hash, &api_key.secret);
         // Before anything is asked for: imported secrets have none.
-        right(&entry.found.key.secrets.current)?;
-        let mut found = entry.proofs.receipts.lock().await;
+        right(&secrets.hashes.current)?;
+        let mut found = secrets.receipts.lock().await;
         let is_new = found.as_ref().is_none_or(|found| found.at.elapsed() >= KEPT);
         if is_new {
-            *found = Some(self.find_receipts(receipts, &entry.found.key, now_ms).await);
+            *found = Some(self.find_receipts(receipts, (key_id, &secrets.hashes), now_ms).await);
         }
-        let proven = entry.found.key.secrets.usable(now_ms).find_map(|(slot, hash)| {
+        let proven = secrets.hashes.usable(now_ms).find_map(|(slot, hash)| {
             let stored = found.iter().flat_map(|found| &found.receipts).find(|(of, _)| of == hash);
             let receipt = right(hash)?;
             receipt.matches(&stored?.1).then(|| (slot, hash.clone(), receipt))
@@ -64,22 +63,17 @@ impl GateShared {
     }
 
     /// Leaves a receipt for a secret that was made or verified just now.
-    pub(crate) async fn leave_receipt(&self, record: &KeyRecord, slot: Slot, secret: &Secret) {
+    pub(crate) async fn leave_receipt(&self, key_id: &KeyId, hash: &SecretHash, secret: &Secret) {
         let Some(receipts) = &self.receipts else { return };
-        let hash = match slot {
-            Slot::Current => Some(&record.secrets.current),
-            Slot::Previous => record.secrets.previous.as_ref().map(|previous| &previous.hash),
-        };
-        let Some(hash) = hash else { return };
-        if let Some(receipt) = self.signing.ring().receipt(&record.key_id, hash, secret) {
-            self.put_receipt(receipts, (&record.key_id, hash), receipt).await;
+        if let Some(receipt) = self.signing.ring().receipt(key_id, hash, secret) {
+            self.put_receipt(receipts, (key_id, hash), receipt).await;
         }
     }
 
-    async fn find_receipts(&self, receipts: &Receipts, record: &KeyRecord, now_ms: u64) -> Found {
+    async fn find_receipts(&self, receipts: &Receipts, (key_id, hashes): (&KeyId, &SecretHashes), now_ms: u64) -> Found {
         let at = Instant::now();
-        let hashes: Vec<SecretHash> = record.secrets.usable(now_ms).map(|(_, hash)| hash.clone()).collect();
-        let names = hashes.iter().map(|hash| name_of(&record.key_id, hash)).collect();
+        let hashes: Vec<SecretHash> = hashes.usable(now_ms).map(|(_, hash)| hash.clone()).collect();
+        let names = hashes.iter().map(|hash| name_of(key_id, hash)).collect();
         let deadline = at + self.options.decision_timeout;
         let stored = receipts.store.find(names, deadline).await.unwrap_or_else(|error| {
             tracing::debug!(%error, "a secret is hashed, whether there is a receipt or not");

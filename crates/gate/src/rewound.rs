@@ -7,7 +7,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
-use tollgate_limits::{Cost, RateLimits};
+use tollgate_limits::Cost;
 
 use crate::{
     cache::CachedKey,
@@ -33,7 +33,7 @@ impl GateShared {
         if self.is_rewound() || !self.is_fence_ahead(entry).await {
             return;
         }
-        let key_id = entry.found.key.key_id.clone();
+        let key_id = entry.key_id();
         let read = tokio::time::timeout(self.options.lookup_timeout, self.keys.find(key_id)).await;
         if let Ok(Ok(Some(found))) = read {
             let generations = (found.key.generation, found.owner.as_ref().map(|owner| owner.generation));
@@ -44,11 +44,7 @@ impl GateShared {
     }
 
     async fn is_fence_ahead(&self, entry: &CachedKey) -> bool {
-        let mut subjects = entry.subjects.clone();
-        for subject in std::iter::once(&mut subjects.first).chain(&mut subjects.owner) {
-            subject.limits = RateLimits::unlimited();
-        }
-        let asked = Decision { subjects, cost: Cost::ONE, peek: true };
+        let asked = Decision { subjects: entry.fences(), cost: Cost::ONE, peek: true };
         let deadline = Instant::now() + self.options.decision_timeout;
         matches!(self.buckets.decide(asked, deadline).await, Ok(Outcome::Stale))
     }

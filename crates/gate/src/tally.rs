@@ -63,13 +63,15 @@ pub(crate) struct Tally {
 /// is kept for every request under way.
 pub(crate) struct Counting {
     entry: Arc<CachedKey>,
+    key_id: KeyId,
     cost: u64,
     peek: bool,
 }
 
 impl Counting {
     pub(crate) fn of(verified: &Verified) -> Self {
-        Self { entry: verified.entry.clone(), cost: verified.request.cost.tokens().into(), peek: verified.request.peek }
+        let request = &verified.request;
+        Self { entry: verified.entry.clone(), key_id: verified.key_id(), cost: request.cost.tokens().into(), peek: request.peek }
     }
 }
 
@@ -100,8 +102,7 @@ impl GateShared {
             Verdict::Denied(_) => UsageCounts { denied: 1, ..none },
         };
         if !counting.peek {
-            let key = &counting.entry.found.key;
-            self.count(&key.key_id, key.owner.as_ref(), &counts);
+            self.count(&counting.key_id, counting.entry.owner(), &counts);
         }
         verdict
     }

@@ -67,9 +67,9 @@ impl Usage {
     }
 
     /// Notes that a key was used, unless that was done a moment ago. Cheap.
-    pub(crate) fn note(&self, held: &Noted, key_id: &KeyId, now_ms: u64) {
+    pub(crate) fn note(&self, held: &Noted, key_id: impl FnOnce() -> KeyId, now_ms: u64) {
         if held.is_due(now_ms) {
-            self.keep(key_id, now_ms);
+            self.keep(&key_id(), now_ms);
         }
     }
 
@@ -144,7 +144,7 @@ mod tests {
     fn a_key_in_use_is_noted_now_and_then() {
         let (usage, held) = (usage(10), Noted::default());
         for now_ms in (1000..61_000).step_by(100) {
-            usage.note(&held, &key_id(1), now_ms);
+            usage.note(&held, || key_id(1), now_ms);
             let noted = usage.pending().get(&key_id(1)).copied().expect("noted");
             assert!(now_ms - noted < NOTE_PAUSE_MS, "{now_ms} {noted}");
         }
@@ -156,10 +156,10 @@ mod tests {
     fn no_more_wait_than_may() {
         let usage = usage(3);
         for count in 0..100 {
-            usage.note(&Noted::default(), &key_id(count), 5);
+            usage.note(&Noted::default(), || key_id(count), 5);
         }
         assert_eq!(usage.pending().len(), 3);
-        usage.note(&Noted::default(), &key_id(0), 7);
+        usage.note(&Noted::default(), || key_id(0), 7);
         assert_eq!(usage.pending().get(&key_id(0)), Some(&7), "one that waits already is kept up");
         usage.keep(&key_id(0), 6);
         assert_eq!(usage.pending().get(&key_id(0)), Some(&7), "never an older one");

@@ -3,7 +3,7 @@
 //! Key id, limits and everything else stay, so a rotation gives nobody a second budget.
 
 use tollgate_api::{CreatedKey, KeyKindName, RotateKeyBody};
-use tollgate_keys::{ApiKey, RandomPart, Secret, SecretHash, SecretKind, SigningRing, Slot, Status};
+use tollgate_keys::{ApiKey, RandomPart, Secret, SecretHash, SecretKind, SigningRing, Status};
 
 use super::{ControlError, Operator, fence_of_key, known_id};
 use crate::{
@@ -68,7 +68,7 @@ impl Gate {
         let propagated = shared.raise_as(ChangeKind::Rotated, fence_of_key(&record)).await;
         shared.cache.forget(&record.key_id);
         let api_key = ApiKey { key_id: record.key_id.clone(), secret: secret_of(&record, &ring, &random)? };
-        shared.leave_receipt(&record, Slot::Current, &api_key.secret).await;
+        shared.leave_receipt(&record.key_id, &record.secrets.current, &api_key.secret).await;
         let key = key_view(&record, shared.clock.unix_ms(), Some(propagated));
         Ok(CreatedKey { api_key: Some(api_key.expose().to_string()), replayed: false, key })
     }

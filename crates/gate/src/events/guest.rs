@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tollgate_api::EndReason;
 use tollgate_keys::{KeyId, OwnerName, Scope};
-use tollgate_limits::{Cost, RateLimits};
+use tollgate_limits::Cost;
 
 use super::Place;
 use crate::{
@@ -94,7 +94,7 @@ impl Guest {
             None => entry.generations().0 > self.generation,
         };
         let now_ms = shared.clock.unix_ms();
-        let previous = entry.found.key.secrets.previous.as_ref().map(|previous| previous.valid_until_ms);
+        let previous = entry.proofs.previous().map(|previous| previous.valid_until_ms);
         self.secret_until_ms = previous.filter(|until_ms| now_ms < *until_ms);
         self.held = Some(entry);
         // That he may not read at all is the better answer.
@@ -105,9 +105,9 @@ impl Guest {
     /// What the record that is held says now.
     fn judge(&self, shared: &GateShared) -> Result<(), EndReason> {
         let Some(held) = &self.held else { return Ok(()) };
-        let (key, now_ms) = (&held.found.key, shared.day.of(&held.time, shared.clock.unix_ms()));
-        let is_over = shared.options.kinds.is_over(key.kind, now_ms);
-        if key.lifecycle.usable(now_ms).is_err() || is_over || !identity_of(held).may(&Scope::EVENTS_READ) {
+        let now_ms = shared.day.of(&held.time, shared.clock.unix_ms());
+        let is_over = shared.options.kinds.is_over(held.kind, now_ms);
+        if held.lifecycle().usable(now_ms).is_err() || is_over || !identity_of(held, self.key_id.clone()).may(&Scope::EVENTS_READ) {
             return Err(EndReason::NotAllowed);
         }
         if self.secret_until_ms.is_some_and(|until_ms| now_ms >= until_ms) { Err(EndReason::SecretChanged) } else { Ok(()) }
@@ -116,10 +116,7 @@ impl Guest {
     /// While the log cannot be read: whether his record's fence has nothing against it.
     async fn is_fenced(&mut self, shared: &GateShared) -> Result<bool, EndReason> {
         let Some(held) = self.held.as_ref().filter(|_| shared.is_link_trusted()) else { return Ok(false) };
-        let mut subjects = held.subjects.clone();
-        for subject in std::iter::once(&mut subjects.first).chain(&mut subjects.owner) {
-            subject.limits = RateLimits::unlimited();
-        }
+        let subjects = held.fences();
         match shared.ask_store(Decision { subjects, cost: Cost::ONE, peek: true }).await {
             Ok(Outcome::Allowed(_) | Outcome::Leased(..)) => Ok(true),
             Ok(Outcome::Revoked) => Err(EndReason::NotAllowed),

@@ -66,7 +66,7 @@ impl Crowd {
         options.cache.count_max = count;
         (options.usage.pending_max, options.tally.keys_max) = (count, count);
         // Whatever a loop does in the meantime is not what is measured.
-        options.tally.flush_interval = Duration::from_secs(60);
+        options.tally.flush_interval = Duration::from_mins(1);
         let node = Node::new(store.clone(), Arc::new(NoBuckets), &clock, options);
         let mut keys = Vec::with_capacity(count);
         for nth in 0..count {

@@ -20,7 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const BEFORE: usize = 5_000;
 const MEASURED: usize = 20_000;
 /// With room for what the allocator does as it likes.
-const BYTES_MAX: usize = 3000;
+const BYTES_MAX: usize = 600;
 
 #[tokio::test(start_paused = true)]
 async fn a_key_in_use_takes_few_bytes() {
