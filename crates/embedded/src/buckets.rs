@@ -12,7 +12,10 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tollgate_gate::ports::{BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome};
+use tollgate_gate::ports::{
+    BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, Leasing, LogId, Outcome, PendingOutcome, SubjectKind,
+};
+use tollgate_limits::LeaseAsk;
 
 use self::{room::Room, shard::Shard};
 use crate::clock::{MicrosClock, whole_us};
@@ -66,13 +69,13 @@ impl MemoryBuckets {
         self.room.taken()
     }
 
-    fn decide_now(&self, decision: &Decision) -> Outcome {
+    fn decide_now(&self, decision: &Decision, lease: LeaseAsk) -> Outcome {
         if self.log.get().is_none() {
             return Outcome::Lost;
         }
         let placed_by = decision.subjects.placed_by();
         // The clock is read under the lock, so that no decision of a shard is older than the last.
-        let once = || self.shard(placed_by).decide(decision, self.clock.now_us(), &self.room);
+        let once = || self.shard(placed_by).decide(decision, lease, self.clock.now_us(), &self.room);
         once().unwrap_or_else(|_full| {
             self.sweep();
             once().unwrap_or(Outcome::Broken)
@@ -121,7 +124,14 @@ impl fmt::Debug for MemoryBuckets {
 impl BucketStore for MemoryBuckets {
     /// Decides at once: no deadline is ever near.
     fn decide(&self, decision: Decision, _deadline: Instant) -> PendingOutcome {
-        Ok(self.decide_now(&decision)).into()
+        Ok(self.decide_now(&decision, LeaseAsk::default())).into()
+    }
+
+    /// For tests of nodes that share such a store: a node that is alone has no use for slices.
+    fn decide_leased(&self, decision: Decision, leasing: Leasing, _deadline: Instant) -> PendingOutcome {
+        // Askers of a named thing bring limits of their own under one generation.
+        let is_named = decision.subjects.first.kind == SubjectKind::Named;
+        Ok(self.decide_now(&decision, if is_named { LeaseAsk::default() } else { leasing.ask })).into()
     }
 
     fn raise_fence(&self, fence: Fence, _deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>> {

@@ -17,7 +17,7 @@ use crate::{
     hashing::HashingError,
     kinds::{kind_in_use, label_of, may_be_of},
     lookups::{Reading, Wanted},
-    ports::{Decision, Outcome, Subjects},
+    ports::{Decision, Leasing, Outcome, Subjects},
     preauth::TooManyFailures,
     request::{CheckRequest, Credential, SharedKey},
     verdict::{Denial, GateError, Identity, Unauthenticated},
@@ -470,7 +470,8 @@ impl GateShared {
             return false;
         }
         let asked = Decision { subjects: entry.fences(), cost: tollgate_limits::Cost::ONE, peek: true };
-        matches!(self.ask_store(asked).await, Ok(Outcome::Allowed(_) | Outcome::Revoked)) && self.is_current(entry, epoch)
+        let told = self.ask_store(asked, Leasing::default()).await;
+        matches!(told, Ok(Outcome::Allowed(_) | Outcome::Revoked)) && self.is_current(entry, epoch)
     }
 
     pub(crate) fn refused(&self, why: Unauthenticated) -> Standing {

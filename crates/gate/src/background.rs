@@ -73,7 +73,8 @@ impl GateShared {
             self.keep_tally(),
             looks,
             self.keep_telling(),
-            self.follow_unlimited()
+            self.follow_unlimited(),
+            self.keep_leases()
         );
     }
 

@@ -19,7 +19,7 @@ use tollgate_telemetry::Step;
 
 use crate::{
     gate::GateShared,
-    ports::{BucketError, Decision, Outcome},
+    ports::{BucketError, Decision, Leasing, Outcome},
 };
 
 const NOT_ASKED: &str = "it has not answered lately and is not asked before it does";
@@ -100,12 +100,12 @@ impl GateShared {
     }
 
     /// Asks the store, unless it is known not to answer; at most for as long as one decision may wait.
-    pub(crate) async fn ask_store(&self, decision: Decision) -> Result<Outcome, BucketError> {
+    pub(crate) async fn ask_store(&self, decision: Decision, leasing: Leasing) -> Result<Outcome, BucketError> {
         let lane = self.buckets.lane(decision.subjects.placed_by());
         if self.breaker.is_open(lane) {
             return Err(not_asked());
         }
-        let pending = self.buckets.decide(decision, Instant::now() + self.options.decision_timeout);
+        let pending = self.buckets.decide_leased(decision, leasing, Instant::now() + self.options.decision_timeout);
         let timing = pending.is_on_its_way().then(|| Step::RedisDecision.begin());
         let answer = pending.await;
         if let Some(timing) = timing {

@@ -6,7 +6,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -41,6 +44,9 @@ pub(crate) struct Line {
     /// Keeps the nodes of a fleet from speaking all at once.
     jitter: Duration,
     ear: Mutex<Ear>,
+    started: Instant,
+    /// [`Touch::holds_until`], in microseconds from `started`: what every decision looks at.
+    holds_until_us: AtomicU64,
     /// Told when something was heard that calls for a read of the log.
     read_due: tokio::sync::Notify,
 }
@@ -58,7 +64,8 @@ impl Line {
     pub(crate) fn new(bus: Option<Arc<dyn Bus>>) -> Result<Self, RandomnessError> {
         let bits = u64::from_be_bytes(random_bytes()?);
         let jitter = Duration::from_millis(bits % JITTER_MAX_MS);
-        Ok(Self { bus, node: format!("{bits:016x}"), jitter, ear: Mutex::default(), read_due: tokio::sync::Notify::new() })
+        let (node, ear, read_due) = (format!("{bits:016x}"), Mutex::default(), tokio::sync::Notify::new());
+        Ok(Self { bus, node, jitter, ear, started: Instant::now(), holds_until_us: AtomicU64::new(0), read_due })
     }
 
     /// Whether there are others to hear.
@@ -69,6 +76,16 @@ impl Line {
     /// Why this node is out of touch; never on a node that is alone.
     pub(crate) fn trouble(&self) -> Option<OutOfTouch> {
         self.bus.as_ref().and_then(|_| self.with_ear(|ear| ear.touch.trouble(Instant::now())))
+    }
+
+    /// Whether what this node holds may be used at `now` without a word to the store: changes would
+    /// have been heard of. Always on a node that is alone. Cheap.
+    pub(crate) fn is_in_touch(&self, now: Instant) -> bool {
+        self.bus.is_none() || self.us(now) < self.holds_until_us.load(Ordering::Acquire)
+    }
+
+    fn us(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.started).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// The log was read to its head by a read that began at `started`.
@@ -85,7 +102,10 @@ impl Line {
     }
 
     fn with_ear<T>(&self, listen: impl FnOnce(&mut Ear) -> T) -> T {
-        listen(&mut self.ear.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut ear = self.ear.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = listen(&mut ear);
+        self.holds_until_us.store(ear.touch.holds_until().map_or(0, |until| self.us(until)), Ordering::Release);
+        told
     }
 }
 

@@ -119,7 +119,12 @@ impl KeyCache {
         let has_room = held.is_some() || entries.len() < self.options.count_max;
         if may_keep && is_newest && has_room {
             self.step.take();
+            if let Some(held) = held {
+                held.outdate();
+            }
             entries.insert(entry.id().clone(), entry.clone());
+        } else {
+            entry.outdate();
         }
         entry
     }
@@ -168,13 +173,21 @@ impl KeyCache {
     pub(crate) fn restart_at(&self, position: u64) {
         let mut recent = self.recent();
         *recent = RecentChanges { restarts: recent.restarts + 1, position, read_up_to: 0, changes: VecDeque::new() };
-        self.entries().pin().clear();
+        let entries = self.entries().pin();
+        entries.values().for_each(|entry| entry.outdate());
+        entries.clear();
     }
 
     /// Forgets what is too old; to be called now and then. Proofs stay while there is room: they
     /// hold as long as the hash is the same, and another hashing is dear.
     pub(crate) fn sweep(&self) {
-        self.entries().pin().retain(|_, entry| self.is_fresh(entry) || entry.proofs.are_any());
+        self.entries().pin().retain(|_, entry| {
+            let is_fresh = self.is_fresh(entry);
+            if !is_fresh {
+                entry.outdate();
+            }
+            is_fresh || entry.proofs.are_any()
+        });
         if self.entries().len() >= self.options.count_max {
             self.make_room(self.options.count_max / 8 + 1);
         }
@@ -188,7 +201,9 @@ impl KeyCache {
             (entries.iter().filter(|(_, entry)| !self.is_fresh(entry)), entries.iter().filter(|(_, entry)| self.is_fresh(entry)));
         let some: Vec<HeldId> = old.chain(fresh).map(|(id, _)| id.clone()).take(count).collect();
         for id in some {
-            entries.remove(&id);
+            if let Some(entry) = entries.remove(&id) {
+                entry.outdate();
+            }
         }
     }
 

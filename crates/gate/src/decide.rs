@@ -9,8 +9,10 @@ use crate::{
     authenticate::{Caller, Standing, Verified},
     breaker::not_asked,
     gate::{DecisionSource, GateShared},
+    leases::Stake,
     link::Trouble,
-    ports::{BucketError, Decision, Outcome, SubjectStanding},
+    ports::{BucketError, Decision, Outcome},
+    standings::Standings,
     tally::Counting,
     verdict::{Denial, GateError, Identity, Passed, Unauthenticated, Verdict},
 };
@@ -18,10 +20,10 @@ use crate::{
 /// What one call to the bucket store came to.
 pub(crate) enum Told {
     /// All allowed, or one refused.
-    Decided { allowed: bool, standings: Vec<SubjectStanding>, source: Source },
+    Decided { allowed: bool, standings: Standings, source: Source },
     /// All allowed and charged, but the store's fences may have been lost meanwhile and the cache
     /// no longer holds the asker's rules: they may have changed.
-    Doubtful { standings: Vec<SubjectStanding>, source: Source },
+    Doubtful { standings: Standings, source: Source },
     /// The rules have changed since they were read.
     Stale,
     /// The key is revoked.
@@ -49,13 +51,19 @@ impl Gate {
         verdict
     }
 
-    /// The verdict on a caller whose credential was refused, which waits for nothing. Any other caller
-    /// is given back, for [`Gate::decide`].
-    pub fn refuse(&self, caller: Caller) -> Result<Verdict, Caller> {
-        match caller.0 {
-            Standing::Refused(denial) => Ok(self.shared.denied(denial)),
-            standing @ Standing::Verified(_) => Err(Caller(standing)),
-        }
+    /// The verdict on a caller, if that can be told without waiting for anybody: his credential was
+    /// refused, or this node has tokens for him, or remembers a denial. Any other caller is given
+    /// back, for [`Gate::decide`].
+    pub fn decide_at_once(&self, caller: Caller) -> Result<Verdict, Caller> {
+        let verified = match caller.0 {
+            Standing::Refused(denial) => return Ok(self.shared.denied(denial)),
+            Standing::Verified(verified) => verified,
+        };
+        let started = Instant::now();
+        let Some(verdict) = self.shared.decide_from_memory(&verified, started) else { return Err(Caller(Standing::Verified(verified))) };
+        let verdict = self.shared.tallied(&Counting::of(&verified), verdict);
+        self.shared.metrics.decision_took(started.elapsed());
+        Ok(verdict)
     }
 }
 
@@ -93,11 +101,14 @@ impl GateShared {
             let stands = !verified.cached || Box::pin(self.is_confirmed(&verified.entry, verified.epoch)).await;
             return Ok(if stands { Attempt::Verdict(self.denied(denial)) } else { Attempt::AuthenticateAgain });
         }
+        if let Some(verdict) = self.decide_from_memory(verified, Instant::now()) {
+            return Ok(Attempt::Verdict(verdict));
+        }
         let request = &verified.request;
         let decision = Decision { subjects: verified.subjects(), cost: request.cost, peek: request.peek };
         let is_current = || self.is_current(&verified.entry, verified.epoch);
         let mode = self.outage_mode(request.plane, verified.entry.rules.outage_mode);
-        Ok(match self.ask(decision, mode, is_current).await? {
+        Ok(match self.ask(decision, mode, is_current, || self.stake(verified)).await? {
             Told::Decided { allowed, standings, source } => {
                 let passed = self.passed(verified, standings);
                 Attempt::Verdict(self.decided(allowed, passed, source, request.peek))
@@ -119,7 +130,14 @@ impl GateShared {
 
     /// Asks the bucket store, and where it does not answer, whatever the outage mode names. Where
     /// the store has lost its fences, `is_current` tells whether the asker's rules still hold.
-    pub(crate) async fn ask(&self, decision: Decision, mode: OutageMode, is_current: impl Fn() -> bool) -> Result<Told, GateError> {
+    /// What it says is taken into what `stake` says is held.
+    pub(crate) async fn ask<'a>(
+        &self,
+        decision: Decision,
+        mode: OutageMode,
+        is_current: impl Fn() -> bool,
+        stake: impl Fn() -> Option<Stake<'a>>,
+    ) -> Result<Told, GateError> {
         // Twice: a store that has lost its state is taken up again, then asked once more.
         for _ in 0..2 {
             if self.is_store_silent(&decision) {
@@ -144,23 +162,27 @@ impl GateShared {
                 return Ok(Told::Stale);
             }
             let source = self.source();
-            let answer = self.ask_store(decision.clone()).await;
+            let stake = stake();
+            let leasing = stake.as_ref().map(Stake::leasing).unwrap_or_default();
+            let mut answer = self.ask_store(decision.clone(), leasing).await;
             match &answer {
                 Ok(_) => self.end_outage(),
                 Err(error) => self.begin_outage(&error.to_string()),
             }
             let holds = answer.is_err() || self.still_holds(seen, &is_current).await?;
+            let shared = self.learn(stake, &mut answer, holds);
+            let figures = |standings: Vec<_>| shared.unwrap_or_else(|| standings.into());
             match answer {
                 // The state was lost and made anew while this was under way.
                 Ok(Outcome::Allowed(standings) | Outcome::Leased(standings, _)) if !holds => {
-                    return Ok(Told::Doubtful { standings, source });
+                    return Ok(Told::Doubtful { standings: figures(standings), source });
                 }
                 Ok(Outcome::Limited(_) | Outcome::LimitedForNow(_)) if !holds => return Ok(Told::Stale),
                 Ok(Outcome::Allowed(standings) | Outcome::Leased(standings, _)) => {
-                    return Ok(Told::Decided { allowed: true, standings, source });
+                    return Ok(Told::Decided { allowed: true, standings: figures(standings), source });
                 }
                 Ok(Outcome::Limited(standings) | Outcome::LimitedForNow(standings)) => {
-                    return Ok(Told::Decided { allowed: false, standings, source });
+                    return Ok(Told::Decided { allowed: false, standings: standings.into(), source });
                 }
                 Ok(Outcome::Stale) => return Ok(Told::Stale),
                 Ok(Outcome::Revoked) => return Ok(Told::Revoked),
@@ -208,7 +230,7 @@ impl GateShared {
         }
     }
 
-    fn decided(&self, allowed: bool, passed: Passed, source: Source, peek: bool) -> Verdict {
+    pub(crate) fn decided(&self, allowed: bool, passed: Passed, source: Source, peek: bool) -> Verdict {
         if allowed {
             self.metrics.decision(VerdictLabel::Allowed, source);
             return Verdict::Allowed(passed);
@@ -246,7 +268,7 @@ impl GateShared {
 }
 
 /// Why these rules never let the request pass.
-fn refusal(verified: &Verified) -> Option<Denial> {
+pub(crate) fn refusal(verified: &Verified) -> Option<Denial> {
     let request = &verified.request;
     let identity = || verified.identity();
     if let Some(scope) = request.scope.as_ref().filter(|scope| !identity().may(scope)) {

@@ -23,6 +23,7 @@ use crate::{
     filter::{FilterOptions, KeyFilter},
     follower::{FollowOptions, Follower},
     hashing::{HashingOptions, HashingPool},
+    hot::{HeldKeys, HotOptions},
     kinds::KindLives,
     link::Link,
     lookups::{LookupOptions, Lookups},
@@ -79,6 +80,8 @@ pub struct GateOptions {
     pub tally: TallyOptions,
     /// How long each kind of key is still good.
     pub kinds: KindLives,
+    /// Tokens taken ahead and denials remembered.
+    pub hot: HotOptions,
     /// Where decisions come from, for the metric: another process, or this one's memory.
     pub source: DecisionSource,
 }
@@ -166,6 +169,7 @@ pub(crate) struct GateShared {
     /// When an outage was last told to the log.
     pub(crate) outage_logged: Mutex<Option<tokio::time::Instant>>,
     pub(crate) draining: AtomicBool,
+    pub(crate) held: HeldKeys,
 }
 
 impl Gate {
@@ -198,6 +202,7 @@ impl Gate {
             in_outage: AtomicBool::new(false),
             outage_logged: Mutex::new(None),
             draining: AtomicBool::new(false),
+            held: HeldKeys::new(options.hot),
             registry: Registry::new()?,
             birth: Birth::new(clock.unix_ms()),
             breaker: Breaker::new(buckets.lanes(), options.outage.failures_max),

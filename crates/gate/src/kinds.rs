@@ -3,7 +3,7 @@
 use tollgate_keys::SecretKind;
 use tollgate_telemetry::KindLabel;
 
-use crate::{authenticate::Verified, cache::CachedKey, gate::GateShared, ports::SubjectStanding, verdict::Passed};
+use crate::{authenticate::Verified, cache::CachedKey, gate::GateShared, standings::Standings, verdict::Passed};
 
 /// How long a kind of key is still good.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub(crate) fn label_of(kind: SecretKind) -> KindLabel {
 
 impl GateShared {
     /// A verified caller, his standings, and what to warn him of.
-    pub(crate) fn passed(&self, verified: &Verified, standings: Vec<SubjectStanding>) -> Passed {
+    pub(crate) fn passed(&self, verified: &Verified, standings: Standings) -> Passed {
         let kind = verified.request.credential.api_key().map(|api_key| kind_in_use(&verified.entry, api_key.secret.kind()));
         let deprecated = kind.and_then(|kind| self.options.kinds.deprecated(kind));
         Passed { identity: verified.identity(), standings, deprecated }

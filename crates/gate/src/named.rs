@@ -39,7 +39,7 @@ impl Gate {
         let id = bucket_id(identity.owner.as_ref(), &namespace, &id);
         let first = Subject { kind: SubjectKind::Named, id, generation: 0, limits };
         let decision = Decision { subjects: Subjects { first, owner: None }, cost, peek };
-        let told = self.shared.ask(decision, self.shared.outage_mode(Plane::Data, None), || true).await?;
+        let told = self.shared.ask(decision, self.shared.outage_mode(Plane::Data, None), || true, || None).await?;
         self.shared.decided_named(identity, told, peek)
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     gate::{DecisionSource, GateShared},
     ports::{Decision, Subject},
     request::Plane,
+    standings::Standings,
     verdict::GateError,
 };
 
@@ -108,7 +109,7 @@ impl GateShared {
         }
         match mode {
             OutageMode::Closed => Err(self.unavailable(reason.to_owned())),
-            OutageMode::Open => Ok(Told::Decided { allowed: true, standings: Vec::new(), source: Source::Local }),
+            OutageMode::Open => Ok(Told::Decided { allowed: true, standings: Standings::default(), source: Source::Local }),
             OutageMode::Local => self.decide_locally(decision, reason),
         }
     }
@@ -164,8 +165,8 @@ impl GateShared {
             return Err(self.unavailable(format!("{reason}; {what}")));
         }
         match self.local.decide(decision, share) {
-            Locally::Allowed(standings) => Ok(Told::Decided { allowed: true, standings, source: Source::Local }),
-            Locally::Limited(standings) => Ok(Told::Decided { allowed: false, standings, source: Source::Local }),
+            Locally::Allowed(standings) => Ok(Told::Decided { allowed: true, standings: standings.into(), source: Source::Local }),
+            Locally::Limited(standings) => Ok(Told::Decided { allowed: false, standings: standings.into(), source: Source::Local }),
             Locally::Stale => Ok(Told::Stale),
             Locally::Full => Err(self.unavailable(format!("{reason}; outage.subjects_max are kept in this node's memory already"))),
         }

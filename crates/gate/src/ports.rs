@@ -10,8 +10,8 @@ mod receipts;
 mod usage;
 
 pub use buckets::{
-    BucketError, BucketStore, BucketsHealth, Decision, Fence, Outcome, PendingOutcome, StoreLook, Subject, SubjectKind, SubjectStanding,
-    Subjects,
+    BucketError, BucketStore, BucketsHealth, Decision, Fence, Leasing, Outcome, PendingOutcome, StoreLook, Subject, SubjectKind,
+    SubjectStanding, Subjects,
 };
 pub use bus::{Bus, BusError, Heard};
 pub use key_ids::{KeyIdStream, StreamTurn};

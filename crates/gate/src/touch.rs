@@ -125,6 +125,15 @@ impl Touch {
         self.gap.filter(|gap| older(gap.since, GAP_MAX)).map(|_| OutOfTouch::Gap)
     }
 
+    /// Until when what this node holds may be used without a word to the store, if nothing more is
+    /// heard. While the bus is parted that goes on: nothing new is taken then, and what is held is over
+    /// before the silence is.
+    pub(crate) fn holds_until(&self) -> Option<Instant> {
+        let heard_at = self.heard_at.filter(|_| self.missed_at.is_none())?;
+        let silent_at = heard_at + SILENCE_MAX;
+        Some(self.gap.map_or(silent_at, |gap| silent_at.min(gap.since + GAP_MAX)))
+    }
+
     /// When the node should speak, if nobody else does before. `jitter` keeps nodes apart.
     pub(crate) fn speaks_at(&self, jitter: Duration) -> Option<Instant> {
         self.beat_at.map(|at| at + HEARTBEAT_AFTER + jitter)

@@ -3,7 +3,7 @@
 use tollgate_keys::{KeyId, OwnerName, Scope, Scopes};
 use tollgate_limits::RateLimit;
 
-use crate::{kinds::Deprecated, ports::SubjectStanding};
+use crate::{kinds::Deprecated, standings::Standings};
 
 /// Who a verified caller is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct Passed {
     pub identity: Identity,
     /// One standing per limit, the key's first; empty where nothing is limited, or where an
     /// outage decided without buckets.
-    pub standings: Vec<SubjectStanding>,
+    pub standings: Standings,
     /// What to warn the caller of: his key is of a kind on its way out.
     pub deprecated: Option<Deprecated>,
 }

@@ -45,7 +45,7 @@ pub(crate) fn authorize(front: &Arc<Front>, origin: &Origin, parts: &Parts) -> B
     };
     let recognised = match front.gate.recognise(check) {
         Recognised::Stranger(stranger) => Err(stranger),
-        Recognised::Caller(caller) => match front.gate.refuse(caller) {
+        Recognised::Caller(caller) => match front.gate.decide_at_once(caller) {
             Ok(verdict) => return Begun::Done(respond::authorize(front, verdict, limited_as)),
             Err(caller) => Ok(caller),
         },

@@ -42,7 +42,7 @@ mod tests {
     fn told(deprecated: Option<Deprecated>) -> (Option<String>, Option<String>) {
         let identity = Identity { key_id: KeyId::parse("k").expect("an id"), owner: None, scopes: Scopes::none(), generation: 0 };
         let mut headers = HeaderMap::new();
-        write(&Passed { identity, standings: Vec::new(), deprecated }, &mut headers);
+        write(&Passed { identity, standings: tollgate_gate::Standings::default(), deprecated }, &mut headers);
         let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().expect("text").to_owned());
         (text(header::WARNING), text(SUNSET))
     }

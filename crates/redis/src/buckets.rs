@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tollgate_gate::ports::{
-    BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome, StoreLook, SubjectKind,
+    BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, Leasing, LogId, Outcome, PendingOutcome, StoreLook, SubjectKind,
 };
 use tollgate_limits::LeaseAsk;
 use tollgate_telemetry::{Metrics, RedisErrorKind, Step};
@@ -288,10 +288,10 @@ impl RedisBuckets {
 
 impl BucketStore for RedisBuckets {
     fn decide(&self, decision: Decision, deadline: Instant) -> PendingOutcome {
-        self.decide_leased(decision, LeaseAsk::default(), deadline)
+        self.decide_leased(decision, Leasing::default(), deadline)
     }
 
-    fn decide_leased(&self, decision: Decision, lease: LeaseAsk, deadline: Instant) -> PendingOutcome {
+    fn decide_leased(&self, decision: Decision, leasing: Leasing, deadline: Instant) -> PendingOutcome {
         let bursts = decision.subjects.iter().filter_map(|subject| subject.limits.burst_min());
         if bursts.min().is_some_and(|burst| burst < decision.cost.tokens()) {
             // No bucket can say anything to that; the gate refuses it before.
@@ -299,7 +299,7 @@ impl BucketStore for RedisBuckets {
         }
         // Askers of a named thing bring limits of their own under one generation: a slice of one list
         // would be missing from the other.
-        let lease = if decision.subjects.first.kind == SubjectKind::Named { LeaseAsk::default() } else { lease };
+        let lease = if decision.subjects.first.kind == SubjectKind::Named { LeaseAsk::default() } else { leasing.ask };
         let request = Request { lease, ..Request::new(decision, &self.desk.names) };
         if !self.desk.marks.is_joined(request.tag) {
             let left_out = self.desk.marks.is_left_out(request.tag);
@@ -307,8 +307,9 @@ impl BucketStore for RedisBuckets {
         }
         let (asker, told) = oneshot::channel();
         let Some(queue) = self.queue(request.tag) else { return Err(BucketError::QueueFull).into() };
-        let seen = lease.settle.and_then(|_| Some((self.desk.marks.of(request.tag)?, self.connection_count())));
-        if queue.push(Entry::new(request, deadline, asker, seen)) {
+        let mut entry = Entry::new(request, deadline, asker, leasing.realm);
+        entry.keep_settle_of(self.desk.realm());
+        if queue.push(entry) {
             return PendingOutcome::Waiting(told);
         }
         self.desk.metrics.redis_error(RedisErrorKind::QueueFull);
@@ -355,6 +356,10 @@ impl BucketStore for RedisBuckets {
 
     fn losses(&self) -> u64 {
         self.losses.load(Ordering::Acquire)
+    }
+
+    fn realm(&self) -> u64 {
+        self.desk.realm()
     }
 
     fn look(&self) -> BoxFuture<'_, Result<StoreLook, BucketError>> {

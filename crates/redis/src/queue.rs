@@ -5,7 +5,6 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use bytes::Bytes;
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -21,26 +20,20 @@ pub(crate) struct Entry {
     pub(crate) deadline: Instant,
     /// How often its records were handed back to be converted.
     pub(crate) conversions: u8,
-    /// What a slice that is handed back is of: the state of its tag, and the count of connections.
-    seen: Option<(Bytes, u64)>,
+    /// What a slice that is handed back is of: the states and connections of then.
+    realm: u64,
     asker: Option<oneshot::Sender<Result<Outcome, BucketError>>>,
 }
 
 impl Entry {
-    pub(crate) fn new(
-        request: Request,
-        deadline: Instant,
-        asker: oneshot::Sender<Result<Outcome, BucketError>>,
-        seen: Option<(Bytes, u64)>,
-    ) -> Self {
-        Self { request, deadline, conversions: 0, seen, asker: Some(asker) }
+    pub(crate) fn new(request: Request, deadline: Instant, asker: oneshot::Sender<Result<Outcome, BucketError>>, realm: u64) -> Self {
+        Self { request, deadline, conversions: 0, realm, asker: Some(asker) }
     }
 
     /// Hands no slice back to another state than the one it is of, or over another connection:
     /// behind that there may be a server that has never given it.
-    pub(crate) fn keep_settle_of(&mut self, mark: Option<&Bytes>, connections: u64) {
-        let holds = self.seen.as_ref().is_some_and(|(seen, made)| Some(seen) == mark && *made == connections);
-        if !holds {
+    pub(crate) fn keep_settle_of(&mut self, realm: u64) {
+        if self.realm != realm {
             self.request.lease.settle = None;
         }
     }
@@ -146,28 +139,21 @@ mod tests {
     use super::*;
     use crate::names::Names;
 
-    fn entry(seen: Option<(Bytes, u64)>) -> Entry {
+    fn entry(realm: u64) -> Entry {
         let first = Subject { kind: SubjectKind::Key, id: "a".into(), generation: 1, limits: RateLimits::unlimited() };
         let decision = Decision { subjects: Subjects { first, owner: None }, cost: Cost::ONE, peek: true };
         let settle = Settle { granted: 5, unused: 2, stamp: Stamp { epoch: 1, series: [1, 0] } };
         let lease = LeaseAsk { want: 7, settle: Some(settle) };
         let request = Request { lease, ..Request::new(decision, &Names::new("tg:", 1).expect("good names")) };
-        Entry::new(request, Instant::now(), oneshot::channel().0, seen)
+        Entry::new(request, Instant::now(), oneshot::channel().0, realm)
     }
 
     #[test]
     fn a_slice_is_handed_back_to_the_state_and_over_the_connections_that_it_is_of() {
-        let (mark, other) = (Bytes::from_static(b"one state"), Bytes::from_static(b"another"));
-        for (seen, now, made, is_kept) in [
-            (Some((mark.clone(), 3)), Some(&mark), 3, true),
-            (Some((mark.clone(), 3)), Some(&other), 3, false),
-            (Some((mark.clone(), 3)), None, 3, false),
-            (Some((mark.clone(), 3)), Some(&mark), 4, false),
-            (None, Some(&mark), 3, false),
-        ] {
-            let mut entry = entry(seen);
-            entry.keep_settle_of(now, made);
-            assert_eq!(entry.request.lease.settle.is_some(), is_kept, "{now:?} {made}");
+        for (of, now) in [(3, 3), (3, 4), (4, 3)] {
+            let mut entry = entry(of);
+            entry.keep_settle_of(now);
+            assert_eq!(entry.request.lease.settle.is_some(), of == now, "{of} {now}");
             assert_eq!(entry.request.lease.want, 7, "a new slice may be asked for all the same");
         }
     }

@@ -3,7 +3,10 @@
 //! A state id is one string of JSON beside the records of its tag. A flush, an empty restart or a
 //! server that lags behind has another one or none, and then nothing is decided.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -28,16 +31,23 @@ pub(crate) struct Marks {
     joined: Mutex<Vec<Option<Bytes>>>,
     /// Tags that did not answer when the others were joined last.
     left_out: RwLock<Arc<[bool]>>,
+    /// How often marks became others.
+    turns: AtomicU64,
 }
 
 impl Marks {
     pub(crate) fn none(tags: u8) -> Self {
         let (held, left_out) = (vec![None; usize::from(tags)], vec![false; usize::from(tags)]);
-        Self { held: RwLock::new(held.into()), joined: Mutex::default(), left_out: RwLock::new(left_out.into()) }
+        Self { held: RwLock::new(held.into()), joined: Mutex::default(), left_out: RwLock::new(left_out.into()), turns: AtomicU64::new(0) }
     }
 
     pub(crate) fn load(&self) -> Arc<[Option<Bytes>]> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Rises whenever a mark is forgotten, or another one joined. Cheap.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Acquire)
     }
 
     pub(crate) fn of(&self, tag: u8) -> Option<Bytes> {
@@ -60,7 +70,12 @@ impl Marks {
     pub(crate) fn join(&self, marks: Vec<Option<Bytes>>) -> bool {
         let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
         *self.left_out.write().unwrap_or_else(PoisonError::into_inner) = marks.iter().map(Option::is_none).collect();
-        *self.held.write().unwrap_or_else(PoisonError::into_inner) = marks.iter().cloned().collect();
+        {
+            let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+            if **held != *marks {
+                self.turn(|| *held = marks.iter().cloned().collect());
+            }
+        }
         joined.resize(marks.len(), None);
         let mut is_lost = false;
         for (before, now) in joined.iter_mut().zip(marks).filter(|(_, now)| now.is_some()) {
@@ -70,6 +85,13 @@ impl Marks {
         is_lost
     }
 
+    /// Counts before and after: what was read in between is of neither.
+    fn turn(&self, change: impl FnOnce()) {
+        self.turns.fetch_add(1, Ordering::AcqRel);
+        change();
+        self.turns.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Takes back one mark, unless another was joined meanwhile. True if it was there.
     pub(crate) fn forget(&self, tag: u8, lost: &Bytes) -> bool {
         let mut marks = self.held.write().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +99,7 @@ impl Marks {
         if marks.get(place).cloned().flatten().as_ref() != Some(lost) {
             return false;
         }
-        *marks = marks.iter().enumerate().map(|(tag, mark)| mark.clone().filter(|_| tag != place)).collect();
+        self.turn(|| *marks = marks.iter().enumerate().map(|(tag, mark)| mark.clone().filter(|_| tag != place)).collect());
         true
     }
 }
@@ -114,6 +136,23 @@ mod tests {
         assert!(!marks.forget(0, &"a".into()), "once");
         assert_eq!((marks.of(0), marks.of(1)), (None, Some("b".into())));
         assert!(!marks.is_joined(7));
+    }
+
+    #[test]
+    fn each_change_of_a_mark_and_nothing_else_is_a_turn() {
+        let marks = Marks::none(2);
+        let mut before = marks.turns();
+        let mut has_turned = || std::mem::replace(&mut before, marks.turns()) != marks.turns();
+        marks.join(marks_of(["a", "b"]));
+        assert!(has_turned());
+        marks.join(marks_of(["a", "b"]));
+        assert!(!has_turned(), "the same as before");
+        marks.forget(1, &"c".into());
+        assert!(!has_turned(), "not the one that is held");
+        marks.forget(1, &"b".into());
+        assert!(has_turned());
+        marks.join(marks_of(["a", "b"]));
+        assert!(has_turned(), "the same again, and meanwhile it was lost");
     }
 
     #[test]

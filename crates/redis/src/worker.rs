@@ -55,6 +55,14 @@ pub(crate) struct Desk {
     pub(crate) metrics: Metrics,
 }
 
+impl Desk {
+    /// Rises whenever a connection is made anew, and whenever a state is found lost or joined anew. It
+    /// is a sum of what only rises, so two that are equal were read with nothing in between.
+    pub(crate) fn realm(&self) -> u64 {
+        self.marks.turns().wrapping_add(self.made.load(Ordering::Acquire))
+    }
+}
+
 /// One worker: at most one call on its way.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -131,10 +139,8 @@ impl Worker {
         entries: &mut [Entry],
         mark: &impl Fn(u8) -> Option<Bytes>,
     ) -> Result<Reply, Failure> {
-        let made = self.desk.made.load(Ordering::Acquire);
-        for entry in entries.iter_mut().filter(|entry| entry.request.lease.settle.is_some()) {
-            entry.keep_settle_of(mark(entry.request.tag).as_ref(), made);
-        }
+        let realm = self.desk.realm();
+        entries.iter_mut().for_each(|entry| entry.keep_settle_of(realm));
         let requests = entries.iter().map(|entry| &entry.request);
         let batch = Batch::pack(requests, &self.desk.names, |tag| mark(tag).unwrap_or_default());
         let Some(Batch { keys, args }) = batch else { return Err(Failure::other("a cost above a burst")) };

@@ -8,7 +8,7 @@ mod store;
 use redis::aio::MultiplexedConnection;
 use store::{Charges, PATIENT, ask, names, one, started};
 use tokio::time::Instant;
-use tollgate_gate::ports::{BucketStore, Decision, Outcome, SubjectKind};
+use tollgate_gate::ports::{BucketStore, Decision, Leasing, Outcome, SubjectKind};
 use tollgate_limits::{Cost, EPOCH_US, Grant, LeaseAsk, Record, Settle};
 use tollgate_redis::{RedisBuckets, codec::decode_record};
 
@@ -23,7 +23,7 @@ async fn record(witness: &mut MultiplexedConnection, id: &str) -> Record {
 /// Charges one token and takes a slice ahead.
 async fn take_slice(store: &RedisBuckets, id: &str) -> Grant {
     let lease = LeaseAsk { want: WANT, settle: None };
-    match store.decide_leased(one(id), lease, Instant::now() + PATIENT).await {
+    match store.decide_leased(one(id), Leasing { ask: lease, realm: store.realm() }, Instant::now() + PATIENT).await {
         Ok(Outcome::Leased(_, grant)) => grant,
         told => panic!("no slice was given: {told:?}"),
     }
@@ -48,7 +48,7 @@ async fn a_slice_is_charged_when_it_is_given_and_what_is_left_of_it_comes_back()
         let settle = Settle { granted: WANT, unused: 60, stamp: grant.stamp };
         let peek = Decision { cost: Cost::ONE, peek: true, ..one(&id) };
         let lease = LeaseAsk { want: 0, settle: Some(settle) };
-        let told = store.decide_leased(peek, lease, Instant::now() + PATIENT).await;
+        let told = store.decide_leased(peek, Leasing { ask: lease, realm: store.realm() }, Instant::now() + PATIENT).await;
         assert!(matches!(told, Ok(Outcome::Allowed(_))), "{told:?}");
         let spent = charges.count(&mut witness).await;
         if spent == 2 + u64::from(WANT) - 60 {
@@ -65,7 +65,7 @@ async fn a_named_thing_gives_no_slice() {
     let mut named = one("a");
     named.subjects.first.kind = SubjectKind::Named;
     let lease = LeaseAsk { want: WANT, settle: None };
-    let told = store.decide_leased(named, lease, Instant::now() + PATIENT).await;
+    let told = store.decide_leased(named, Leasing { ask: lease, realm: store.realm() }, Instant::now() + PATIENT).await;
     assert!(matches!(told, Ok(Outcome::Allowed(_))), "{told:?}");
 }
 

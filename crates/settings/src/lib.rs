@@ -18,9 +18,10 @@ mod values;
 pub use error::{Problem, SettingsError};
 pub use load::LoadFrom;
 pub use sections::{
-    Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, DefaultRateLimit, DeprecatedKinds, EventsSettings,
-    FailureBudget, ForwardAuthSettings, HttpSettings, KeysSettings, LogFormat, LogSettings, LookupBudget, LookupSettings, OutageMode,
-    OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, ShutdownSettings, TelemetrySettings, TlsSettings, UsageSettings,
+    Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, DefaultRateLimit, DenyMemorySettings, DeprecatedKinds,
+    EventsSettings, FailureBudget, ForwardAuthSettings, HttpSettings, KeysSettings, LeasesSettings, LogFormat, LogSettings, LookupBudget,
+    LookupSettings, OutageMode, OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, ShutdownSettings, TelemetrySettings,
+    TlsSettings, UsageSettings,
 };
 pub use settings::{Mode, RateLimitHeaders, Settings};
 pub use show::Shown;

@@ -4,10 +4,12 @@ mod argon2;
 mod bloom_filter;
 mod cache;
 mod change_log;
+mod deny_memory;
 mod events;
 mod forward_auth;
 mod http;
 mod keys;
+mod leases;
 mod log;
 mod lookup;
 mod outage;
@@ -23,10 +25,12 @@ pub use argon2::Argon2Settings;
 pub use bloom_filter::BloomFilterSettings;
 pub use cache::CacheSettings;
 pub use change_log::ChangeLogSettings;
+pub use deny_memory::DenyMemorySettings;
 pub use events::EventsSettings;
 pub use forward_auth::ForwardAuthSettings;
 pub use http::HttpSettings;
 pub use keys::{DefaultRateLimit, DeprecatedKinds, KeysSettings};
+pub use leases::LeasesSettings;
 pub use log::{LogFormat, LogSettings};
 pub use lookup::{LookupBudget, LookupSettings};
 pub use outage::{OutageMode, OutageSettings};
@@ -42,10 +46,12 @@ use crate::values::Bound;
 
 /// The range of every setting that is a number, a time or a size.
 pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
-    let sections: [&[Bound]; 17] = [
+    let sections: [&[Bound]; 19] = [
         redis::BOUNDS,
         postgres::BOUNDS,
         outage::BOUNDS,
+        leases::BOUNDS,
+        deny_memory::BOUNDS,
         cache::BOUNDS,
         lookup::BOUNDS,
         bloom_filter::BOUNDS,

@@ -1,9 +1,9 @@
 //! All settings of a node, and what must hold between the sections.
 
 use crate::{
-    Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, EventsSettings, ForwardAuthSettings, HttpSettings, KeysSettings,
-    LogSettings, LookupSettings, Network, OutageSettings, PostgresSettings, PreauthSettings, RedisSettings, Shown, ShutdownSettings,
-    TelemetrySettings, TlsSettings, UsageSettings, load::Check,
+    Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, DenyMemorySettings, EventsSettings, ForwardAuthSettings,
+    HttpSettings, KeysSettings, LeasesSettings, LogSettings, LookupSettings, Network, OutageSettings, PostgresSettings, PreauthSettings,
+    RedisSettings, Shown, ShutdownSettings, TelemetrySettings, TlsSettings, UsageSettings, load::Check,
 };
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -51,6 +51,10 @@ pub struct Settings {
     pub events: EventsSettings,
     /// What one client may take.
     pub http: HttpSettings,
+    /// Tokens that a node takes ahead.
+    pub leases: LeasesSettings,
+    /// Denials that a node remembers.
+    pub deny_memory: DenyMemorySettings,
     /// What keys are used for.
     pub usage: UsageSettings,
     /// How a node leaves.

@@ -55,6 +55,11 @@ pub(crate) const REDIS_ERRORS: Metric =
     counter("tollgate_redis_errors_total", "Calls to Redis and decisions that failed, by kind.", &[RedisErrorKind::SET]);
 pub(crate) const REDIS_STATE_LOST: Metric =
     counter("tollgate_redis_state_lost_total", "Times that Redis was found to have lost its state.", &[]);
+pub(crate) const LEASE_TAKEN: Metric = counter("tollgate_lease_tokens_taken_total", "Tokens taken ahead of requests.", &[]);
+pub(crate) const LEASE_RETURNED: Metric =
+    counter("tollgate_lease_tokens_returned_total", "Tokens taken ahead that were handed back unspent.", &[]);
+pub(crate) const LEASE_EXPIRED: Metric =
+    counter("tollgate_lease_tokens_expired_total", "Tokens taken ahead that were neither spent nor handed back.", &[]);
 pub(crate) const POSTGRES_LOOKUPS: Metric =
     counter("tollgate_postgres_lookups_total", "Look-ups of keys in the store, by outcome.", &[LookupOutcome::SET]);
 pub(crate) const POSTGRES_POOL: Metric =
@@ -143,6 +148,9 @@ pub const CATALOGUE: &[Metric] = &[
     REDIS_CALL_DURATION,
     REDIS_ERRORS,
     REDIS_STATE_LOST,
+    LEASE_TAKEN,
+    LEASE_RETURNED,
+    LEASE_EXPIRED,
     POSTGRES_LOOKUPS,
     POSTGRES_POOL,
     ARGON2_QUEUE,

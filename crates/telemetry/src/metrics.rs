@@ -35,6 +35,9 @@ struct Handles {
     redis_call_duration: Histogram,
     redis_errors: Family<Counter, RedisErrorKind>,
     redis_state_lost: Counter,
+    lease_taken: Counter,
+    lease_returned: Counter,
+    lease_expired: Counter,
     postgres_lookups: Family<Counter, LookupOutcome>,
     postgres_pool: Family<Gauge, PoolState>,
     argon2_queue: Gauge,
@@ -96,6 +99,9 @@ impl Metrics {
             redis_call_duration: histogram(&catalogue::REDIS_CALL_DURATION),
             redis_errors: Family::new(recorder, &catalogue::REDIS_ERRORS),
             redis_state_lost: single(recorder, &catalogue::REDIS_STATE_LOST),
+            lease_taken: single(recorder, &catalogue::LEASE_TAKEN),
+            lease_returned: single(recorder, &catalogue::LEASE_RETURNED),
+            lease_expired: single(recorder, &catalogue::LEASE_EXPIRED),
             postgres_lookups: Family::new(recorder, &catalogue::POSTGRES_LOOKUPS),
             postgres_pool: Family::new(recorder, &catalogue::POSTGRES_POOL),
             argon2_queue: single(recorder, &catalogue::ARGON2_QUEUE),
@@ -133,6 +139,21 @@ impl Metrics {
     /// Decisions of that verdict since the start.
     pub fn decided(&self, verdict: Verdict) -> u64 {
         self.0.decided.of(verdict).load(Ordering::Relaxed)
+    }
+
+    /// Tokens were taken ahead.
+    pub fn lease_taken(&self, tokens: u32) {
+        self.0.lease_taken.increment(tokens.into());
+    }
+
+    /// Tokens that were taken ahead were handed back.
+    pub fn lease_returned(&self, tokens: u32) {
+        self.0.lease_returned.increment(tokens.into());
+    }
+
+    /// Tokens that were taken ahead were neither spent nor handed back.
+    pub fn lease_expired(&self, tokens: u32) {
+        self.0.lease_expired.increment(tokens.into());
     }
 
     /// A decision took so long.

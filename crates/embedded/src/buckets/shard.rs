@@ -6,7 +6,7 @@ use std::{
 };
 
 use tollgate_gate::ports::{Decision, Fence, Outcome, Subject, SubjectKind, SubjectStanding, Subjects};
-use tollgate_limits::{Ask, Decided, Record, Standing, decide};
+use tollgate_limits::{Ask, Decided, LeaseAsk, Record, Standing, Told, Wish, decide_leased};
 
 use super::room::{Full, Room};
 
@@ -30,11 +30,12 @@ pub(super) struct Shard {
 
 impl Shard {
     /// Decides on copies, and keeps them where there is room for those that are new.
-    pub(super) fn decide(&mut self, decision: &Decision, now_us: u64, room: &Room) -> Result<Outcome, Full> {
+    pub(super) fn decide(&mut self, decision: &Decision, lease: LeaseAsk, now_us: u64, room: &Room) -> Result<Outcome, Full> {
         let subjects = &decision.subjects;
         let mut records: Vec<Record> = subjects.iter().map(|subject| self.record(&key_of(subject), now_us)).collect();
         let asks: Vec<Ask<'_>> = subjects.iter().map(|subject| Ask { generation: subject.generation, limits: &subject.limits }).collect();
-        let decided = decide(&mut records, &asks, decision.cost, decision.peek, now_us);
+        let wish = Wish { cost: decision.cost, peek: decision.peek, lease };
+        let told = decide_leased(&mut records, &asks, &wish, now_us);
         let is_new =
             |(subject, record): &(&Subject, &Record)| **record != Record::default() && !self.records.contains_key(&key_of(subject));
         let new = subjects.iter().zip(&records).filter(is_new).count();
@@ -45,7 +46,7 @@ impl Shard {
         if new > 0 {
             self.sweep(SWEEP_STEPS * new, now_us, room);
         }
-        Ok(outcome(decided, subjects))
+        Ok(outcome(told, subjects))
     }
 
     /// Raises a fence. It is kept even where the store is full: the number of changes bounds it,
@@ -110,9 +111,12 @@ fn key_of(subject: &Subject) -> SubjectKey {
     (subject.kind, Arc::clone(&subject.id))
 }
 
-fn outcome(decided: Decided, subjects: &Subjects) -> Outcome {
-    match decided {
-        Decided::Allowed(standings) => Outcome::Allowed(named(standings, subjects)),
+fn outcome(told: Told, subjects: &Subjects) -> Outcome {
+    match told.decided {
+        Decided::Allowed(standings) => match told.grant {
+            Some(grant) => Outcome::Leased(named(standings, subjects), grant),
+            None => Outcome::Allowed(named(standings, subjects)),
+        },
         Decided::Limited(standings) => Outcome::Limited(named(standings, subjects)),
         Decided::LimitedForNow(standings) => Outcome::LimitedForNow(named(standings, subjects)),
         Decided::Stale { .. } => Outcome::Stale,

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     daytime::HeldTime,
+    hot::HotSlot,
     ports::{FoundKey, Subject, SubjectKind, Subjects},
     record::OwnerRules,
     usage::Noted,
@@ -36,8 +37,11 @@ pub(crate) struct CachedKey {
     pub(crate) proofs: Proofs,
     status: Status,
     pub(crate) kind: SecretKind,
-    /// Its rules have changed: good for nothing but its proofs.
+    /// Its rules have changed, or it is not held, so that nobody would tell it if they had: good for
+    /// nothing but its proofs and the request that read it.
     outdated: AtomicBool,
+    /// What is held of it while it is in much use; an empty pointer else.
+    pub(crate) hot: HotSlot,
 }
 
 /// What entries share.
@@ -79,6 +83,7 @@ impl CachedKey {
             status: key.lifecycle.status,
             kind: key.kind,
             outdated: AtomicBool::new(false),
+            hot: HotSlot::default(),
         }
     }
 
@@ -130,7 +135,7 @@ impl CachedKey {
         subjects
     }
 
-    /// Whether its rules have changed, as far as this node has been told.
+    /// Whether its rules may have changed: this node was told so, or nobody would tell.
     pub(crate) fn is_outdated(&self) -> bool {
         self.outdated.load(Ordering::Acquire)
     }

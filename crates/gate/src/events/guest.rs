@@ -17,7 +17,7 @@ use crate::{
     cache::CachedKey,
     gate::GateShared,
     lookups::{Reading, Wanted},
-    ports::{Change, Decision, Outcome},
+    ports::{Change, Decision, Leasing, Outcome},
     verdict::Identity,
 };
 
@@ -117,7 +117,7 @@ impl Guest {
     async fn is_fenced(&mut self, shared: &GateShared) -> Result<bool, EndReason> {
         let Some(held) = self.held.as_ref().filter(|_| shared.is_link_trusted()) else { return Ok(false) };
         let subjects = held.fences();
-        match shared.ask_store(Decision { subjects, cost: Cost::ONE, peek: true }).await {
+        match shared.ask_store(Decision { subjects, cost: Cost::ONE, peek: true }, Leasing::default()).await {
             Ok(Outcome::Allowed(_) | Outcome::Leased(..)) => Ok(true),
             Ok(Outcome::Revoked) => Err(EndReason::NotAllowed),
             Ok(Outcome::Stale) => self.read(shared).await,

@@ -81,6 +81,16 @@ pub struct SubjectStanding {
     pub standing: Standing,
 }
 
+/// What one asks for along with a decision.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Leasing {
+    /// A slice to take, and one to hand back.
+    pub ask: LeaseAsk,
+    /// [`BucketStore::realm`] when the slice to hand back was asked for. It is not handed back to any
+    /// other.
+    pub realm: u64,
+}
+
 /// What the store decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -201,8 +211,14 @@ pub trait BucketStore: Send + Sync + fmt::Debug + 'static {
     /// is never sent again, unless it certainly was not taken.
     ///
     /// A store that decides in this process has no use for slices: it gives none.
-    fn decide_leased(&self, decision: Decision, _lease: LeaseAsk, deadline: Instant) -> PendingOutcome {
+    fn decide_leased(&self, decision: Decision, _leasing: Leasing, deadline: Instant) -> PendingOutcome {
         self.decide(decision, deadline)
+    }
+
+    /// Rises whenever the state behind a slice may be gone: with [`BucketStore::connection_count`],
+    /// and whenever a state is found lost or another one is joined. Cheap.
+    fn realm(&self) -> u64 {
+        self.connection_count().wrapping_add(self.losses())
     }
 
     /// Raises a fence. It never falls; a revoked mark is never taken away.

@@ -7,7 +7,8 @@ use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tollgate_embedded::MemoryUsage;
 use tollgate_gate::{
     BudgetOptions, CacheOptions, DecisionSource, EventOptions, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts,
-    HashingOptions, KindLife, KindLives, LookupOptions, MissOptions, PreauthOptions, Receipts, SystemClock, TallyOptions, UsageOptions,
+    HashingOptions, HotOptions, KindLife, KindLives, LookupOptions, MissOptions, PreauthOptions, Receipts, SystemClock, TallyOptions,
+    UsageOptions,
     ports::{Alone, BucketStore, Bus, NodeRegistry, UsageStore},
 };
 use tollgate_http::{EventStreamOptions, HttpOptions, Phase, Served, TelemetryOptions, metrics_surface, surface};
@@ -26,6 +27,8 @@ const UPKEEP_PAUSE: Duration = Duration::from_secs(5);
 const GREET_WITHIN: Duration = Duration::from_secs(5);
 /// How long a fence may take; a change that cannot be fenced stands all the same and says so.
 const FENCE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the tokens that were taken ahead may take to be handed back when the node ends.
+const LEASES_WITHIN: Duration = Duration::from_secs(1);
 /// How long the last uses of keys may take to be written when the node ends.
 const USES_WITHIN: Duration = Duration::from_secs(2);
 /// How long the last spans may take to be sent when the node ends.
@@ -104,6 +107,7 @@ impl Node {
         self.requests_phase.send_replace(Phase::Stop);
         // The listener itself says how many connections it had to cut off.
         (&mut self.requests).await.ok();
+        tokio::time::timeout(LEASES_WITHIN, self.gate.hand_back_leases()).await.ok();
         // What they used is known until then; a store that does not answer is not waited for.
         tokio::time::timeout(USES_WITHIN, self.gate.write_uses()).await.ok();
         // A flush that is under way leaves the store some air, and would take longer than this one may.
@@ -156,6 +160,12 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         },
         tally: tally(settings),
         kinds: kinds(settings),
+        hot: HotOptions {
+            leases: settings.leases.enabled,
+            burst_percent_max: settings.leases.burst_percent_max,
+            denials: settings.deny_memory.duration_max.get(),
+            keys_max: settings.leases.keys_max,
+        },
         source,
     };
     let (buckets, nodes, receipts, usage) = buckets(settings, recorder)?;

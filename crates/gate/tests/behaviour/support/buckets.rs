@@ -18,8 +18,10 @@ use tokio::{
 };
 use tollgate_embedded::{MemoryBuckets, MemoryBucketsBounds, MicrosClock};
 use tollgate_gate::ports::{
-    BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, LogId, Outcome, PendingOutcome, StoreLook,
+    BoxFuture, BucketError, BucketStore, BucketsHealth, Decision, Fence, Leasing, LogId, Outcome, PendingOutcome, StoreLook,
 };
+
+use tollgate_limits::LeaseAsk;
 
 use super::{lock, within};
 
@@ -49,6 +51,8 @@ pub(crate) struct FakeBuckets {
     silent: Mutex<BTreeSet<usize>>,
     left_out: Mutex<BTreeSet<usize>>,
     decisions: Mutex<Vec<Decision>>,
+    /// What was asked for along with each of them.
+    leasings: Mutex<Vec<Leasing>>,
     fences: Mutex<Vec<Fence>>,
     arrivals: watch::Sender<usize>,
     look: Mutex<StoreLook>,
@@ -84,6 +88,7 @@ impl FakeBuckets {
             silent: Mutex::default(),
             left_out: Mutex::default(),
             decisions: Mutex::default(),
+            leasings: Mutex::default(),
             fences: Mutex::default(),
             arrivals: watch::Sender::new(0),
             look: Mutex::default(),
@@ -186,6 +191,17 @@ impl FakeBuckets {
         joined.filter(|joined| Arc::ptr_eq(joined, &server))
     }
 
+    /// What was asked for along with each decision.
+    pub(crate) fn leasings(&self) -> Vec<Leasing> {
+        lock(&self.leasings).clone()
+    }
+
+    /// As the store does: no slice is handed back to another state.
+    fn kept(&self, leasing: Leasing) -> Leasing {
+        let settle = leasing.ask.settle.filter(|_| leasing.realm == self.realm());
+        Leasing { ask: LeaseAsk { settle, ..leasing.ask }, ..leasing }
+    }
+
     fn is_up(&self) -> Result<(), BucketError> {
         lock(&self.down).clone().map_or(Ok(()), Err)
     }
@@ -193,6 +209,11 @@ impl FakeBuckets {
 
 impl BucketStore for FakeBuckets {
     fn decide(&self, decision: Decision, deadline: Instant) -> PendingOutcome {
+        self.decide_leased(decision, Leasing::default(), deadline)
+    }
+
+    fn decide_leased(&self, decision: Decision, leasing: Leasing, deadline: Instant) -> PendingOutcome {
+        lock(&self.leasings).push(leasing);
         lock(&self.decisions).push(decision.clone());
         self.arrivals.send_modify(|asked| *asked += 1);
         if let Err(error) = self.is_up() {
@@ -207,7 +228,9 @@ impl BucketStore for FakeBuckets {
         }
         let scripted = lock(&self.script).pop_front();
         match scripted.unwrap_or(Script::Pass) {
-            Script::Pass => self.state().map_or(Ok(Outcome::Lost).into(), |state| state.decide(decision, deadline)),
+            Script::Pass => {
+                self.state().map_or(Ok(Outcome::Lost).into(), |state| state.decide_leased(decision, self.kept(leasing), deadline))
+            }
             Script::Tell(answer) => answer.into(),
             Script::Later(answer) => PendingOutcome::Waiting(answer),
         }

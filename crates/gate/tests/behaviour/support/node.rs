@@ -11,7 +11,7 @@ use serde_json::Map;
 use tollgate_api::{RateLimitFields, RateLimitSpec};
 use tollgate_gate::{
     CacheOptions, DecisionSource, EventOptions, FailureBudget, FilterOptions, FollowOptions, Gate, GateOptions, GateParts, HashingOptions,
-    KindLives, LookupOptions, OutageOptions, PreauthOptions, Receipts, TallyOptions, UsageOptions,
+    HotOptions, KindLives, LookupOptions, OutageOptions, PreauthOptions, Receipts, TallyOptions, UsageOptions,
     config::{ConfigService, KeyRules},
     control::Operator,
     mint_key,
@@ -48,6 +48,7 @@ pub(crate) fn options() -> GateOptions {
         events: EventOptions::default(),
         tally: TallyOptions { flush_interval: Duration::from_secs(5), keys_max: 10_000, top_keys: 16, top_owners_max: 100 },
         kinds: KindLives::default(),
+        hot: HotOptions { leases: false, burst_percent_max: 5, denials: Duration::ZERO, keys_max: 1000 },
         source: DecisionSource::Redis,
     }
 }
