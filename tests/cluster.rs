@@ -6,6 +6,7 @@ mod charges;
 mod exact;
 mod expiry;
 mod fresh;
+mod hot;
 mod intervals;
 mod limit_changes;
 mod obedient;

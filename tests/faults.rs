@@ -9,6 +9,7 @@ mod failover;
 mod fences;
 mod flush;
 mod kill;
+mod leases;
 mod memory;
 mod outage;
 mod postgres;

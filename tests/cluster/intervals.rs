@@ -12,7 +12,7 @@ const DRIFT: f64 = 1.001;
 
 /// For every interval that begins with a sending and ends with a receipt: whatever was sent and
 /// answered within it was certainly decided within it.
-fn expect_bounded(shots: &[Shot], burst: f64, per_second: f64) {
+pub(super) fn expect_bounded(shots: &[Shot], burst: f64, per_second: f64) {
     let mut good: Vec<&Shot> = shots.iter().filter(|shot| shot.is_admitted()).collect();
     good.sort_by_key(|shot| shot.received);
     for start in &good {

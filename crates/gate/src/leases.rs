@@ -180,7 +180,7 @@ impl GateShared {
         let Some(settle) = settle else { return };
         match answer {
             Ok(Outcome::Allowed(_) | Outcome::Leased(..) | Outcome::Limited(_) | Outcome::LimitedForNow(_)) => {
-                self.metrics.lease_returned(settle.unused)
+                self.metrics.lease_returned(settle.unused);
             }
             Ok(Outcome::Stale | Outcome::Revoked | Outcome::Lost | Outcome::Broken) | Err(_) => self.metrics.lease_expired(settle.unused),
         }

@@ -140,7 +140,9 @@ impl Worker {
         mark: &impl Fn(u8) -> Option<Bytes>,
     ) -> Result<Reply, Failure> {
         let realm = self.desk.realm();
-        entries.iter_mut().for_each(|entry| entry.keep_settle_of(realm));
+        for entry in entries.iter_mut() {
+            entry.keep_settle_of(realm);
+        }
         let requests = entries.iter().map(|entry| &entry.request);
         let batch = Batch::pack(requests, &self.desk.names, |tag| mark(tag).unwrap_or_default());
         let Some(Batch { keys, args }) = batch else { return Err(Failure::other("a cost above a burst")) };

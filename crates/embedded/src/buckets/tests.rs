@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use tollgate_gate::ports::{Subject, SubjectKind, Subjects};
-use tollgate_limits::{Cost, LimitName, RateLimit, RateLimits};
+use tollgate_limits::{Cost, LeaseAsk, LimitName, RateLimit, RateLimits};
 
 use super::*;
 
@@ -39,7 +39,7 @@ impl Fixture {
 
     fn decide(&self, id: &str, generation: u64, limits: RateLimits, peek: bool) -> Outcome {
         let first = Subject { kind: SubjectKind::Key, id: id.into(), generation, limits };
-        self.store.decide_now(&Decision { subjects: Subjects { first, owner: None }, cost: Cost::ONE, peek })
+        self.store.decide_now(&Decision { subjects: Subjects { first, owner: None }, cost: Cost::ONE, peek }, LeaseAsk::default())
     }
 
     fn fence(&self, id: &str, generation: u64) {

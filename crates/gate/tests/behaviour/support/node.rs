@@ -328,8 +328,14 @@ impl World {
 
     /// Another node of the same fleet.
     pub(crate) async fn other_node(&self) -> Node {
+        self.other_node_with(|_| {}).await
+    }
+
+    pub(crate) async fn other_node_with(&self, change: impl FnOnce(&mut GateOptions)) -> Node {
+        let mut options = options();
+        change(&mut options);
         let stores = (Arc::default(), self.keys.clone() as Arc<dyn KeyStore>, Arc::new(self.buckets.beside()) as Arc<dyn BucketStore>);
-        let node = Node::counting(self.usage.clone(), stores, (None, None), &self.clock, options());
+        let node = Node::counting(self.usage.clone(), stores, (None, None), &self.clock, options);
         node.turn().await;
         node
     }

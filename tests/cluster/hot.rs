@@ -1,0 +1,63 @@
+//! Keys in much use: Redis hardly notices them, and what their limits say is what is admitted.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tollgate_testkit::{Fleet, FleetBuilder};
+
+use super::intervals::expect_bounded;
+use crate::support::{Cluster, Load, Shot, admitted};
+
+const CALLS: &str = "tollgate_redis_batch_size_count";
+const BY_LEASE: &str = "tollgate_decisions_total{verdict=\"allowed\",source=\"lease\"}";
+const BY_MEMORY: &str = "tollgate_decisions_total{verdict=\"limited\",source=\"deny_memory\"}";
+
+fn sparing(nodes: usize) -> FleetBuilder {
+    Fleet::builder(nodes).env("TOLLGATE_LEASES__ENABLED", "true").env("TOLLGATE_DENY_MEMORY__DURATION_MAX", "1s")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hot_key_on_two_nodes_costs_redis_few_calls_and_none_is_refused() {
+    let cluster = Cluster::of(sparing(2)).await;
+    let key = cluster.limited_key(1_000_000, 1).await;
+    let load = Load::on(cluster.each(&key.api_key)).connections(8);
+    load.fire(500).await;
+    let (calls, started) = (cluster.counted(CALLS).await, Instant::now());
+    let shots = load.fire(8000).await;
+    assert_eq!(admitted(&shots), 8000);
+    let calls = cluster.counted(CALLS).await - calls;
+    // Ten slices a second and node, for each of which those that are there ask before it comes.
+    let seconds = started.elapsed().as_secs() + 1;
+    assert!(calls <= 2 * 120 * seconds && calls < 4000, "{calls} calls in {seconds} s");
+    assert!(cluster.counted(BY_LEASE).await > 4000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_with_slices_keep_a_refilling_limit_in_every_interval() {
+    let cluster = Cluster::of(sparing(3)).await;
+    let key = cluster.limited_key(400, 2).await;
+    let shots =
+        Load::on(cluster.each(&key.api_key)).connections(12).costs(&[1, 1, 3]).fire_until(Instant::now() + Duration::from_secs(3)).await;
+    admitted(&shots);
+    expect_bounded(&shots, 400.0, 200.0);
+    assert!(cluster.counted(BY_LEASE).await > 0 && shots.iter().filter(|shot| shot.is_admitted()).count() > 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_on_an_exhausted_key_asks_redis_as_often_as_tokens_come_and_admits_each() {
+    let cluster = Cluster::of(sparing(1)).await;
+    let key = cluster.limited_key(20, 10).await;
+    let load = Load::on(cluster.each(&key.api_key)).connections(8);
+    load.fire(60).await;
+    let (calls, started) = (cluster.counted(CALLS).await, Instant::now());
+    let shots = load.fire_until(Instant::now() + Duration::from_secs(4)).await;
+    let (calls, seconds) = (cluster.counted(CALLS).await - calls, started.elapsed().as_secs_f64());
+    admitted(&shots);
+    let passed = shots.iter().filter(|shot| shot.is_admitted()).count();
+    // Two tokens a second, and one look: three times as much beside other tests.
+    let most = 3.0 * 3.0 * (seconds + 1.0);
+    assert!(f64::from(u32::try_from(calls).unwrap()) <= most, "{calls} calls in {seconds} s of {} requests", shots.len());
+    assert!(passed >= 6, "only {passed} of the tokens that came were spent");
+    assert!(cluster.counted(BY_MEMORY).await > 0);
+    expect_bounded(&shots.into_iter().filter(Shot::is_admitted).collect::<Vec<_>>(), 20.0, 2.0);
+}
