@@ -146,10 +146,14 @@ local function holding(tokens, burst)
   return tokens < share and tokens or share
 end
 
--- The later of two instants, the second of them a bucket's that lacks so many tokens at that time.
-local function held(t, f, at_us, tokens, burst, seconds)
+-- The later of two instants, the second of them a bucket's that lacks so many tokens at that time,
+-- and no later than a third.
+local function held(t, f, at_us, tokens, burst, seconds, last_t, last_f)
   local whole, rest = worth(holding(tokens, burst), burst, seconds)
   whole = whole + at_us
+  if whole > last_t or (whole == last_t and rest > last_f) then
+    whole, rest = last_t, last_f
+  end
   if whole > t or (whole == t and rest > f) then
     return whole, rest
   end
@@ -211,6 +215,9 @@ end
 -- many buckets and where its slices are, their epoch, current, previous, quiet, series) and by limit.
 local records, askers, firsts, counts, fences, mended, others, stays = {}, {}, {}, {}, {}, {}, {}, {}
 local buckets, tails, epochs, currents, previouses, quiets, serials = {}, {}, {}, {}, {}, {}, {}
+-- Of slices as they are stored: where the epochs of the current and of all of them end, and how many
+-- they are; 0 where there are none.
+local first_drops, last_drops, alls, lasts = {}, {}, {}, {}
 local names, bursts, periods, steps, step_fracs, whole, frac, next_whole, next_frac = {}, {}, {}, {}, {}, {}, {}, {}, {}
 
 local function read_entry(shape, place)
@@ -226,8 +233,8 @@ local function read_entry(shape, place)
   return subjects, limits, place
 end
 
--- Reads the slices of a subject as they are now, and makes its buckets as full as they let them be.
--- Returns false where they cannot be read; else what they ask of the expiry, as in slices_end.
+-- Reads the slices of a subject as they are now, and makes its buckets full. Returns false where they
+-- cannot be read; else what they ask of the expiry, as in slices_end.
 local function read_slices(subject, place)
   local first, last = firsts[subject], firsts[subject] + counts[subject] - 1
   for limit = first, last do
@@ -235,6 +242,7 @@ local function read_slices(subject, place)
   end
   if not place then
     epochs[subject], currents[subject], previouses[subject], quiets[subject], serials[subject] = this_epoch, 0, 0, 0, now % 65536
+    alls[subject] = 0
     return 0, 0
   end
   local epoch, current, previous, quiet, series = up('>I5I3I3BI2', stored[records[subject]], place)
@@ -243,7 +251,8 @@ local function read_slices(subject, place)
     return false
   end
   local keep_ms, felt = slices_end(epoch, all, quiet)
-  local passed, old_epoch, old_current = this_epoch - epoch, epoch, current
+  first_drops[subject], last_drops[subject], alls[subject], lasts[subject] = (epoch + 1) * EPOCH, (epoch + 2) * EPOCH, all, current
+  local passed = this_epoch - epoch
   if passed < -1 then
     local fresh = now % 65536
     series = fresh == series and (fresh + 1) % 65536 or fresh
@@ -253,20 +262,55 @@ local function read_slices(subject, place)
     epoch, current, previous = this_epoch, 0, passed == 1 and current or 0
   end
   epochs[subject], currents[subject], previouses[subject], quiets[subject], serials[subject] = epoch, current, previous, quiet, series
-  if all > 0 then
-    for limit = first, last do
-      local burst, seconds = bursts[limit], periods[limit]
-      local t, f = held(now, 0, now, current + previous, burst, seconds)
-      if passed > 0 then
-        t, f = held(t, f, (old_epoch + 1) * EPOCH, all, burst, seconds)
-      end
-      if passed > 1 then
-        t, f = held(t, f, (old_epoch + 2) * EPOCH, old_current, burst, seconds)
-      end
-      whole[limit], frac[limit] = t, f
+  return keep_ms, felt
+end
+
+-- Where slices that have dropped out since left a bucket that is stored, under its own figures, if
+-- that is later than t, f. `asked`: the burst that is asked for.
+local function left(subject, t, f, burst, seconds, asked)
+  local last_t, last_f = t + FELT, f
+  if first_drops[subject] <= now then
+    t, f = held(t, f, first_drops[subject], holding(alls[subject], asked), burst, seconds, last_t, last_f)
+  end
+  if last_drops[subject] <= now then
+    t, f = held(t, f, last_drops[subject], holding(lasts[subject], asked), burst, seconds, last_t, last_f)
+  end
+  return t, f
+end
+
+-- Takes up a bucket that is stored under the figures that are asked for.
+local function same_figures(subject, limit, t, f)
+  local burst, seconds = bursts[limit], periods[limit]
+  local brim = now + seconds * 1000000
+  if t > brim or (t == brim and f > 0) then
+    whole[limit], frac[limit], mended[subject] = brim, 0, true
+    return
+  end
+  if alls[subject] > 0 then
+    local stored_t, stored_f, out = t, f, currents[subject] + previouses[subject]
+    t, f = left(subject, t, f, burst, seconds, burst)
+    if out > 0 then
+      t, f = held(t, f, now, out, burst, seconds, stored_t + FELT, stored_f)
     end
   end
-  return keep_ms, felt
+  if t > now or (t == now and f > 0) then
+    whole[limit], frac[limit] = t, f
+  end
+end
+
+-- The same under other figures. Returns 'C' if it must be converted: a full one need not be.
+local function other_figures(subject, limit, t, f, burst, seconds)
+  if alls[subject] > 0 then
+    t, f = left(subject, t, f, burst, seconds, bursts[limit])
+  end
+  if t > now or (t == now and f > 0) then
+    return 'C'
+  end
+  local out = currents[subject] + previouses[subject]
+  if out > 0 then
+    mended[subject] = true
+    whole[limit], frac[limit] = held(now, 0, now, out, bursts[limit], periods[limit], math.huge, 0)
+  end
 end
 
 -- Reads the buckets of a subject that are asked for. Returns 'B' where one cannot be read, 'C'
@@ -288,20 +332,18 @@ local function read_buckets(subject)
     end
     local forget = forget_after(t + felt, seconds)
     until_ms = until_ms < forget and forget or until_ms
-    if t > now or (t == now and f > 0) then
+    local refills = t > now or (t == now and f > 0)
+    if refills or t + felt >= now then
       local limit = first
       while limit <= last and names[limit] ~= name do
         limit = limit + 1
       end
-      local brim = now + seconds * 1000000
       if limit > last then
-        kept = kept .. sub(value, at_bucket, after - 1)
+        kept = refills and kept .. sub(value, at_bucket, after - 1) or kept
       elseif bursts[limit] ~= burst or periods[limit] ~= seconds then
-        result = 'C'
-      elseif t > brim or (t == brim and f > 0) then
-        whole[limit], frac[limit], mended[subject] = brim, 0, true
-      elseif t > whole[limit] or (t == whole[limit] and f > frac[limit]) then
-        whole[limit], frac[limit] = t, f
+        result = other_figures(subject, limit, t, f, burst, seconds) or result
+      else
+        same_figures(subject, limit, t, f)
       end
     end
     at_bucket = after

@@ -22,7 +22,8 @@ local function settle(subject, granted, unused, epoch, series)
     if f < 0 then
       t, f = t - 1, f + burst
     end
-    whole[limit], frac[limit] = held(t, f, now, currents[subject] + previouses[subject], burst, seconds)
+    whole[limit], frac[limit] =
+      held(t, f, now, currents[subject] + previouses[subject], burst, seconds, whole[limit], frac[limit])
   end
 end
 

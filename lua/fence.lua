@@ -11,8 +11,8 @@
 -- Result   'A' raised | 'X' lost: the state id is another, nothing was done
 --
 -- Holds    A fence never falls: generation and end only rise, and a revoked mark stays. Slices that
---          are out stay counted, whatever becomes of the buckets. A reset is
---          done once, also where newer fences came before it; none is that is older than the last.
+--          are out stay counted, and a reset fills buckets as far as they allow. It is done once,
+--          also where newer fences came before it; none is that is older than the last.
 --          A record that cannot be read, or a key of another type, is replaced: the subject has a
 --          fence again, and full buckets.
 --          Safe to repeat. One write, the last step: an error means that nothing was done. A reset
@@ -39,32 +39,75 @@ if resets then
   resets = type(done) ~= 'string' or (tonumber(done) or 0) < asked
 end
 
+-- A bucket that is as full as slices let it be, but no further from it than they may hold it; '' if it
+-- is full.
+local function filled(bucket, out)
+  local name, burst, seconds, t, f = up('>I4I4I3I7I4', bucket)
+  local tokens = math.min(out, (burst - burst % 20) / 20)
+  local period = seconds * 1000000
+  local part = period % burst
+  local rest = tokens * part % burst
+  local whole = now + tokens * ((period - part) / burst) + (tokens * part - rest) / burst
+  if whole > t + 600000 or (whole == t + 600000 and rest > f) then
+    whole, rest = t + 600000, f
+  end
+  if whole < now or (whole == now and rest == 0) then
+    return ''
+  end
+  return pk('>I4I4I3I7I4', name, burst, seconds, whole, rest)
+end
+
+-- What of a record is to stay: its buckets, its slices, and when they end, ms; nil where it cannot be
+-- read. Of slices that a reset leaves those that are over drop out first, or they would be felt.
+local function read(value, count, is_leased)
+  local behind = 17 + 22 * count
+  if count > 8 or #value ~= behind - 1 + (is_leased and 14 or 0) then
+    return nil
+  end
+  local kept, slices, out, felt, ends = {}, '', 0, 0, 0
+  if is_leased then
+    local epoch, current, previous, quiet, series = up('>I5I3I3BI2', value, behind)
+    local passed = (now - now % 200000) / 200000 - epoch
+    if current + previous > 4194304 or current + previous + quiet == 0 then
+      return nil
+    elseif resets and passed > 0 then
+      epoch, current, previous, quiet = epoch + passed, 0, passed == 1 and current or 0, math.max(quiet - passed, 0)
+    end
+    out = current + previous
+    felt = out > 0 and 600000 or 0
+    if out + quiet > 0 then
+      slices, ends = pk('>I5I3I3BI2', epoch, current, previous, quiet, series), (epoch + math.max(quiet, 2)) * 200
+    end
+  end
+  for place = 17, behind - 1, 22 do
+    local bucket = string.sub(value, place, place + 21)
+    local _, burst, seconds, _, f = up('>I4I4I3I7I4', bucket)
+    if burst == 0 or seconds == 0 or f >= burst then
+      return nil
+    end
+    bucket = resets and (out > 0 and filled(bucket, out) or '') or bucket
+    if bucket ~= '' then
+      local t, grain = up('>I7', bucket, 12) + felt, seconds * 125000
+      ends = math.max(ends, (t - t % grain + grain) / 1000)
+    end
+    kept[#kept + 1] = bucket
+  end
+  return table.concat(kept), slices, ends
+end
+
 local slices = ''
 local value = redis.pcall('GET', KEYS[2])
 if type(value) == 'string' and #value >= 16 then
   local version, stored_flags, count, stored_generation, stored_end = up('>BBBI7I6', value)
-  local behind = 17 + 22 * count
-  local felt = 0
-  if version == 1 and stored_flags >= 16 and stored_flags <= 17 and #value == behind + 13 then
-    local epoch, current, previous, quiet = up('>I5I3I3B', value, behind)
-    slices, stored_flags, felt = string.sub(value, behind), stored_flags - 16, current + previous > 0 and 600000 or 0
-    expires = (epoch + math.max(quiet, 2)) * 200
+  local kept, kept_slices, ends
+  if version == 1 and stored_flags <= 17 and stored_flags % 16 <= 1 then
+    kept, kept_slices, ends = read(value, count, stored_flags >= 16)
   end
-  if version == 1 and stored_flags <= 1 and count <= 8 and #value == behind - 1 + #slices then
-    if not resets then
-      n, buckets = count, string.sub(value, 17, behind - 1)
-    end
+  if kept then
+    n, buckets, slices, expires = #kept / 22, kept, kept_slices, ends
     generation = math.max(generation, stored_generation)
-    flags = math.max(flags, stored_flags)
+    flags = math.max(flags, stored_flags % 16)
     fence_end = math.max(fence_end, stored_end)
-    for bucket = 1, n do
-      local seconds, arrival = up('>I3I7', value, 3 + 22 * bucket)
-      local grain = seconds * 125000
-      arrival = arrival + felt
-      expires = math.max(expires, (arrival - arrival % grain + grain) / 1000)
-    end
-  else
-    slices, expires = '', 0
   end
 end
 

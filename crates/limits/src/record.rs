@@ -94,21 +94,31 @@ impl Record {
         self.fence_end_ms = self.fence_end_ms.max(end_ms);
     }
 
+    /// Fills all buckets, as far as outstanding slices allow.
+    pub fn reset(&mut self, now_us: u64) {
+        let slices = self.slices.at(now_us);
+        for bucket in &mut self.buckets {
+            bucket.arrival = slices.floor(bucket.limit, now_us).min(slices::felt_until(bucket));
+        }
+        self.buckets.retain(|bucket| bucket.arrival > Arrival::full_at(now_us));
+        if self.slices.epoch <= now_us / slices::EPOCH_US {
+            self.slices = if slices.is_none() { Slices::default() } else { slices };
+        }
+    }
+
     /// The bucket of a limit as of `now_us`: full where none is stored, the same debt in tokens
     /// where it was written under other figures, and never fuller than outstanding slices allow.
     fn arrival(&self, named: &NamedLimit, now_us: u64) -> Arrival {
-        let stored = self.buckets.iter().find(|bucket| bucket.name_id == named.name.id());
-        let arrival = stored.map_or(Arrival::full_at(now_us), |bucket| {
-            if bucket.limit == named.limit {
-                bucket.arrival.settled(bucket.limit, now_us)
-            } else {
-                bucket.arrival.converted(bucket.limit, named.limit, now_us)
-            }
-        });
-        if self.slices.outstanding() == 0 {
-            return arrival;
-        }
-        arrival.max(self.slices.floor(named.limit, now_us)).min(Arrival::empty_at(named.limit, now_us))
+        let Some(bucket) = self.buckets.iter().find(|bucket| bucket.name_id == named.name.id()) else {
+            return Arrival::full_at(now_us);
+        };
+        let (left, floor) = (self.slices.left(bucket, named.limit, now_us), self.slices.at(now_us).floor(named.limit, now_us));
+        let arrival = if bucket.limit == named.limit {
+            left.max(floor.min(slices::felt_until(bucket)))
+        } else {
+            left.converted(bucket.limit, named.limit, now_us).max(floor)
+        };
+        arrival.min(Arrival::empty_at(named.limit, now_us))
     }
 
     /// Stores the buckets of `limits` before those of other names, and keeps what still refills:
@@ -229,7 +239,7 @@ impl Sum<'_> {
     /// Gives tokens back that were taken ahead. What is still outstanding holds the bucket down.
     fn return_to(&mut self, tokens: u32, left: &Slices, now_us: u64) {
         let limit = self.named.limit;
-        let floor = Arrival::full_at(now_us).after(slices::held_worth(left.outstanding(), limit), limit);
+        let floor = left.floor(limit, now_us).min(self.before);
         self.before = self.before.before(Step::of_tokens(tokens, limit), limit).max(floor);
         self.after = self.before.after(self.step, limit);
         self.fits = self.after.within(limit, now_us);
@@ -293,11 +303,16 @@ fn keep(record: &mut Record, ask: &Ask<'_>, weighed: &Weighed<'_>, charge: bool,
 }
 
 /// Whether a bucket that is asked for stands under other figures, or further ahead than a period
-/// (a clock stepped back). A full bucket never does: it is as good as one that is not stored.
+/// (a clock stepped back). A full bucket never does, as it is as good as one that is not stored; but
+/// one that slices hold down from now on is to be held under the figures that its asker was told by.
 fn needs_mending(record: &Record, limits: &RateLimits, now_us: u64) -> bool {
-    let mended = |bucket: &Bucket, named: &NamedLimit| bucket.limit != named.limit || !bucket.arrival.within(bucket.limit, now_us);
-    let mut refilling = record.buckets.iter().filter(|bucket| bucket.arrival > Arrival::full_at(now_us));
-    refilling.any(|bucket| limits.as_slice().iter().any(|named| named.name.id() == bucket.name_id && mended(bucket, named)))
+    let are_out = record.slices.at(now_us).outstanding() > 0;
+    let is_full = |bucket: &Bucket, limit| record.slices.left(bucket, limit, now_us) <= Arrival::full_at(now_us);
+    let mended = |bucket: &Bucket, limit| {
+        if bucket.limit == limit { !bucket.arrival.within(limit, now_us) } else { are_out || !is_full(bucket, limit) }
+    };
+    let mut asked = limits.as_slice().iter();
+    asked.any(|named| record.buckets.iter().any(|bucket| bucket.name_id == named.name.id() && mended(bucket, named.limit)))
 }
 
 #[cfg(test)]

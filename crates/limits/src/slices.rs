@@ -4,12 +4,13 @@
 //! memory. It was charged when it was taken; what is kept here is how much may still be unspent,
 //! so that the buckets do not fill up behind it: always *tokens in the buckets + unspent slices ≤
 //! burst*. So an arrival never falls behind its *floor*, now plus what the outstanding slices are
-//! worth, and what leaves the sum of outstanding slices applies the floor a last time before.
+//! worth, and what leaves the sum of outstanding slices applies the floor a last time before. A
+//! bucket that is not stored has none: had a slice been taken from it, it would be.
 //!
 //! Time is cut into epochs of [`EPOCH_US`]. A slice that was given in epoch `e` may be spent until
 //! `e + 2` begins, and then drops out of the sum by itself: a node that dies leaves nothing behind.
 
-use crate::{Arrival, RateLimit, Standing, Step};
+use crate::{Arrival, Bucket, RateLimit, Standing, Step};
 
 /// The length of an epoch, in microseconds of the store's clock. A slice lives for one to two.
 pub const EPOCH_US: u64 = 200_000;
@@ -83,19 +84,26 @@ impl Slices {
         self.outstanding() > 0 && self.epoch > now_us / EPOCH_US + 1
     }
 
-    /// What no arrival under `limit` may be earlier than at `now_us`. To be asked of the slices as
-    /// they are stored: those that have dropped out since held the bucket down until then.
-    pub fn floor(self, limit: RateLimit, now_us: u64) -> Arrival {
-        let held_until = |at_us: u64, tokens| Arrival::full_at(at_us).after(held_worth(tokens, limit), limit);
-        let (now, all) = (now_us / EPOCH_US, self.outstanding());
-        let mut floor = held_until(now_us, self.at(now_us).outstanding());
-        if now > self.epoch {
-            floor = floor.max(held_until((self.epoch + 1) * EPOCH_US, all));
-        }
-        if now > self.epoch + 1 {
-            floor = floor.max(held_until((self.epoch + 2) * EPOCH_US, self.current));
-        }
-        floor
+    /// Where slices that have dropped out since have left a bucket that is stored, under its own
+    /// figures: they held it down until then. To be asked of the slices as they are stored.
+    ///
+    /// Whatever was out when a bucket was written, it lacked that much then, and so never comes to
+    /// be held further than 600 ms beyond what was written. What would hold it further was
+    /// never charged to it: it came to the list later, or under figures that count by `asked`.
+    pub fn left(self, bucket: &Bucket, asked: RateLimit, now_us: u64) -> Arrival {
+        let drops = [(1, self.outstanding()), (2, self.current)].map(|(epochs, tokens)| ((self.epoch + epochs) * EPOCH_US, tokens));
+        let held_until = |(at_us, tokens): (u64, u32)| {
+            let worth = held_worth(tokens.min(share(asked)), bucket.limit);
+            Arrival::full_at(at_us).after(worth, bucket.limit).min(felt_until(bucket))
+        };
+        let settled = bucket.arrival.settled(bucket.limit, now_us);
+        drops.into_iter().filter(|(at_us, _)| *at_us <= now_us).map(held_until).fold(settled, Arrival::max)
+    }
+
+    /// What a bucket's arrival may not be earlier than at `now_us` while these are out. To be asked
+    /// of the slices as they are then.
+    pub(crate) fn floor(self, limit: RateLimit, now_us: u64) -> Arrival {
+        Arrival::full_at(now_us).after(held_worth(self.outstanding(), limit), limit)
     }
 
     /// Takes a slice of `granted` tokens out of the sum; false where it is not in it any more.
@@ -122,8 +130,7 @@ impl Slices {
     /// leaves for slices, so that one node does not take it all, and a quarter of what it holds, so
     /// that slices shrink as it empties.
     pub fn largest(&self, limit: RateLimit, arrival: Arrival, now_us: u64) -> u32 {
-        let share = (limit.burst() / LEASED_SHARE).min(LEASED_MAX);
-        let room = share.saturating_sub(self.outstanding()).div_ceil(2);
+        let room = share(limit).min(LEASED_MAX).saturating_sub(self.outstanding()).div_ceil(2);
         let brim_us = now_us.saturating_add(limit.period_us());
         let free_us = brim_us.saturating_sub(arrival.whole_us).saturating_sub(u64::from(arrival.frac > 0));
         // In steps of 1/1024 of the burst, so that all products stay below 2⁵³.
@@ -154,7 +161,8 @@ impl Slices {
         let is_in_the_way = |worth: Step| !Arrival::full_at(now_us).after(worth, limit).after(step, limit).within(limit, now_us);
         let floors = drops.into_iter().filter(|(_, worth)| is_in_the_way(*worth));
         let floors = floors.map(|(epochs, worth)| Arrival::full_at((self.epoch + epochs) * EPOCH_US).after(worth, limit));
-        floors.fold(arrival, Arrival::max)
+        let latest = Arrival { whole_us: arrival.whole_us.saturating_add(FELT_US), ..arrival };
+        floors.fold(arrival, Arrival::max).min(latest)
     }
 
     /// Until when they must be kept, in milliseconds since 1970; 0 where there are none.
@@ -163,10 +171,20 @@ impl Slices {
     }
 }
 
+/// How many tokens of a limit may be outstanding.
+fn share(limit: RateLimit) -> u32 {
+    limit.burst() / LEASED_SHARE
+}
+
 /// What outstanding slices hold a bucket down by. More than its share was taken under other limits,
 /// and is counted under those.
 pub(crate) fn held_worth(tokens: u32, limit: RateLimit) -> Step {
-    Step::of_tokens(tokens.min(limit.burst() / LEASED_SHARE), limit)
+    Step::of_tokens(tokens.min(share(limit)), limit)
+}
+
+/// The latest that slices may hold a bucket until, as it is stored.
+pub(crate) fn felt_until(bucket: &Bucket) -> Arrival {
+    Arrival { whole_us: bucket.arrival.whole_us.saturating_add(FELT_US), ..bucket.arrival }
 }
 
 #[cfg(test)]

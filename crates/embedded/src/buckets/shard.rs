@@ -56,7 +56,7 @@ impl Shard {
         let mut record = self.record(&key, now_us);
         record.raise(fence.generation, fence.revoked, end_ms);
         if fence.reset && self.is_first_reset(&key, fence.generation) {
-            record.buckets.clear();
+            record.reset(now_us);
         }
         if !self.records.contains_key(&key) {
             room.take_anyway();

@@ -1,3 +1,5 @@
+mod leased;
+
 use super::*;
 use crate::{LimitName, RateLimit};
 
@@ -26,7 +28,7 @@ fn peek(record: &mut Record, limits: &RateLimits, tokens: u64, now_us: u64) -> D
 
 fn standings(decided: Decided) -> Vec<Standing> {
     match decided {
-        Decided::Allowed(standings) | Decided::Limited(standings) => standings,
+        Decided::Allowed(standings) | Decided::Limited(standings) | Decided::LimitedForNow(standings) => standings,
         other => panic!("no standings in {other:?}"),
     }
 }

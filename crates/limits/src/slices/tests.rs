@@ -24,7 +24,9 @@ fn slices_drop_out_with_the_second_epoch_after_theirs() {
 fn a_bucket_is_held_down_until_slices_drop_out_and_refills_from_there() {
     // One token is 1 ms.
     let (slices, limit) = (out(30, 20), limit(1000, 1));
-    let ahead_ms = |at_us: u64| (slices.floor(limit, at_us).whole_us - NOW) / 1000;
+    let bucket = Bucket { name_id: 1, limit, arrival: Arrival::full_at(NOW + 50_000) };
+    let held = |at_us| slices.left(&bucket, limit, at_us).max(slices.at(at_us).floor(limit, at_us));
+    let ahead_ms = |at_us: u64| (held(at_us).whole_us - NOW) / 1000;
     assert_eq!(ahead_ms(NOW), 50);
     assert_eq!(ahead_ms(NOW + 100_000), 150);
     assert_eq!(ahead_ms(NOW + 200_000), 250, "20 drop out and leave the bucket as it was");

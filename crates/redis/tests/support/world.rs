@@ -180,7 +180,7 @@ impl World {
         let record = self.model.entry(key.clone()).or_default();
         if reset && self.resets.get(&key).is_none_or(|done| *done < generation) {
             self.resets.insert(key.clone(), generation);
-            record.buckets.clear();
+            record.reset(self.now_us);
         }
         record.raise(generation, revoked, self.now_us / 1000 + ttl_ms);
         self.seen.fences += 1;
@@ -298,8 +298,10 @@ impl World {
             && records.iter().zip(request.subjects()).any(|(record, (asked, _))| {
                 let other = |named: &NamedLimit| {
                     let full = Arrival::full_at(self.now_us);
-                    let differs =
-                        |bucket: &Bucket| bucket.name_id == named.name.id() && bucket.limit != named.limit && bucket.arrival > full;
+                    let differs = |bucket: &Bucket| {
+                        let is_of_it = bucket.name_id == named.name.id() && bucket.limit != named.limit;
+                        is_of_it && record.slices.left(bucket, named.limit, self.now_us) > full
+                    };
                     record.buckets.iter().any(differs)
                 };
                 asked.limits.as_slice().iter().any(other)
