@@ -98,7 +98,7 @@ impl Record {
     pub fn reset(&mut self, now_us: u64) {
         let slices = self.slices.at(now_us);
         for bucket in &mut self.buckets {
-            bucket.arrival = slices.floor(bucket.limit, now_us).min(slices::felt_until(bucket));
+            bucket.arrival = slices.floor(bucket.limit, now_us).min(slices::felt_from(bucket.arrival));
         }
         self.buckets.retain(|bucket| bucket.arrival > Arrival::full_at(now_us));
         if self.slices.epoch <= now_us / slices::EPOCH_US {
@@ -114,7 +114,7 @@ impl Record {
         };
         let (left, floor) = (self.slices.left(bucket, named.limit, now_us), self.slices.at(now_us).floor(named.limit, now_us));
         let arrival = if bucket.limit == named.limit {
-            left.max(floor.min(slices::felt_until(bucket)))
+            left.max(floor.min(slices::felt_from(bucket.arrival)))
         } else {
             left.converted(bucket.limit, named.limit, now_us).max(floor)
         };

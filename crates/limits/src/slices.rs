@@ -94,7 +94,7 @@ impl Slices {
         let drops = [(1, self.outstanding()), (2, self.current)].map(|(epochs, tokens)| ((self.epoch + epochs) * EPOCH_US, tokens));
         let held_until = |(at_us, tokens): (u64, u32)| {
             let worth = held_worth(tokens.min(share(asked)), bucket.limit);
-            Arrival::full_at(at_us).after(worth, bucket.limit).min(felt_until(bucket))
+            Arrival::full_at(at_us).after(worth, bucket.limit).min(felt_from(bucket.arrival))
         };
         let settled = bucket.arrival.settled(bucket.limit, now_us);
         drops.into_iter().filter(|(at_us, _)| *at_us <= now_us).map(held_until).fold(settled, Arrival::max)
@@ -145,10 +145,12 @@ impl Slices {
     /// A bucket refills from where it was held when slices drop out. It is full when it has after the
     /// last of them; and a cost that does not fit beside slices waits until they are over, no longer.
     pub fn standing(self, arrival: Arrival, limit: RateLimit, refused: Option<Step>, now_us: u64) -> Standing {
-        let told = Standing::read(arrival, limit, refused, now_us);
         if self.outstanding() == 0 || arrival <= Arrival::full_at(now_us) {
-            return told;
+            return Standing::read(arrival, limit, refused, now_us);
         }
+        // As the next one will find it: of a limit that was added lately less may be left.
+        let arrival = arrival.max(self.floor(limit, now_us).min(felt_from(arrival)));
+        let told = Standing::read(arrival, limit, refused, now_us);
         let wait_us = |step| Standing::read(self.held_beside(step, arrival, limit, now_us), limit, Some(step), now_us).retry_after_us;
         // It is full when all of a burst fits.
         let all = Step::of_tokens(limit.burst(), limit);
@@ -161,8 +163,7 @@ impl Slices {
         let is_in_the_way = |worth: Step| !Arrival::full_at(now_us).after(worth, limit).after(step, limit).within(limit, now_us);
         let floors = drops.into_iter().filter(|(_, worth)| is_in_the_way(*worth));
         let floors = floors.map(|(epochs, worth)| Arrival::full_at((self.epoch + epochs) * EPOCH_US).after(worth, limit));
-        let latest = Arrival { whole_us: arrival.whole_us.saturating_add(FELT_US), ..arrival };
-        floors.fold(arrival, Arrival::max).min(latest)
+        floors.fold(arrival, Arrival::max).min(felt_from(arrival))
     }
 
     /// Until when they must be kept, in milliseconds since 1970; 0 where there are none.
@@ -182,9 +183,9 @@ pub(crate) fn held_worth(tokens: u32, limit: RateLimit) -> Step {
     Step::of_tokens(tokens.min(share(limit)), limit)
 }
 
-/// The latest that slices may hold a bucket until, as it is stored.
-pub(crate) fn felt_until(bucket: &Bucket) -> Arrival {
-    Arrival { whole_us: bucket.arrival.whole_us.saturating_add(FELT_US), ..bucket.arrival }
+/// The latest that slices may hold a bucket until that was stored with this arrival.
+pub(crate) fn felt_from(stored: Arrival) -> Arrival {
+    Arrival { whole_us: stored.whole_us.saturating_add(FELT_US), ..stored }
 }
 
 #[cfg(test)]

@@ -22,10 +22,20 @@ pub(crate) enum Flaw {
     OneEpoch,
     /// A clock that stepped back leaves slices that are counted by the epochs of before.
     ForgottenByStepBack,
+    /// A record goes when its buckets are full, though slices are out.
+    ForgottenWithSlices,
+    /// What slices that are over have held is computed under the figures that were changed since.
+    HeldUnderNewFigures,
+    /// A reset fills buckets though slices are out.
+    ResetInFull,
+    /// The wait is read off the buckets as though they were free.
+    WaitOfBucketsAlone,
+    /// Who is refused while the epoch of slices lies ahead leaves it there.
+    StepBackNotNoted,
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Flaw; 8] = [
+    pub(crate) const ALL: [Flaw; 13] = [
         Flaw::NoFloor,
         Flaw::FloorOnlyNow,
         Flaw::SettledTwice,
@@ -34,5 +44,10 @@ impl Flaw {
         Flaw::GoodFromAnswer,
         Flaw::OneEpoch,
         Flaw::ForgottenByStepBack,
+        Flaw::ForgottenWithSlices,
+        Flaw::HeldUnderNewFigures,
+        Flaw::ResetInFull,
+        Flaw::WaitOfBucketsAlone,
+        Flaw::StepBackNotNoted,
     ];
 }

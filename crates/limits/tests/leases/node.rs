@@ -26,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) life: u64,
     /// The state of the store that it has joined.
     pub(crate) state: u64,
+    /// The server that it is connected to.
+    pub(crate) server: u64,
     /// How often it has joined.
     pub(crate) realm: u64,
     /// Parts of a million by which its clock is fast.
@@ -36,7 +38,7 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(fast: i64, known: Vec<Known>, keys: usize, state: u64) -> Self {
-        Self { life: 0, state, realm: 1, fast, known, holders: (0..keys).map(|_| Holder::default()).collect() }
+        Self { life: 0, state, server: 1, realm: 1, fast, known, holders: (0..keys).map(|_| Holder::default()).collect() }
     }
 
     /// Its monotonic clock.
@@ -50,14 +52,14 @@ impl Node {
     }
 
     /// Dies and comes back with nothing in memory.
-    pub(crate) fn crash(&mut self, known: Vec<Known>, state: u64) {
-        (self.life, self.state, self.known) = (self.life + 1, state, known);
+    pub(crate) fn crash(&mut self, known: Vec<Known>, (state, server): (u64, u64)) {
+        (self.life, self.state, self.server, self.known) = (self.life + 1, state, server, known);
         self.holders.iter_mut().for_each(|holder| *holder = Holder::default());
     }
 
     /// Takes up the store anew.
-    pub(crate) fn join(&mut self, known: Vec<Known>, state: u64) {
-        (self.realm, self.state) = (self.realm + 1, state);
+    pub(crate) fn join(&mut self, known: Vec<Known>, (state, server): (u64, u64)) {
+        (self.realm, self.state, self.server) = (self.realm + 1, state, server);
         for (subject, rules) in known.into_iter().enumerate() {
             self.learn(subject, rules);
         }

@@ -5,6 +5,8 @@ use tollgate_limits::{LimitName, NamedLimit, RateLimit, RateLimits};
 use crate::random::Random;
 
 const BURSTS: [u64; 9] = [3, 20, 40, 100, 400, 1000, 1000, 20_000, 1_000_000];
+/// What limits are called.
+pub(crate) const NAMES: [&str; 3] = ["key", "day", "month"];
 const PERIODS_S: [u64; 6] = [1, 1, 2, 10, 60, 1000];
 
 /// How likely what is, in parts of a thousand, and how long what takes.
@@ -31,6 +33,11 @@ pub(crate) struct Plan {
     pub(crate) flushes: u64,
     pub(crate) failovers: u64,
     pub(crate) steps: u64,
+    pub(crate) resets: u64,
+    /// Records go as soon as nothing would be lost by it.
+    pub(crate) expires: bool,
+    /// Calls and answers come together: a batch each millisecond.
+    pub(crate) is_batched: bool,
 }
 
 impl Plan {
@@ -44,7 +51,7 @@ impl Plan {
         let mut random = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x6c65_6173);
         // A third of the schedules has no faults, a third one kind, a third all of them.
         let kinds = random.below(3);
-        let one = random.below(6);
+        let one = random.below(7);
         let fault = |kind, often| match kinds {
             0 => 0,
             1 => u64::from(kind == one) * often * 2,
@@ -52,6 +59,7 @@ impl Plan {
         };
         let (crashes, changes, revokes) = (fault(0, 100), fault(1, 100), fault(2, 20));
         let (flushes, failovers, steps) = (fault(3, 30), fault(4, 60), fault(5, 100));
+        let resets = fault(6, 60);
         let is_rough = random.chance(500);
         let plan = Self {
             nodes: 1 + random.below(4) as usize,
@@ -60,7 +68,7 @@ impl Plan {
             requests: 60 + random.below(140) as usize,
             is_swept: random.chance(600),
             lost: if is_rough { random.pick(&[0, 10, 100]) } else { 0 },
-            slow: if is_rough { random.pick(&[0, 20, 200]) } else { 0 },
+            slow: if is_rough { random.pick(&[0, 20, 200, 1000]) } else { 0 },
             slow_us: random.pick(&[5_000, 20_000, 60_000, 1_000_000]),
             paused: if is_rough { random.pick(&[0, 20, 200]) } else { 0 },
             paused_us: random.pick(&[1_000, 300_000, 2_000_000]),
@@ -70,16 +78,26 @@ impl Plan {
             flushes,
             failovers,
             steps,
+            resets,
+            expires: random.chance(500),
+            is_batched: random.chance(300),
         };
         (plan, random)
     }
 }
 
-/// The limits of a subject: one, or two of different periods. `names` of a subject never change.
-pub(crate) fn limits(random: &mut Random, count: usize) -> RateLimits {
+/// The limits of a subject: one, or two of different periods, under any of the names; at times none.
+pub(crate) fn limits(random: &mut Random, may_be_none: bool) -> RateLimits {
+    let count = match random.below(100) {
+        0..10 if may_be_none => 0,
+        0..80 => 1,
+        _ => 2,
+    };
+    let first = if random.chance(200) { random.below(NAMES.len() as u64) as usize } else { 0 };
     let named = |name: &str, random: &mut Random| NamedLimit {
         name: LimitName::new(name).expect("a good name"),
         limit: RateLimit::new(random.pick(&BURSTS), random.pick(&PERIODS_S)).expect("in range"),
     };
-    RateLimits::new(["key", "day"][..count].iter().map(|name| named(name, random)).collect()).expect("different names")
+    let chosen = (first..first + count).map(|place| NAMES[place % NAMES.len()]);
+    RateLimits::new(chosen.map(|name| named(name, random)).collect()).expect("different names")
 }

@@ -2,13 +2,19 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use tollgate_limits::{Ask, Decided, EPOCH_US, QUIET_EPOCHS, RateLimits, Record, Slices, Told, Wish, decide_leased};
+use tollgate_limits::{
+    Arrival, Ask, Bucket, Decided, EPOCH_US, NamedLimit, QUIET_EPOCHS, RateLimits, Record, Slices, Told, Wish, decide_leased,
+};
+
+mod figures;
 
 use crate::flaw::Flaw;
 
 const START_US: u64 = 1_800_000_000_000_000;
 /// How many earlier states a failover may fall back to.
 const COPIES: usize = 8;
+/// Of so many answers one is held to what it tells.
+const HELD_ONE_IN: u64 = 3;
 
 /// One subject as an asker knows it.
 #[derive(Debug, Clone)]
@@ -18,9 +24,17 @@ pub(crate) struct Asked {
     pub(crate) limits: RateLimits,
 }
 
+impl Asked {
+    fn limit_of(&self, bucket: &Bucket) -> Option<&NamedLimit> {
+        self.limits.as_slice().iter().find(|named| named.name.id() == bucket.name_id)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) state: u64,
+    /// Over a connection to which server.
+    pub(crate) server: u64,
     pub(crate) asked: Vec<Asked>,
     pub(crate) wish: Wish,
 }
@@ -28,8 +42,16 @@ pub(crate) struct Call {
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) state: u64,
+    /// Which server answers.
+    pub(crate) server: u64,
+    /// Whether records go once they are forgettable.
+    pub(crate) expires: bool,
+    /// A figure that was told and was not right.
+    pub(crate) wrong: Option<String>,
     /// Requests that were refused because of slices.
     pub(crate) blamed: u64,
+    /// Answers so far.
+    answers: u64,
     flaw: Flaw,
     offset_us: i64,
     records: HashMap<usize, Record>,
@@ -37,9 +59,9 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(flaw: Flaw, epoch_part_us: u64) -> Self {
+    pub(crate) fn new(flaw: Flaw, epoch_part_us: u64, expires: bool) -> Self {
         let (records, copies) = (HashMap::new(), VecDeque::new());
-        Self { state: 1, blamed: 0, flaw, offset_us: epoch_part_us as i64, records, copies }
+        Self { state: 1, server: 1, expires, wrong: None, blamed: 0, answers: 0, flaw, offset_us: epoch_part_us as i64, records, copies }
     }
 
     fn now_us(&self, real_us: u64) -> u64 {
@@ -53,13 +75,18 @@ impl Store {
         }
         let now_us = self.now_us(real_us);
         let mut wish = call.wish;
-        let mut records: Vec<Record> =
-            call.asked.iter().map(|asked| self.records.get(&asked.subject).cloned().unwrap_or_default()).collect();
-        for (place, record) in records.iter_mut().enumerate() {
-            self.spoil(record, place, &mut wish, now_us);
+        let mut records: Vec<Record> = call.asked.iter().map(|asked| self.record(asked.subject, now_us)).collect();
+        for (place, (record, asked)) in records.iter_mut().zip(&call.asked).enumerate() {
+            self.spoil(record, asked, place, &mut wish, now_us);
         }
+        let before = records.clone();
         let asks: Vec<Ask<'_>> = call.asked.iter().map(|asked| Ask { generation: asked.generation, limits: &asked.limits }).collect();
-        let told = decide_leased(&mut records, &asks, &wish, now_us);
+        let mut told = decide_leased(&mut records, &asks, &wish, now_us);
+        self.misdo(&mut told, (&mut records, &before), &asks, &wish, now_us);
+        self.answers += 1;
+        if self.answers.is_multiple_of(HELD_ONE_IN) {
+            self.hold_to(&told, &records, &asks, wish.cost, now_us);
+        }
         let is_blamed = records.iter().any(|record| record.slices.quiet == QUIET_EPOCHS);
         self.blamed += u64::from(is_blamed && matches!(told.decided, Decided::LimitedForNow(_)));
         for (asked, mut record) in call.asked.iter().zip(records) {
@@ -71,8 +98,23 @@ impl Store {
         Some(told)
     }
 
+    /// A record as it counts now.
+    fn record(&self, subject: usize, now_us: u64) -> Record {
+        let is_gone = |record: &Record| match self.flaw {
+            Flaw::ForgottenWithSlices => record.buckets.iter().all(|bucket| bucket.arrival <= Arrival::full_at(now_us)),
+            _ => self.expires && record.is_forgettable(now_us),
+        };
+        self.records.get(&subject).filter(|record| !is_gone(record)).cloned().unwrap_or_default()
+    }
+
     /// Does to a record what a flaw would do.
-    fn spoil(&self, record: &mut Record, place: usize, wish: &mut Wish, now_us: u64) {
+    fn spoil(&self, record: &mut Record, asked: &Asked, place: usize, wish: &mut Wish, now_us: u64) {
+        if self.flaw == Flaw::HeldUnderNewFigures && record.slices.outstanding() > 0 {
+            for (named, bucket) in record.buckets.iter_mut().filter_map(|bucket| Some((asked.limit_of(bucket)?, bucket))) {
+                bucket.arrival = bucket.arrival.converted(bucket.limit, named.limit, now_us);
+                bucket.limit = named.limit;
+            }
+        }
         let slices = &mut record.slices;
         if slices.is_none() {
             return;
@@ -98,6 +140,18 @@ impl Store {
         self.records.get(&subject).map_or(0, |record| record.slices.at(self.now_us(real_us)).outstanding())
     }
 
+    /// Fills the buckets of a subject.
+    pub(crate) fn reset(&mut self, subject: usize, real_us: u64) {
+        let now_us = self.now_us(real_us);
+        let mut record = self.record(subject, now_us);
+        if self.flaw == Flaw::ResetInFull {
+            record.buckets.clear();
+        } else {
+            record.reset(now_us);
+        }
+        self.records.insert(subject, record);
+    }
+
     pub(crate) fn fence(&mut self, subject: usize, generation: u64, is_revoked: bool, real_us: u64) {
         let end_ms = self.now_us(real_us) / 1000 + 10_000_000;
         self.records.entry(subject).or_default().raise(generation, is_revoked, end_ms);
@@ -114,12 +168,13 @@ impl Store {
         }
     }
 
-    /// Falls back to an earlier state. What was under way to the server before does not arrive.
-    pub(crate) fn fail_over(&mut self, back: usize) {
+    /// Another server takes over, with an earlier state. It may call itself the same one.
+    pub(crate) fn fail_over(&mut self, back: usize, keeps_state: bool) {
         let place = self.copies.len().saturating_sub(1 + back);
         self.records = self.copies.get(place).cloned().unwrap_or_default();
         self.copies.clear();
-        self.state += 1;
+        self.server += 1;
+        self.state += u64::from(!keeps_state);
     }
 
     pub(crate) fn flush(&mut self) {

@@ -19,7 +19,7 @@ use crate::{
     flaw::Flaw,
     history::{History, LIFE_US},
     node::{Holder, Known, Node},
-    plan::{self, Plan},
+    plan::{self, NAMES, Plan},
     random::Random,
     store::{Asked, Call, Store},
 };
@@ -79,6 +79,7 @@ enum Fault {
     Flush,
     Failover,
     Step,
+    Reset,
 }
 
 /// A call under way.
@@ -119,14 +120,19 @@ pub(crate) struct World {
     pub(crate) wrong: Option<String>,
 }
 
+/// What a list holds under a name.
+fn limit_of(limits: &RateLimits, name: &str) -> Option<RateLimit> {
+    limits.as_slice().iter().find(|named| named.name.as_str() == name).map(|named| named.limit)
+}
+
 impl World {
     pub(crate) fn new(seed: u64, flaw: Flaw, is_told: bool) -> Self {
         let (plan, mut random) = Plan::draw(seed);
         let subjects = plan.keys + usize::from(plan.has_owner);
         let truth: Vec<Known> = (0..subjects)
             .map(|_| {
-                let count = 1 + usize::from(random.chance(200));
-                Known { generation: 1, limits: plan::limits(&mut random, count), is_revoked: false }
+                let limits = plan::limits(&mut random, plan.has_owner);
+                Known { generation: 1, limits, is_revoked: false }
             })
             .collect();
         let mut world = Self::of(plan, random, truth, flaw);
@@ -154,10 +160,11 @@ impl World {
         let clocks: Vec<i64> = (0..plan.nodes).map(|_| random.below(1999) as i64 - 999).collect();
         let nodes = clocks.into_iter().map(|fast| Node::new(fast, truth.clone(), plan.keys, 1)).collect();
         let start_us = random.below(2 * EPOCH_US);
-        let of_limits = |known: &Known| known.limits.as_slice().iter().map(|named| History::new(named.limit)).collect();
+        let of_limits = |known: &Known| NAMES.iter().map(|name| History::new(limit_of(&known.limits, name))).collect();
+        let expires = plan.expires;
         Self {
             seen: Seen::default(),
-            store: Store::new(flaw, start_us),
+            store: Store::new(flaw, start_us, expires),
             start_us,
             histories: truth.iter().map(of_limits).collect(),
             flaw,
@@ -190,6 +197,7 @@ impl World {
     /// Plays all events.
     pub(crate) fn play(&mut self) {
         while self.wrong.is_none()
+            && self.store.wrong.is_none()
             && let Some(Reverse((at_us, id))) = self.queue.pop()
         {
             self.now_us = at_us;
@@ -200,18 +208,19 @@ impl World {
             self.happen(event);
         }
         self.seen.blamed = self.store.blamed;
+        self.wrong = self.wrong.take().or(self.store.wrong.take());
     }
 
     fn happen(&mut self, event: Event) {
         match event {
             Event::Request { node, key, cost } => self.request(node, key, cost),
             Event::Take { node, life, key, cost, checked_us, holder } => self.take((node, life), key, cost, checked_us, &holder),
-            Event::Arrive { id, call } => self.arrive(id, &call),
+            Event::Arrive { id, call } => self.arrive(id, *call),
             Event::Answer { id, told } => self.answer(id, told.as_deref()),
             Event::Timeout { id } => self.time_out(id),
             Event::Sweep { node } => self.sweep(node),
             Event::Hear { node, subject } => self.learn(node, subject),
-            Event::Join { node } => self.nodes[node].join(self.truth.clone(), self.store.state),
+            Event::Join { node } => self.nodes[node].join(self.truth.clone(), (self.store.state, self.store.server)),
             Event::Copy => self.store.copy(),
             Event::Fault(fault) => self.fail(fault),
         }
@@ -288,7 +297,7 @@ impl World {
     fn call(&mut self, node: usize, key: usize, wish: Wish, asking: Option<Asking<Arc<Purse>>>) {
         self.seen.calls += 1;
         self.seen.asks += u64::from(wish.lease.want > 0);
-        let call = Call { state: self.nodes[node].state, asked: self.asked(node, key), wish };
+        let call = Call { state: self.nodes[node].state, server: self.nodes[node].server, asked: self.asked(node, key), wish };
         let (life, settle) = (self.nodes[node].life, wish.lease.settle);
         self.seen.handed_back += u64::from(settle.is_some());
         if let Some(settle) = settle.filter(|_| self.flaw == Flaw::SpentAndSettled) {
@@ -304,8 +313,8 @@ impl World {
 
     fn send(&mut self, id: u64, call: Call) {
         if !self.random.chance(self.plan.lost) {
-            let delay_us = self.delay();
-            self.put(self.now_us + delay_us, Event::Arrive { id, call: Box::new(call) });
+            let at_us = self.later();
+            self.put(at_us, Event::Arrive { id, call: Box::new(call) });
         }
     }
 
@@ -314,7 +323,23 @@ impl World {
         100 + self.random.below(if is_slow { self.plan.slow_us } else { 400 })
     }
 
-    fn arrive(&mut self, id: u64, call: &Call) {
+    /// When what is sent now is there.
+    fn later(&mut self) -> u64 {
+        let at_us = self.now_us + self.delay();
+        if self.plan.is_batched { at_us.next_multiple_of(1000) } else { at_us }
+    }
+
+    fn arrive(&mut self, id: u64, mut call: Call) {
+        let is_other_server = call.server != self.store.server;
+        if is_other_server {
+            // It was under way to the server before; or it waited for the connection, and then what
+            // it was to hand back is of another one.
+            if self.random.chance(500) {
+                return;
+            }
+            call.wish.lease.settle = None;
+        }
+        let call = &call;
         let told = self.store.decide(call, self.now_us);
         if let Some(Told { decided: Decided::Allowed(_) | Decided::Limited(_) | Decided::LimitedForNow(_), .. }) = &told {
             for asked in &call.asked {
@@ -328,7 +353,8 @@ impl World {
         {
             self.seen.from_store += 1;
             let (key, is_revoked) = (call.asked[0].subject, self.revoked_us[call.asked[0].subject].is_some());
-            if is_revoked {
+            // What another server told is doubted by who asked, until he has read the log.
+            if is_revoked && !is_other_server {
                 self.wrong = Some(format!("key {key} is revoked, and the store lets it pass"));
             }
             self.admit(key, call.wish.cost, self.now_us);
@@ -340,8 +366,8 @@ impl World {
         }
         self.look_at_outstanding(call);
         if !self.random.chance(self.plan.lost) {
-            let delay_us = self.delay();
-            self.put(self.now_us + delay_us, Event::Answer { id, told: told.map(Box::new) });
+            let at_us = self.later();
+            self.put(at_us, Event::Answer { id, told: told.map(Box::new) });
         }
     }
 
@@ -349,7 +375,8 @@ impl World {
     fn look_at_outstanding(&mut self, call: &Call) {
         for asked in &call.asked {
             let out = u64::from(self.store.outstanding(asked.subject, self.now_us));
-            let burst = self.histories[asked.subject].iter().map(|history| history.limit().burst()).min().unwrap_or(0);
+            let bursts = self.histories[asked.subject].iter().filter_map(History::limit).map(RateLimit::burst);
+            let Some(burst) = bursts.min() else { continue };
             let has_changed = self.truth[asked.subject].generation > 1;
             if !has_changed {
                 self.seen.outstanding = self.seen.outstanding.max(out * 1000 / u64::from(burst));
@@ -405,7 +432,8 @@ impl World {
         if let (Flaw::SettledAgain, Some(settle)) = (self.flaw, settle) {
             let lease = LeaseAsk { want: 0, settle: Some(settle) };
             let wish = Wish { cost: Cost::ONE, peek: true, lease };
-            let call = Call { state: self.nodes[node].state, asked: self.asked(node, key), wish };
+            let (state, server) = (self.nodes[node].state, self.nodes[node].server);
+            let call = Call { state, server, asked: self.asked(node, key), wish };
             self.put(self.now_us + 100, Event::Arrive { id: 0, call: Box::new(call) });
         }
     }

@@ -53,14 +53,25 @@ impl World {
                 self.put_request(at_us + turn * 2000 + part_us, node, key, burst / 500);
             }
         }
-        if self.plan.steps > 0 {
+        let (steps, others) = (self.plan.steps.min(1) * 1000, 400);
+        let faults =
+            [(Fault::Step, steps), (Fault::Reset, self.plan.resets.min(1) * others), (Fault::Change, self.plan.changes.min(1) * others)];
+        for (fault, often) in faults {
+            if !self.random.chance(often) {
+                continue;
+            }
             let step_us = at_us + 22_000 + self.random.below(20_000);
-            self.put(step_us, Event::Fault(Fault::Step));
+            self.put(step_us, Event::Fault(fault));
         }
         // At any time, or about when slices are over.
         let waited_us = at_us + 22_000 + self.random.below(450_000);
         let over_us = (at_us + self.start_us).next_multiple_of(EPOCH_US) + EPOCH_US - self.start_us;
-        at_us = if self.random.chance(500) { waited_us } else { over_us + self.random.skewed(30_000) };
+        at_us = match self.random.below(4) {
+            // Or as soon as something has happened.
+            0 if self.plan.steps + self.plan.resets > 0 => at_us + 42_000,
+            0 | 1 => waited_us,
+            _ => over_us + self.random.skewed(30_000),
+        };
         for node in 0..nodes {
             (0..4).for_each(|turn| self.put_request(at_us + turn * 100, node, key, burst / 100));
         }
@@ -80,8 +91,8 @@ impl World {
 
     /// The least burst that a cost must not be above, as the schedule begins.
     fn burst_of(&self, key: usize) -> u32 {
-        let burst = self.truth[key].limits.burst_min().unwrap_or(1);
-        self.owner().and_then(|owner| self.truth[owner].limits.burst_min()).map_or(burst, |of_owner| burst.min(of_owner))
+        let burst_of = |subject: usize| self.truth[subject].limits.burst_min();
+        std::iter::once(key).chain(self.owner()).filter_map(burst_of).min().unwrap_or(100)
     }
 
     fn draw_faults(&mut self, at_us: u64) {
@@ -93,6 +104,7 @@ impl World {
             (Fault::Flush, plan.flushes),
             (Fault::Failover, plan.failovers),
             (Fault::Step, plan.steps),
+            (Fault::Reset, plan.resets),
         ];
         for (fault, often) in faults {
             if self.random.chance(often * 2) {

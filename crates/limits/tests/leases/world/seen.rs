@@ -20,6 +20,12 @@ pub(crate) struct Seen {
     pub(crate) steps_back: u64,
     pub(crate) steps_forward: u64,
     pub(crate) failovers: u64,
+    /// Those to a server that calls its state the same.
+    pub(crate) failovers_unnamed: u64,
+    /// While slices were out.
+    pub(crate) resets: u64,
+    /// Limits that came to a list.
+    pub(crate) added: u64,
     pub(crate) crashes: u64,
     pub(crate) timeouts: u64,
     /// The largest part of a burst that was outstanding, in parts of a thousand.
@@ -28,7 +34,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Each with its name, so that none is left out.
-    fn figures(&mut self) -> [(&'static str, &mut u64); 18] {
+    fn figures(&mut self) -> [(&'static str, &mut u64); 21] {
         [
             ("requests", &mut self.requests),
             ("calls", &mut self.calls),
@@ -46,6 +52,9 @@ impl Seen {
             ("steps back", &mut self.steps_back),
             ("steps forward", &mut self.steps_forward),
             ("failovers", &mut self.failovers),
+            ("failovers that keep the state's id", &mut self.failovers_unnamed),
+            ("resets while slices were out", &mut self.resets),
+            ("limits that were added", &mut self.added),
             ("crashes", &mut self.crashes),
             ("calls without an answer", &mut self.timeouts),
         ]
