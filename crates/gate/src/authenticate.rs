@@ -399,7 +399,7 @@ impl GateShared {
             return Ok(Check::Wrong);
         }
         let Asked { api_key, .. } = shown.asked;
-        if let Some(slot) = self.receipted(&secrets, api_key, now_ms).await {
+        if let Some(slot) = self.receipted((entry.kind, &secrets), api_key, now_ms).await {
             entry.set_verified(&secrets, digest, slot);
             return Ok(Check::Right(AuthOutcome::Verified));
         }
@@ -449,7 +449,8 @@ impl GateShared {
         if shown.is_signed && secrets.refutes(&digest) {
             return Ok((Check::Wrong, None));
         }
-        let hashed = self.hashing.verify(&secrets.hashes, api_key, now_ms).await;
+        let candidates = secrets.candidates(entry.kind, api_key.secret.kind(), now_ms);
+        let hashed = self.hashing.verify(candidates.map(|(slot, hash)| (slot, hash.clone())).collect(), api_key).await;
         let slot = hashed.map_err(|error| self.unhashed(&error))?;
         let Some(slot) = slot else {
             if shown.is_signed {

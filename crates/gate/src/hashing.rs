@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
-use tollgate_keys::{HashError, HashParams, RandomPart, SecretHash, SecretHashes, Slot, hash_random_part, verify_secret};
+use tollgate_keys::{HashError, HashParams, RandomPart, SecretHash, Slot, hash_random_part, verify_secret};
 use tollgate_telemetry::{Metrics, Step};
 
 use crate::request::SharedKey;
@@ -98,9 +98,8 @@ impl HashingPool {
         Self { params, wait_max, checks, new_secrets, telling: Arc::default(), metrics }
     }
 
-    /// Which of the key's secrets that are good at `now_ms` this is, if any.
-    pub(crate) async fn verify(&self, hashes: &SecretHashes, api_key: &SharedKey, now_ms: u64) -> Result<Option<Slot>, HashingError> {
-        let hashes: Vec<(Slot, SecretHash)> = hashes.usable(now_ms).map(|(slot, hash)| (slot, hash.clone())).collect();
+    /// Which of these hashes this is the secret of, if any.
+    pub(crate) async fn verify(&self, hashes: Vec<(Slot, SecretHash)>, api_key: &SharedKey) -> Result<Option<Slot>, HashingError> {
         let api_key = api_key.clone();
         let check = move || {
             for (slot, hash) in hashes {

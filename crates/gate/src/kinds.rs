@@ -69,11 +69,15 @@ pub(crate) fn kind_in_use(key: &CachedKey, shown: SecretKind) -> SecretKind {
     if key.kind == SecretKind::Imported { SecretKind::Imported } else { shown }
 }
 
+/// Whether a secret that was made as `kind` may have the form that was shown. Imported ones have any.
+pub(crate) fn may_be_shown_as(kind: SecretKind, shown: SecretKind) -> bool {
+    kind == SecretKind::Imported || kind == shown
+}
+
 /// Whether a secret of the form that was shown can be one of the key's, so that it is worth hashing.
-/// Imported secrets have any form.
 pub(crate) fn may_be_of(key: &CachedKey, shown: SecretKind, now_ms: u64) -> bool {
     let previous = key.proofs.previous().filter(|previous| now_ms < previous.valid_until_ms).map(|previous| previous.kind);
-    std::iter::once(key.kind).chain(previous).any(|kind| kind == SecretKind::Imported || kind == shown)
+    std::iter::once(key.kind).chain(previous).any(|kind| may_be_shown_as(kind, shown))
 }
 
 /// The kind as the metric shows it.

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
-use tollgate_keys::{KeyId, Receipt, Secret, SecretHash, SecretHashes, Slot};
+use tollgate_keys::{KeyId, Receipt, Secret, SecretHash, SecretHashes, SecretKind, Slot};
 
 use crate::{
     cache::Secrets,
@@ -38,7 +38,7 @@ pub(crate) struct Found {
 
 impl GateShared {
     /// Which of the key's secrets that are good at `now_ms` this is, if a receipt says so.
-    pub(crate) async fn receipted(&self, secrets: &Secrets, api_key: &SharedKey, now_ms: u64) -> Option<Slot> {
+    pub(crate) async fn receipted(&self, (kind, secrets): (SecretKind, &Secrets), api_key: &SharedKey, now_ms: u64) -> Option<Slot> {
         let receipts = self.receipts.as_ref()?;
         let (key_id, ring) = (&api_key.key_id, self.signing.ring());
         let right = |hash: &SecretHash| ring.receipt(key_id, hash, &api_key.secret);
@@ -49,7 +49,7 @@ impl GateShared {
         if is_new {
             *found = Some(self.find_receipts(receipts, (key_id, &secrets.hashes), now_ms).await);
         }
-        let proven = secrets.hashes.usable(now_ms).find_map(|(slot, hash)| {
+        let proven = secrets.candidates(kind, api_key.secret.kind(), now_ms).find_map(|(slot, hash)| {
             let stored = found.iter().flat_map(|found| &found.receipts).find(|(of, _)| of == hash);
             let receipt = right(hash)?;
             receipt.matches(&stored?.1).then(|| (slot, hash.clone(), receipt))

@@ -10,9 +10,9 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use tollgate_keys::{PreviousHash, SecretDigest, SecretHash, SecretHashes, Slot};
+use tollgate_keys::{PreviousHash, SecretDigest, SecretHash, SecretHashes, SecretKind, Slot};
 
-use crate::{ports::FoundKey, receipts::Found};
+use crate::{kinds::may_be_shown_as, ports::FoundKey, receipts::Found};
 
 /// Wrong secrets with a good tag that are remembered of a key: there are as many as it has had
 /// rotations, and only their holder can show them.
@@ -178,6 +178,16 @@ impl Secrets {
             Slot::Current => Some(&self.hashes.current),
             Slot::Previous => self.hashes.previous.as_ref().map(|previous| &previous.hash),
         }
+    }
+
+    /// The hashes that a secret of the form that was shown may match, of a key whose newest secret was
+    /// made as `kind`. One that can be written in several forms is right in its own alone.
+    pub(crate) fn candidates(&self, kind: SecretKind, shown: SecretKind, now_ms: u64) -> impl Iterator<Item = (Slot, &SecretHash)> {
+        let kind_of = move |slot| match slot {
+            Slot::Current => Some(kind),
+            Slot::Previous => self.hashes.previous.as_ref().map(|previous| previous.kind),
+        };
+        self.hashes.usable(now_ms).filter(move |(slot, _)| kind_of(*slot).is_some_and(|kind| may_be_shown_as(kind, shown)))
     }
 
     fn is_verified(&self, shown: &SecretDigest, now_ms: u64) -> bool {

@@ -49,6 +49,22 @@ async fn made(world: &World, asked: Value) -> SharedKey {
     shown(&world.node.gate.create_key(&admin(), body(asked)).await.expect("made"))
 }
 
+/// The same secret without its tag, as no key of ours was ever shown.
+fn without_tag(signed: &SharedKey) -> SharedKey {
+    let text = format!("tku_{}", signed.secret.hash_input());
+    let bit = |sum: u32, _| if sum & 1 == 1 { sum >> 1 ^ 0xEDB8_8320 } else { sum >> 1 };
+    let mut sum = !text.bytes().fold(u32::MAX, |sum, byte| (0..8).fold(sum ^ u32::from(byte), bit));
+    let mut digits = Vec::new();
+    for _ in 0..6 {
+        digits.push(char::from(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"[sum as usize % 62]));
+        sum /= 62;
+    }
+    let text = text + &digits.iter().rev().collect::<String>();
+    let secret = Secret::parse(&text).expect("a good checksum");
+    assert_eq!(secret.kind(), SecretKind::Unsigned);
+    Arc::new(ApiKey { key_id: signed.key_id.clone(), secret })
+}
+
 #[tokio::test(start_paused = true)]
 async fn both_secrets_are_good_on_every_node_until_the_grace_is_over() {
     let world = World::new().await;
@@ -160,6 +176,9 @@ async fn a_rotation_may_change_how_the_secret_is_made() {
     let signed = rotate(&world, &old, json!({ "kind": "signed", "grace_seconds": 10 })).await.expect("rotated");
     assert_eq!((signed.key.kind, shown(&signed).secret.kind()), (KeyKindName::Signed, SecretKind::Signed));
     world.node.check(&old).await.allowed();
+    let spelled = world.other_node().await;
+    assert_eq!(spelled.check(&without_tag(&shown(&signed))).await.unauthenticated(), Unauthenticated::BadSecret, "whatever its hash");
+    spelled.check(&shown(&signed)).await.allowed();
     world.node.check(&shown(&signed)).await.allowed();
     world.clock.advance_ms(10_000);
     let hashes = world.node.hashes();
