@@ -24,7 +24,7 @@ pub struct PreauthOptions {
     pub address: FailureBudget,
     /// Failures of one text of an api key.
     pub key_text: FailureBudget,
-    /// Hashes of wrong secrets for one key id.
+    /// Wrong secrets without a good tag for one key id.
     pub key_id: FailureBudget,
     /// Addresses, texts and key ids that are remembered, of each at most so many. Those that have
     /// failed least are forgotten first.
@@ -119,13 +119,13 @@ impl Preauth {
         Counted { address: self.addresses.tag(&client), text: text.map(|text| self.texts.tag(&texted(text))) }
     }
 
-    /// Whether a secret for `key_id` may be hashed. An address without failures has a budget of
+    /// Whether a secret for `key_id` may be tried. An address without failures has a budget of
     /// its own, so that one attacker does not spend what the owner needs.
     pub(crate) fn admit_hash(&self, key_id: &KeyId, client: IpAddr, now: Instant) -> Result<(), TooManyFailures> {
         spent(self.ids.wait(self.guessed(key_id, client, now), now))
     }
 
-    /// A secret for `key_id` was hashed and is wrong. To be told before the address is charged.
+    /// A secret for `key_id` is wrong, by its hash or by what is known of the key's secrets. To be told before the address is charged.
     pub(crate) fn charge_hash(&self, key_id: &KeyId, client: IpAddr, now: Instant) {
         self.ids.charge(self.guessed(key_id, client, now), now);
     }

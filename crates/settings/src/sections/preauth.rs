@@ -15,7 +15,7 @@ pub struct PreauthSettings {
     pub address: FailureBudget,
     /// Failures of one text of an api key.
     pub key_text: FailureBudget,
-    /// Hashes of wrong secrets for one key id.
+    /// Wrong secrets without a good tag for one key id.
     pub key_id: FailureBudget,
     /// Addresses, texts and key ids remembered, of each so many.
     pub entries_max: usize,
