@@ -10,6 +10,7 @@ mod fences;
 mod flush;
 mod kill;
 mod leases;
+mod ledger;
 mod memory;
 mod outage;
 mod postgres;
@@ -20,6 +21,7 @@ mod setup;
 mod slot;
 mod slow;
 mod tally;
+mod upgrade;
 mod usage;
 mod wire;
 

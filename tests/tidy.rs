@@ -13,6 +13,7 @@ mod licences;
 mod metadata;
 mod names;
 mod proofs;
+mod rebuilt;
 mod root;
 mod runbooks;
 mod scripts;

@@ -4,25 +4,18 @@ use anyhow::Result;
 use serde_json::json;
 use tollgate_testkit::{Fleet, TestRedisCluster};
 
+use super::ledger::{TAGS, owner_of};
 use super::{BACK_WITHIN, PERIOD, remaining, tally::Running, until_counted};
 use crate::support::{Cluster, Load, NewKey};
 
-const TAGS: usize = 16;
 const BURST: u64 = 20_000;
 const DECIDED: &str = "tollgate_decisions_total{";
-
-/// The tag of everything that an owner's name places: FNV-1a, 64 bits, modulo the number of tags.
-fn tag_of(owner: &str) -> usize {
-    let hash = owner.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    usize::try_from(hash % TAGS as u64).unwrap()
-}
 
 /// One key for each tag.
 async fn keys(cluster: &Cluster) -> Vec<NewKey> {
     let mut keys = Vec::new();
     for tag in 0..TAGS {
-        let owner = (0..1000).map(|number| format!("o{number}")).find(|owner| tag_of(owner) == tag).unwrap();
-        keys.push(cluster.key(json!({"owner": owner, "rate_limit": {"burst": BURST, "per_seconds": PERIOD}})).await);
+        keys.push(cluster.key(json!({"owner": owner_of(tag), "rate_limit": {"burst": BURST, "per_seconds": PERIOD}})).await);
     }
     keys
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::{Node, NodeBuilder, TestDatabase, TestNginx, TestPostgres, TestRedis};
+use crate::{Build, Node, NodeBuilder, TestDatabase, TestNginx, TestPostgres, TestRedis};
 
 /// How a fleet is to be started; by default on the shared Redis and Postgres.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub struct FleetBuilder {
     postgres_url: Option<String>,
     environment: Vec<(String, String)>,
     taken_back: Vec<String>,
-    released: bool,
+    build: Build,
 }
 
 /// Running nodes of one cluster with a database and a Redis prefix of their own.
@@ -38,7 +38,7 @@ impl Fleet {
 
     /// To set more than the number of nodes.
     pub fn builder(nodes: usize) -> FleetBuilder {
-        FleetBuilder { nodes, redis_url: None, postgres_url: None, environment: Vec::new(), taken_back: Vec::new(), released: false }
+        FleetBuilder { nodes, redis_url: None, postgres_url: None, environment: Vec::new(), taken_back: Vec::new(), build: Build::Debug }
     }
 
     /// One of the nodes.
@@ -81,11 +81,16 @@ impl FleetBuilder {
         self
     }
 
-    /// Nodes of the release build ([`NodeBuilder::released`]).
+    /// Nodes of another build.
     #[must_use]
-    pub fn released(mut self) -> Self {
-        self.released = true;
-        self
+    pub fn build(self, build: Build) -> Self {
+        Self { build, ..self }
+    }
+
+    /// Nodes of the release build.
+    #[must_use]
+    pub fn released(self) -> Self {
+        self.build(Build::Release)
     }
 
     /// Makes the database and the first admin key, starts the nodes and waits until all are ready.
@@ -100,8 +105,7 @@ impl FleetBuilder {
         let prefix = crate::unique("t") + ":";
         let plain = Node::cluster(&redis_url, &postgres_url).env("TOLLGATE_REDIS__PREFIX", &prefix);
         let plain = self.taken_back.iter().fold(plain, |builder, name| builder.without(name));
-        let plain = if self.released { plain.released() } else { plain };
-        let builder = self.environment.into_iter().fold(plain, |builder, (name, value)| builder.env(&name, value));
+        let builder = self.environment.into_iter().fold(plain.build(self.build), |builder, (name, value)| builder.env(&name, value));
         let admin_key = builder.run(&["bootstrap"]).await.context("making the first admin key")?;
         let nodes: Vec<Node> = (0..self.nodes).map(|_| builder.clone().spawn()).collect::<Result<_>>()?;
         for node in &nodes {

@@ -44,7 +44,7 @@ pub use eventually::eventually;
 pub use fleet::{Fleet, FleetBuilder};
 pub use gateway::TestGateway;
 pub use nginx::TestNginx;
-pub use node::{Node, NodeBuilder, tollgate};
+pub use node::{Build, Node, NodeBuilder, tollgate};
 pub use ports::Port;
 pub use postgres_server::TestPostgres;
 pub use probe::{get, status};

@@ -81,7 +81,7 @@ pub(crate) fn around(http: &str, folder: &str, level: &str) -> String {
 }
 
 fn before(upstreams: &[SocketAddr]) -> String {
-    let servers: Vec<String> = upstreams.iter().map(|upstream| format!(" server {upstream};")).collect();
+    let servers: Vec<String> = upstreams.iter().map(|upstream| format!(" server {upstream} fail_timeout=1s;")).collect();
     let servers = servers.concat();
     format!(
         "upstream nodes {{{servers} keepalive 128; }}\n\

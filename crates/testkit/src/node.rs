@@ -35,7 +35,20 @@ const EXACT: [(&str, &str); 4] = [
 #[derive(Debug, Clone)]
 pub struct NodeBuilder {
     environment: BTreeMap<String, String>,
-    released: bool,
+    build: Build,
+}
+
+/// Which binary a node is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Build {
+    /// That of these sources, as it is made for tests.
+    #[default]
+    Debug,
+    /// The release build, for tests of large numbers: `TOLLGATE_RELEASE_BIN`, which `tests/run` sets. Where it is not set
+    /// the node is the same as any other, only slower.
+    Release,
+    /// An earlier version: `TOLLGATE_BEFORE_BIN`, which `.ci/upgrade` sets. Where it is not set, the same as any other.
+    Before,
 }
 
 /// A running node; killed on drop.
@@ -134,6 +147,12 @@ impl Node {
         self.wait_until_ready().await
     }
 
+    /// The same by another binary.
+    pub async fn start_again_as(&mut self, build: Build) -> Result<()> {
+        self.builder.build = build;
+        self.start_again().await
+    }
+
     /// The process itself: signals, exit status and output.
     pub fn process(&self) -> &Process {
         &self.process
@@ -169,7 +188,7 @@ impl NodeBuilder {
         QUICK
             .into_iter()
             .chain(PATIENT)
-            .fold(Self { environment: BTreeMap::new(), released: false }, |builder, (name, value)| builder.env(name, value))
+            .fold(Self { environment: BTreeMap::new(), build: Build::Debug }, |builder, (name, value)| builder.env(name, value))
     }
 
     /// Sets an environment variable; the last one of a name counts.
@@ -186,12 +205,16 @@ impl NodeBuilder {
         self
     }
 
-    /// Uses the release build, for tests of large numbers: `TOLLGATE_RELEASE_BIN`, which `tests/run`
-    /// sets. Where it is not set the node is the same as any other, only slower.
+    /// Uses another binary.
     #[must_use]
-    pub fn released(mut self) -> Self {
-        self.released = true;
-        self
+    pub fn build(self, build: Build) -> Self {
+        Self { build, ..self }
+    }
+
+    /// Uses the release build.
+    #[must_use]
+    pub fn released(self) -> Self {
+        self.build(Build::Release)
     }
 
     /// Starts the node and waits until it is ready.
@@ -217,7 +240,7 @@ impl NodeBuilder {
 
     /// A command of the binary (`migrate`, `bootstrap`, …) under the settings of this node.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = command(if self.released { released_binary()? } else { binary()? }, arguments);
+        let mut command = command(self.build.binary()?, arguments);
         command.envs(&self.environment);
         Ok(command)
     }
@@ -240,8 +263,15 @@ impl NodeBuilder {
     }
 }
 
-fn released_binary() -> Result<PathBuf> {
-    std::env::var_os("TOLLGATE_RELEASE_BIN").map_or_else(binary, |path| Ok(path.into()))
+impl Build {
+    fn binary(self) -> Result<PathBuf> {
+        let variable = match self {
+            Self::Debug => return binary(),
+            Self::Release => "TOLLGATE_RELEASE_BIN",
+            Self::Before => "TOLLGATE_BEFORE_BIN",
+        };
+        std::env::var_os(variable).map_or_else(binary, |path| Ok(path.into()))
+    }
 }
 
 fn binary() -> Result<PathBuf> {
