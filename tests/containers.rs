@@ -10,5 +10,6 @@ mod gate;
 mod health_check;
 mod image;
 mod stack;
+mod stack_cluster;
 mod stack_steps;
 mod testcontainers;

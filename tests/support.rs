@@ -9,6 +9,7 @@ mod load;
 mod needles;
 mod raw;
 mod stream;
+mod tags;
 mod told;
 
 pub(crate) use answer::Answer;
@@ -19,4 +20,5 @@ pub(crate) use load::{Load, Shot, admitted, costs_admitted};
 pub(crate) use needles::Needles;
 pub(crate) use raw::Wire;
 pub(crate) use stream::Stream;
+pub(crate) use tags::{TAGS, owner_of};
 pub(crate) use told::{Field, Told, over_http1, over_http2};

@@ -56,7 +56,7 @@ masterauth $failover"
 fi
 if [ -n "${REDIS_CLUSTER:-}" ]; then
     users="$users
-user cluster on #$failover_hash +cluster +info +ping"
+user cluster on #$failover_hash ~* +cluster +info +ping +select +migrate +restore-asking"
 fi
 if [ -n "${REDIS_MASTER:-}" ]; then
     # A master that has lost sight of both replicas decides nothing more: another may be in its place.

@@ -3,7 +3,7 @@
 //!
 //! Few tests of many steps, because a stack takes half a minute to come up: each step leaves it whole.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tollgate_testkit::eventually;
@@ -16,11 +16,11 @@ use crate::support::{Api, NewKey};
 
 const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
 /// A limit that no test comes near.
-const PLENTY: u64 = 1_000_000;
+pub(super) const PLENTY: u64 = 1_000_000;
 /// So long that nothing to speak of is refilled while the test runs.
-const MONTH_S: u64 = 2_678_400;
+pub(super) const MONTH_S: u64 = 2_678_400;
 /// No machine is so slow.
-const WITHIN: Duration = Duration::from_mins(3);
+pub(super) const WITHIN: Duration = Duration::from_mins(3);
 
 #[tokio::test]
 async fn the_stack_comes_up_by_itself_and_its_clients_notice_neither_a_killed_node_nor_an_outage() {
@@ -42,7 +42,7 @@ async fn the_stack_comes_up_by_itself_and_its_clients_notice_neither_a_killed_no
 }
 
 /// An admin whose limit no test comes near.
-async fn operator(stack: &Stack) -> Api {
+pub(super) async fn operator(stack: &Stack) -> Api {
     let first = Api::new(stack.url()).with(&stack.admin_key().await);
     let key = NewKey::make(&first, json!({"scopes": ["admin"], "rate_limit": {"burst": PLENTY, "per_seconds": 60}})).await;
     first.with(&key.api_key)
@@ -203,13 +203,16 @@ async fn a_killed_master_is_replaced_and_no_client_is_refused() {
     let clients = Clients::start(&admin.with(&key.api_key));
     clients.more(500).await;
     let first = stack.master().await;
+    let begun = Instant::now();
     stack.compose(&["kill", "--signal", "KILL", "redis"]).await;
     let replaced = eventually("another master", WITHIN, async || {
         anyhow::ensure!(stack.master().await != first, "it is {first} still");
         Ok(())
     });
     replaced.await.unwrap();
+    let elected = begun.elapsed();
     nobody_decides_without_redis(&admin).await;
+    println!("a killed master: another after {elected:?}, all nodes decide by it after {:?}", begun.elapsed());
     clients.more(500).await;
     clients.none_has_failed().await;
     a_limit_is_one_for_all_nodes(&admin).await;

@@ -143,6 +143,13 @@ impl Stack {
         self.compose(&["exec", "-T", service, "sh", "-c", &line]).await
     }
 
+    /// What a member of a Cluster answers to the user that makes and changes it.
+    pub(crate) async fn ask_member(&self, service: &str, arguments: &str) -> String {
+        let line =
+            format!("REDISCLI_AUTH=$(cat /run/redis-secrets/failover-password) redis-cli --user cluster --no-auth-warning {arguments}");
+        self.compose(&["exec", "-T", service, "sh", "-c", &line]).await
+    }
+
     /// The address that a sentinel tells.
     pub(crate) async fn master(&self) -> String {
         self.ask_redis("sentinel-1", "-p 26379 sentinel get-master-addr-by-name tollgate").await

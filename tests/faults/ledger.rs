@@ -9,10 +9,8 @@ use tokio::task::JoinSet;
 use tollgate_testkit::eventually;
 
 use super::{PERIOD, remaining};
-use crate::support::{Api, Cluster, NewKey};
+use crate::support::{Api, Cluster, NewKey, owner_of};
 
-/// Tags of a fleet, by the default of `redis.tags`.
-pub(super) const TAGS: usize = 16;
 /// What each key may spend. No token comes back while a test runs: the period is the longest there is.
 pub(super) const BURST: u64 = 2;
 /// Keys that are asked for at a time.
@@ -35,6 +33,15 @@ pub(super) struct Ledger {
 pub(super) struct Asking {
     stop: Arc<AtomicBool>,
     clients: JoinSet<Vec<u64>>,
+}
+
+/// What a loss has cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// Keys that got anything again.
+    pub(super) keys: usize,
+    /// The most that any of them got.
+    pub(super) most: u64,
 }
 
 impl Ledger {
@@ -105,18 +112,15 @@ impl Ledger {
         begun.elapsed()
     }
 
-    /// What was spent is lost: each key gets one burst again at most, of which `so_far` was admitted already.
-    ///
-    /// All of it was lost, so at least `lost_min` keys must have got something: else this proves nothing.
-    pub(super) async fn costs_one_burst_at_most(&self, what: &str, so_far: Asking, took: Duration, lost_min: usize) {
-        let so_far = so_far.stop().await;
+    /// What was spent is lost: each key gets one burst again at most, of which a part was admitted already while clients
+    /// went on asking.
+    pub(super) async fn costs_one_burst_at_most(&self, asking: Asking) -> Lost {
+        let so_far = asking.stop().await;
         let admitted: Vec<u64> = self.spend().await.iter().zip(so_far).map(|(later, sooner)| later + sooner).collect();
-        let (most, lost) = (admitted.iter().max().copied(), admitted.iter().filter(|count| **count > 0).count());
-        println!(
-            "{what}: {lost} keys have lost what they had spent; {most:?} of at most {BURST} more admitted; decided again after {took:?}"
-        );
-        assert!(most <= Some(BURST), "{what}: more than a burst was admitted again");
-        assert!(lost >= lost_min, "{what}: only {lost} keys have lost anything: this proves nothing");
+        let lost =
+            Lost { keys: admitted.iter().filter(|count| **count > 0).count(), most: admitted.iter().max().copied().unwrap_or_default() };
+        assert!(lost.most <= BURST, "more than a burst was admitted again: {lost:?}");
+        lost
     }
 }
 
@@ -171,15 +175,4 @@ async fn decided(api: &Api) -> Option<bool> {
             None
         }
     }
-}
-
-/// An owner whose keys have this tag.
-pub(super) fn owner_of(tag: usize) -> String {
-    (0..1000).map(|number| format!("o{number}")).find(|owner| tag_of(owner) == tag).expect("an owner of each tag")
-}
-
-/// The tag of everything that an owner's name places: FNV-1a, 64 bits, modulo the number of tags.
-fn tag_of(owner: &str) -> usize {
-    let hash = owner.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    usize::try_from(hash % TAGS as u64).unwrap()
 }

@@ -4,9 +4,8 @@ use anyhow::Result;
 use serde_json::json;
 use tollgate_testkit::{Fleet, TestRedisCluster};
 
-use super::ledger::{TAGS, owner_of};
 use super::{BACK_WITHIN, PERIOD, remaining, tally::Running, until_counted};
-use crate::support::{Cluster, Load, NewKey};
+use crate::support::{Cluster, Load, NewKey, TAGS, owner_of};
 
 const BURST: u64 = 20_000;
 const DECIDED: &str = "tollgate_decisions_total{";

@@ -27,33 +27,34 @@ struct Kept {
     spent: NewKey,
     half: NewKey,
     revoked: NewKey,
-    owned: NewKey,
+    /// By its owner's limit.
+    capped: NewKey,
 }
 
 impl Kept {
     /// By these nodes, of whichever version.
     async fn make(cluster: &Cluster, owner: &str) -> Self {
         cluster.limit_owner(owner, json!({"burst": BURST / 2, "per_seconds": PERIOD})).await;
-        let owned = cluster.key(json!({"owner": owner, "rate_limit": {"burst": PLENTY, "per_seconds": PERIOD}})).await;
+        let capped = cluster.key(json!({"owner": owner, "rate_limit": {"burst": PLENTY, "per_seconds": PERIOD}})).await;
         let mut keys = Vec::new();
         for _ in 0..3 {
             keys.push(cluster.limited_key(BURST, PERIOD).await);
         }
         let [spent, half, revoked] = keys.try_into().expect("three keys");
-        for (key, count) in [(&spent, BURST), (&half, BURST / 2), (&revoked, 1), (&owned, BURST / 2)] {
+        for (key, count) in [(&spent, BURST), (&half, BURST / 2), (&revoked, 1), (&capped, BURST / 2)] {
             for number in 0..count {
                 let node = cluster.node(usize::try_from(number).unwrap());
                 node.with(&key.api_key).authorize("").await.expect(200);
             }
         }
         revoked.revoke(&cluster.admin()).await;
-        Self { spent, half, revoked, owned }
+        Self { spent, half, revoked, capped }
     }
 
     /// As one node sees it, whatever version it is of.
     async fn holds_at(&self, node: &Api) {
         node.with(&self.spent.api_key).authorize("").await.expect(429);
-        node.with(&self.owned.api_key).authorize("").await.expect(429);
+        node.with(&self.capped.api_key).authorize("").await.expect(429);
         node.with(&self.revoked.api_key).authorize("").await.expect(401);
         assert_eq!(node.with(&self.half.api_key).peek().await.remaining, Some(BURST / 2));
     }

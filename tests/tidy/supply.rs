@@ -70,7 +70,13 @@ fn unlocked(files: &[Source]) -> Vec<String> {
     };
     let pinned = |file: &Source| {
         let lines = file.text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '-']));
-        lines.filter(|line| !line.contains("==")).map(|line| format!("{}: any version of {line}", file.path)).collect::<Vec<_>>()
+        let loose = |line: &str| match line {
+            _ if !line.contains("==") => Some("any version of"),
+            // The next line is its first hash.
+            _ if !line.ends_with('\\') => Some("whatever is given out as"),
+            _ => None,
+        };
+        lines.filter_map(|line| Some(format!("{}: {} {line}", file.path, loose(line)?))).collect::<Vec<_>>()
     };
     files.iter().flat_map(|file| if file.path.ends_with("requirements.txt") { pinned(file) } else { builds(file) }).collect()
 }
@@ -129,7 +135,14 @@ fn seeded_faults_are_found() {
     );
     let files = [
         Source::seeded("Dockerfile", "RUN cargo build --release\n"),
-        Source::seeded("requirements.txt", "# x\nwheel\nattrs==1\n    --hash=sha256:0\n"),
+        Source::seeded("requirements.txt", "# x\nwheel\nattrs==1 \\\n    --hash=sha256:0\nsix==1\n"),
     ];
-    assert_eq!(unlocked(&files), ["Dockerfile: not --locked: RUN cargo build --release", "requirements.txt: any version of wheel"]);
+    assert_eq!(
+        unlocked(&files),
+        [
+            "Dockerfile: not --locked: RUN cargo build --release",
+            "requirements.txt: any version of wheel",
+            "requirements.txt: whatever is given out as six==1"
+        ]
+    );
 }

@@ -19,6 +19,9 @@ pub enum PostgresError {
     /// The URL of the settings is none.
     #[error("postgres.url is no URL such as postgres://user@host:5432/database?sslmode=verify-full")]
     Url,
+    /// A file that the URL names for TLS is not there, or holds something else: which, and what is wrong.
+    #[error("{0}")]
+    File(Arc<str>),
     /// No connection, no answer in time, a lock not had in time. A change may or may not stand.
     #[error("postgres: {0}")]
     Unreachable(Arc<str>),
@@ -70,7 +73,9 @@ impl From<PostgresError> for KeyStoreError {
             PostgresError::Refused(refusal) => Self::Refused(refusal),
             PostgresError::Exists(what) => Self::Exists(what),
             PostgresError::Repeated => Self::Repeated,
-            PostgresError::Url | PostgresError::Schema(_) | PostgresError::Unusable(_) => Self::Unusable(error.to_string().into()),
+            PostgresError::Url | PostgresError::File(_) | PostgresError::Schema(_) | PostgresError::Unusable(_) => {
+                Self::Unusable(error.to_string().into())
+            }
         }
     }
 }

@@ -14,6 +14,7 @@
 mod audit;
 mod audit_log;
 mod bulk;
+mod certificates;
 mod error;
 mod key_ids;
 mod key_row;

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
-use crate::PostgresError;
+use crate::{PostgresError, certificates};
 
 const LOG_RETENTION: Duration = Duration::from_hours(7 * 24);
 const AUDIT_RETENTION: Duration = Duration::from_hours(400 * 24);
@@ -102,6 +102,7 @@ impl fmt::Debug for Options {
 
 /// The server of a URL. What is wrong with the URL is not said, for the URL may hold a password.
 pub(crate) fn server(url: &str) -> Result<PgConnectOptions, PostgresError> {
+    certificates::check(url)?;
     let options: PgConnectOptions = url.parse().map_err(|_| PostgresError::Url)?;
     Ok(options.application_name("tollgate").disable_statement_logging())
 }

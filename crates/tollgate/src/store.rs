@@ -192,7 +192,9 @@ fn unopened(error: &KeyFileError) -> Failure {
 impl From<PostgresError> for Failure {
     fn from(error: PostgresError) -> Self {
         match error {
-            PostgresError::Url => Self::new(Exit::Settings, format!("invalid settings: {error}"), "mend postgres.url"),
+            PostgresError::Url | PostgresError::File(_) => {
+                Self::new(Exit::Settings, format!("invalid settings: {error}"), "mend postgres.url, or the file that it names")
+            }
             PostgresError::Schema(state) => Self::new(Exit::Unreachable, state.to_string(), "bring the database and this version together"),
             PostgresError::Unreachable(_)
             | PostgresError::RolledBack(_)
