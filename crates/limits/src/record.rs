@@ -231,7 +231,7 @@ fn weigh<'a>(records: &[Record], asks: &[Ask<'a>], wish: &Wish, now_us: u64) -> 
 /// in it.
 fn settles(slices: &mut Slices, settle: &Settle, place: usize) -> bool {
     let series = settle.stamp.series.get(place).copied();
-    let is_sane = settle.unused <= settle.granted && settle.granted <= slices::LEASED_MAX;
+    let is_sane = settle.granted > 0 && settle.unused <= settle.granted && settle.granted <= slices::LEASED_MAX;
     is_sane && series.is_some_and(|series| slices.settle(settle.stamp.epoch, series, settle.granted))
 }
 

@@ -1,6 +1,6 @@
 //! Slices over the store: given along with a decision, handed back with another.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 #[path = "support/store.rs"]
 mod store;
@@ -8,9 +8,12 @@ mod store;
 use redis::aio::MultiplexedConnection;
 use store::{Charges, PATIENT, ask, names, one, started};
 use tokio::time::Instant;
-use tollgate_gate::ports::{BucketStore, Decision, Leasing, Outcome, SubjectKind};
-use tollgate_limits::{Cost, EPOCH_US, Grant, LeaseAsk, Record, Settle};
-use tollgate_redis::{RedisBuckets, codec::decode_record};
+use tollgate_gate::ports::{BucketStore, Decision, Fence, Leasing, Outcome, SubjectKind};
+use tollgate_limits::{Cost, EPOCH_US, Grant, LeaseAsk, Record, Settle, Slices};
+use tollgate_redis::{
+    RedisBuckets,
+    codec::{decode_record, encode_record},
+};
 
 const WANT: u32 = 100;
 
@@ -77,4 +80,36 @@ async fn who_asks_for_no_slice_gets_none() {
         assert!(matches!(ask(&store, one("a")).await, Ok(Outcome::Allowed(_))));
     }
     assert!(record(&mut witness, "a").await.slices.is_none());
+}
+
+#[tokio::test]
+async fn slices_that_cannot_be_read_break_a_record_until_its_next_fence() {
+    let (redis, store) = started().await;
+    let mut witness = redis.connection().await.expect("redis answers");
+    let slices = Slices { epoch: 9_000_000_000, current: 7, previous: 0, quiet: 0, series: 1 };
+    let good = encode_record(&Record { slices, ..Record::default() }).to_vec();
+    let head = good.len() - 14;
+    // Current, previous and quiet lie behind five bytes of epoch, and two of series follow.
+    let with = |tokens: [u8; 7]| [&good[..head + 5], &tokens, &good[head + 12..]].concat();
+    let (none, most) = (with([0; 7]), with([0x3f, 0xff, 0xff, 0, 0, 1, 0]));
+    let too_many = with([0x3f, 0xff, 0xff, 0, 0, 2, 0]);
+    let (short, flagless) = (good[..good.len() - 1].to_vec(), [&good[..1], &[0], &good[2..]].concat());
+    for (number, (bytes, is_good)) in
+        [(good.clone(), true), (most, true), (none, false), (too_many, false), (short, false), (flagless, false)].into_iter().enumerate()
+    {
+        let id = format!("b{number}");
+        assert_eq!(decode_record(&bytes).is_some(), is_good, "{number}");
+        let key = names().record(names().tag_of(&id), SubjectKind::Key, &id).to_vec();
+        redis::cmd("SET").arg(&key).arg(bytes).exec_async(&mut witness).await.expect("redis answers");
+        let told = ask(&store, one(&id)).await;
+        assert_eq!(matches!(told, Ok(Outcome::Allowed(_))), is_good, "{number}: {told:?}");
+        assert_eq!(matches!(told, Ok(Outcome::Broken)), !is_good, "{number}: {told:?}");
+        let first = one(&id).subjects.first;
+        let (placed_by, generation) = (first.id.clone(), first.generation);
+        let fence = Fence { kind: first.kind, id: first.id, placed_by, generation, revoked: false, reset: false };
+        store.raise_fence(fence, Instant::now() + PATIENT).await.expect("raised");
+        assert!(record(&mut witness, &id).await.slices.is_none() || is_good, "{number}");
+        let told = ask(&store, one(&id)).await;
+        assert!(matches!(told, Ok(Outcome::Allowed(_))), "{number}: {told:?}");
+    }
 }

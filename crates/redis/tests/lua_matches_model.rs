@@ -38,6 +38,12 @@ async fn lua_decides_as_the_reference_does() {
         ("refused because of slices", seen.blamed),
         ("decisions on records with slices", seen.over_slices),
         ("slices of an epoch that the clock has stepped back behind", seen.ahead),
+        ("records that expired", seen.expired),
+        ("records with slices that expired", seen.expired_leased),
+        ("slices handed back that are none", seen.odd),
+        ("who had waited as told while slices were out", seen.waited),
+        ("answers that rested on a write that failed", seen.unwritten),
+        ("such with a lease", seen.unwritten_leased),
     ] {
         assert!(count >= decisions / 2000, "only {count} times: {what}");
     }
