@@ -5,7 +5,7 @@
 
 mod book;
 mod built_book;
-mod dashboards;
+pub(crate) mod dashboards;
 mod floors;
 mod gate;
 mod image;

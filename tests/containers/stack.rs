@@ -12,7 +12,10 @@ use super::{
     clients::Clients,
     stack_steps::{Fault, Stack},
 };
-use crate::support::{Api, NewKey};
+use crate::{
+    support::{Api, NewKey},
+    tidy::dashboards,
+};
 
 const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
 /// A limit that no test comes near.
@@ -35,6 +38,7 @@ async fn the_stack_comes_up_by_itself_and_its_clients_notice_neither_a_killed_no
     a_node_that_hangs_or_is_cut_off_is_noticed_by_no_client(&stack, &admin).await;
     a_rolling_restart_is_noticed_by_no_client(&stack, &admin).await;
     prometheus_sees_every_node(&stack).await;
+    prometheus_understands_the_dashboard(&stack).await;
     for store in ["redis", "postgres"] {
         an_outage_makes_nobody_unhealthy(&stack, &admin, store).await;
     }
@@ -165,6 +169,20 @@ async fn prometheus_sees_every_node(stack: &Stack) {
         Ok(())
     });
     seen.await.unwrap();
+}
+
+/// Every query of the dashboard, with what Grafana puts in the place of its variables. The rules it has read at its start.
+async fn prometheus_understands_the_dashboard(stack: &Stack) {
+    let queries = dashboards::queries_of_dashboard();
+    let url = |query: &String| {
+        let query = query.replace("$__rate_interval", "1m").replace("$instance", ".+");
+        reqwest::Url::parse_with_params("http://127.0.0.1:9090/api/v1/query", [("query", query)]).expect("a URL").to_string()
+    };
+    let urls: Vec<String> = queries.iter().map(url).collect();
+    let each = r#"for url; do wget -q -O - "$url" | grep -q '"status":"success"' || echo "$url"; done"#;
+    let first = ["exec", "-T", "prometheus", "sh", "-c", each, "sh"].into_iter();
+    let refused = stack.compose(&first.chain(urls.iter().map(String::as_str)).collect::<Vec<_>>()).await;
+    assert!(urls.len() > 15 && refused.is_empty(), "{refused}");
 }
 
 /// Orchestrators start unhealthy containers again: all nodes at once would make an outage of an outage.

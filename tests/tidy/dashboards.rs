@@ -48,7 +48,7 @@ fn queries_of_rules() -> Vec<String> {
     text(RULES).lines().filter_map(|line| line.trim().strip_prefix("expr: ").map(str::to_owned)).collect()
 }
 
-fn queries_of_dashboard() -> Vec<String> {
+pub(crate) fn queries_of_dashboard() -> Vec<String> {
     let dashboard: serde_json::Value = serde_json::from_str(&text(DASHBOARD)).expect("JSON");
     let panels = dashboard["panels"].as_array().expect("panels").clone();
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets").clone());
@@ -92,6 +92,26 @@ fn led_to(line: &str) -> Vec<String> {
     let page = line.trim_start_matches("runbook: ").trim_matches('"');
     let components = if page.contains(BY_COMPONENT) { Component::ALL } else { &Component::ALL[..1] };
     components.iter().map(|component| page.replace(BY_COMPONENT, component.as_str())).collect()
+}
+
+/// Where Grafana of the stack looks, there the dashboard is; and its panels lie on no other.
+#[test]
+fn grafana_finds_the_dashboard_and_shows_every_panel() {
+    let (compose, provider) = (text("docker-compose.yml"), text("deploy/compose/grafana-dashboards.yml"));
+    let folder = provider.lines().find_map(|line| line.trim().strip_prefix("path: ")).expect("a folder");
+    assert!(compose.contains(&format!("./{DASHBOARD}:{folder}/tollgate.json:ro")), "{folder}");
+    let source = text("deploy/compose/grafana-datasource.yml");
+    let host = source.lines().find_map(|line| line.trim().strip_prefix("url: http://")?.strip_suffix(":9090")).expect("a source");
+    assert!(compose.lines().any(|line| line == format!("  {host}:")), "no service {host}");
+    let dashboard: serde_json::Value = serde_json::from_str(&text(DASHBOARD)).expect("JSON");
+    let (mut cells, mut ids) = (BTreeSet::new(), BTreeSet::new());
+    for panel in dashboard["panels"].as_array().expect("panels") {
+        let at = |name: &str| panel["gridPos"][name].as_u64().expect("a number");
+        assert!(ids.insert(panel["id"].as_u64()) && at("x") + at("w") <= 24, "{}", panel["title"]);
+        for (x, y) in (at("x")..at("x") + at("w")).flat_map(|x| (at("y")..at("y") + at("h")).map(move |y| (x, y))) {
+            assert!(cells.insert((x, y)), "{} lies on another", panel["title"]);
+        }
+    }
 }
 
 #[test]

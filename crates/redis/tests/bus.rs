@@ -58,11 +58,27 @@ async fn everybody_hears_in_the_order_of_saying_and_so_does_another_client() {
         say(&one, revoked(position)).await;
     }
     for position in 1..=100 {
-        assert_eq!(next(&one).await, Heard::Event(revoked(position)));
-        assert_eq!(next(&other).await, Heard::Event(revoked(position)));
-        let message = futures_util::StreamExt::next(&mut witness.on_message()).await.expect("a message");
-        let payload: redis::Value = message.get_payload().expect("a payload");
-        assert_eq!(EventLine::from_redis_value(payload).expect("an event"), EventLine(revoked(position)));
+        assert_eq!(next_after(&one, position - 1).await, Heard::Event(revoked(position)));
+        assert_eq!(next_after(&other, position - 1).await, Heard::Event(revoked(position)));
+        let heard = loop {
+            let message = futures_util::StreamExt::next(&mut witness.on_message()).await.expect("a message");
+            let payload: redis::Value = message.get_payload().expect("a payload");
+            let heard = EventLine::from_redis_value(payload).expect("an event");
+            if heard != EventLine(revoked(position - 1)) {
+                break heard;
+            }
+        };
+        assert_eq!(heard, EventLine(revoked(position)));
+    }
+}
+
+/// What is heard after a position. That one may come twice: where its sending was not answered in time it was said again.
+async fn next_after(bus: &RedisBus, position: u64) -> Heard {
+    loop {
+        let heard = next(bus).await;
+        if heard != Heard::Event(revoked(position)) {
+            return heard;
+        }
     }
 }
 
