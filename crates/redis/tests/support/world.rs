@@ -413,6 +413,9 @@ impl World {
 
     /// Stored bytes and expiries are what the model says.
     fn compare_records(&mut self, keys: &[Bytes]) {
+        if keys.is_empty() {
+            return;
+        }
         let mut pipe = redis::pipe();
         for key in keys {
             pipe.cmd("GET").arg(&key[..]).cmd("PEXPIRETIME").arg(&key[..]);
