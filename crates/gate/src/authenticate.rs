@@ -59,6 +59,8 @@ pub(crate) struct Verified {
     pub(crate) cached: bool,
     /// The link's epoch from before the rules were looked up.
     pub(crate) epoch: u64,
+    /// What this node holds of the key was looked at already: the store is to be asked.
+    pub(crate) asks: bool,
 }
 
 /// What is already known of a key's record when it is looked at.
@@ -188,7 +190,7 @@ impl GateShared {
         }
         let epoch = self.link.epoch();
         match self.recall(api_key, examined.as_ref()) {
-            Some(entry) => found(Standing::Verified(Verified { request, entry, cached: true, epoch })),
+            Some(entry) => found(Standing::Verified(Verified { request, entry, cached: true, epoch, asks: false })),
             None => Recognised::Stranger(Stranger { request, examined, epoch }),
         }
     }
@@ -212,7 +214,7 @@ impl GateShared {
         let Some(api_key) = request.credential.share() else { return Ok(self.refused(Unauthenticated::Missing)) };
         let (client, peek) = (request.client, request.peek);
         let standing = match self.look(Asked { api_key: &api_key, client }, examined, &Known::Nothing).await? {
-            Look::Good { entry, cached } => return Ok(Standing::Verified(Verified { request, entry, cached, epoch })),
+            Look::Good { entry, cached } => return Ok(Standing::Verified(Verified { request, entry, cached, epoch, asks: false })),
             Look::Bad { why, cached: None } => self.refused(why),
             Look::Bad { why, cached: Some(entry) } if self.is_confirmed(&entry, epoch).await => self.refused(why),
             Look::Bad { why, cached: Some(entry) } => {
@@ -239,7 +241,7 @@ impl GateShared {
         let examined = self.signing.examine(api_key);
         match self.look(Asked { api_key, client: request.client }, examined, &known).await? {
             // Read since this request began, by whomever: a refusal need not ask the fence.
-            Look::Good { entry, .. } => Ok(Standing::Verified(Verified { request, entry, cached: false, epoch })),
+            Look::Good { entry, .. } => Ok(Standing::Verified(Verified { request, entry, cached: false, epoch, asks: false })),
             Look::Bad { why, .. } => Ok(self.refused(why)),
             Look::NotNow(too_many) => Ok(self.not_now(too_many)),
         }

@@ -55,12 +55,15 @@ impl Gate {
     /// refused, or this node has tokens for him, or remembers a denial. Any other caller is given
     /// back, for [`Gate::decide`].
     pub fn decide_at_once(&self, caller: Caller) -> Result<Verdict, Caller> {
-        let verified = match caller.0 {
+        let mut verified = match caller.0 {
             Standing::Refused(denial) => return Ok(self.shared.denied(denial)),
             Standing::Verified(verified) => verified,
         };
         let started = Instant::now();
-        let Some(verdict) = self.shared.decide_from_memory(&verified, started) else { return Err(Caller(Standing::Verified(verified))) };
+        let Some(verdict) = self.shared.decide_from_memory(&verified, started) else {
+            verified.asks = true;
+            return Err(Caller(Standing::Verified(verified)));
+        };
         let verdict = self.shared.tallied(&Counting::of(&verified), verdict);
         self.shared.metrics.decision_took(started.elapsed());
         Ok(verdict)
@@ -101,7 +104,9 @@ impl GateShared {
             let stands = !verified.cached || Box::pin(self.is_confirmed(&verified.entry, verified.epoch)).await;
             return Ok(if stands { Attempt::Verdict(self.denied(denial)) } else { Attempt::AuthenticateAgain });
         }
-        if let Some(verdict) = self.decide_from_memory(verified, Instant::now()) {
+        if !verified.asks
+            && let Some(verdict) = self.decide_from_memory(verified, Instant::now())
+        {
             return Ok(Attempt::Verdict(verdict));
         }
         let request = &verified.request;

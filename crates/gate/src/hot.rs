@@ -12,7 +12,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -67,6 +67,8 @@ pub(crate) struct Hot {
     /// The figures as of when the slice was taken.
     figures: ArcSwapOption<Vec<SubjectStanding>>,
     denial: Mutex<Option<Denial>>,
+    /// Whether one is remembered: nobody need take the lock to find none.
+    has_denial: AtomicBool,
     denials: AtomicU64,
     /// When it was last of use to somebody who asked the store.
     used_us: AtomicU64,
@@ -81,6 +83,7 @@ impl Hot {
             want_max: u32::try_from(want_max).unwrap_or(u32::MAX),
             figures: ArcSwapOption::empty(),
             denial: Mutex::new(None),
+            has_denial: AtomicBool::new(false),
             denials: AtomicU64::new(0),
             used_us: AtomicU64::new(now_us),
         }
@@ -104,6 +107,9 @@ impl Hot {
 
     /// The figures of a denial that is remembered, if a request of that cost cannot pass now.
     pub(crate) fn refuse(&self, cost: Cost, now_us: u64, realm: u64, life_us: u64) -> Option<Vec<SubjectStanding>> {
+        if !self.has_denial.load(Ordering::Acquire) {
+            return None;
+        }
         self.denial().as_mut()?.refuse(cost, now_us, realm, life_us)
     }
 
@@ -116,11 +122,17 @@ impl Hot {
             Some(known) => known.renew(newer),
             None => *denial = Some(newer),
         }
+        self.has_denial.store(true, Ordering::Release);
     }
 
     /// Remembers no denial any more.
     pub(crate) fn forget_denial(&self) {
-        *self.denial() = None;
+        self.put_away(&mut self.denial());
+    }
+
+    fn put_away(&self, denial: &mut Option<Denial>) {
+        *denial = None;
+        self.has_denial.store(false, Ordering::Release);
     }
 
     /// A request is sent to the store that a denial did not refuse, if one is remembered.
@@ -151,12 +163,16 @@ pub(crate) struct Sent {
 impl Sent {
     /// It passed and was charged.
     pub(crate) fn charged(mut self, cost: Cost, standings: &[SubjectStanding], answered: Answered) {
+        // One that charges nothing says nothing of the buckets that is not known.
+        if self.tokens == 0 {
+            return;
+        }
         self.is_ended = true;
         let mut denial = self.hot.denial();
         if let Some(known) = denial.as_mut().filter(|known| known.serial == self.serial)
             && !known.charged(cost, standings, answered)
         {
-            *denial = None;
+            self.hot.put_away(&mut denial);
         }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Denial {
     bounds: Vec<Bound>,
     /// Tokens of decisions that have been sent and not been answered: they come first.
     under_way: u64,
+    /// The largest cost among them.
+    largest: u32,
     /// When the last answer was asked for that bore this out.
     since_us: u64,
     is_asked_anew: bool,
@@ -60,16 +62,15 @@ impl Denial {
             Bound { kind: one.kind, named: one.named.clone(), low_us, high_us: answered.at_us.saturating_add(reset_after_us) }
         };
         let bounds = standings.iter().map(bound).collect();
-        Self { bounds, under_way: 0, since_us: answered.asked_us, is_asked_anew: false, realm: answered.realm, serial }
+        Self { bounds, under_way: 0, largest: 0, since_us: answered.asked_us, is_asked_anew: false, realm: answered.realm, serial }
     }
 
     /// Goes on with what a newer denial says. What was known before is sharper where its answer was
-    /// sooner on its way.
+    /// sooner on its way. What is under way may be part of the newer answer already, so it counts no more.
     pub(crate) fn renew(&mut self, newer: Self) {
         let is_same = self.realm == newer.realm && self.bounds.len() == newer.bounds.len();
         let before = std::mem::replace(self, newer);
         if is_same {
-            (self.under_way, self.serial) = (before.under_way, before.serial);
             // What says more than the newer answer allows is out of date: a reset, or the like.
             let pairs = self.bounds.iter_mut().zip(before.bounds);
             for (bound, before) in pairs.filter(|(bound, before)| before.low_us <= bound.high_us) {
@@ -84,26 +85,38 @@ impl Denial {
         if self.realm != realm || age_us >= life_us || !self.holds(cost, now_us) {
             return None;
         }
-        if age_us.saturating_add(AHEAD_US) >= life_us && !std::mem::replace(&mut self.is_asked_anew, true) {
+        let ahead_us = AHEAD_US.min(life_us / 4);
+        if age_us.saturating_add(ahead_us) >= life_us && !std::mem::replace(&mut self.is_asked_anew, true) {
             return None;
         }
-        let tokens = self.under_way.saturating_add(cost.tokens().into());
-        Some(self.bounds.iter().map(|bound| bound.standing(self.under_way, tokens, now_us)).collect())
+        let (before, tokens) = self.wanted(cost);
+        Some(self.bounds.iter().map(|bound| bound.standing(before, tokens, now_us)).collect())
+    }
+
+    /// The tokens that come before a request of that cost, and those with its own. One that is dearer
+    /// may be refused where this one passes, so what is under way does not count then.
+    fn wanted(&self, cost: Cost) -> (u64, u64) {
+        let before = if self.largest <= cost.tokens() { self.under_way } else { 0 };
+        (before, before.saturating_add(cost.tokens().into()))
     }
 
     fn holds(&self, cost: Cost, now_us: u64) -> bool {
-        let tokens = self.under_way.saturating_add(cost.tokens().into());
+        let (_, tokens) = self.wanted(cost);
         self.bounds.iter().any(|bound| bound.refuses(tokens, now_us))
     }
 
     /// A decision on so many tokens has been sent.
     pub(crate) fn send(&mut self, tokens: u32) {
         self.under_way = self.under_way.saturating_add(tokens.into());
+        self.largest = self.largest.max(tokens);
     }
 
     /// It was not charged, or nobody knows.
     pub(crate) fn take_back(&mut self, tokens: u32) {
         self.under_way = self.under_way.saturating_sub(tokens.into());
+        if self.under_way == 0 {
+            self.largest = 0;
+        }
         self.is_asked_anew = false;
     }
 
@@ -111,9 +124,12 @@ impl Denial {
     pub(crate) fn charged(&mut self, cost: Cost, standings: &[SubjectStanding], answered: Answered) -> bool {
         self.take_back(cost.tokens());
         for (bound, seen) in self.bounds.iter_mut().zip(standings) {
+            let full_us = answered.at_us.saturating_add(seen.standing.reset_after_us);
             bound.charge(cost, answered.at_us);
+            // Others charge it too. How low it can be, that does not tell: slices may be out.
+            bound.high_us = bound.high_us.max(full_us);
             // Fuller than it can be: it was reset, or so.
-            if answered.at_us.saturating_add(seen.standing.reset_after_us) < bound.low_us {
+            if full_us < bound.low_us {
                 return false;
             }
         }

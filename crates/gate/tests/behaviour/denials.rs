@@ -119,6 +119,10 @@ async fn nothing_is_remembered_for_longer_than_a_second() {
     world.node.check(&key).await.limited();
     pass(&world, 979).await;
     assert_eq!(ask(&world, &key, Ask::default()).await, (false, false));
+    pass(&world, 1).await;
+    assert_eq!(ask(&world, &key, Ask::default()).await, (true, false), "one asks ahead");
+    pass(&world, 979).await;
+    assert_eq!(ask(&world, &key, Ask::default()).await, (false, false), "and it is good for another second");
     pass(&world, 21).await;
     assert_eq!(ask(&world, &key, Ask::default()).await, (true, false));
 }

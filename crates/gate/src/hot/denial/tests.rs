@@ -110,7 +110,51 @@ fn of_two_denials_the_sharper_bound_holds_and_of_contradicting_ones_the_newer() 
     // The first answer was 100 µs on its way to the store, the second 300 µs.
     let mut denial = Denial::of(&[standing(named(), 10 * SECOND)], answered(SECOND, SECOND + 200), 1);
     denial.renew(Denial::of(&[standing(named(), 10 * SECOND - 500_200)], answered(SECOND + 500_000, SECOND + 500_600), 2));
-    assert_eq!((denial.bounds[0].low_us, denial.serial), (11 * SECOND - 1, 1));
+    assert_eq!((denial.bounds[0].low_us, denial.serial), (11 * SECOND - 1, 2));
     denial.renew(Denial::of(&[standing(named(), 9 * SECOND)], answered(SECOND + 600_000, SECOND + 600_100), 3));
     assert_eq!(denial.bounds[0].low_us, 10 * SECOND + 599_999, "it was reset and emptied again");
+}
+
+#[test]
+fn a_dearer_request_on_its_way_is_in_nobodys_way() {
+    // 49 of a hundred tokens are there, one less than were known of.
+    let mut denial = Denial::of(&[standing(limit("day", 100, 86_400), 50 * 864 * SECOND)], answered(SECOND, SECOND), 0);
+    let asks = |denial: &mut Denial, tokens| refused(denial, tokens, SECOND + 5).is_none();
+    assert!(asks(&mut denial, 50));
+    denial.send(50);
+    assert!(!asks(&mut denial, 50), "one like it is refused if it is");
+    assert!(asks(&mut denial, 1), "one that is cheaper may pass all the same");
+    denial.send(1);
+    denial.take_back(50);
+    denial.take_back(1);
+    denial.send(2);
+    assert!(!asks(&mut denial, 49) && asks(&mut denial, 48), "what is under way now counts again");
+}
+
+#[test]
+fn an_answer_that_overtakes_that_of_a_charge_has_it_in_it() {
+    // {2000 per 1 s}: a token takes 500 µs. One is charged, and the denial of the next is heard first.
+    let named = || limit("key", 2000, 1);
+    let mut denial = Denial::of(&[standing(named(), SECOND)], answered(SECOND, SECOND + 800), 1);
+    denial.send(1);
+    denial.renew(Denial::of(&[standing(named(), SECOND)], answered(SECOND + 500, SECOND + 1300), 2));
+    assert_eq!(denial.serial, 2, "so the charge of the first one moves nothing any more");
+    assert_eq!(refused(&mut denial, 1, SECOND + 1000), None, "at the instant at which the next token is there");
+}
+
+#[test]
+fn what_others_have_spent_is_told_once_this_node_has_heard_of_it() {
+    // {100 per 100 s}: 50 are there; others take 40, and five are charged here.
+    let mut denial = Denial::of(&[standing(limit("key", 100, 100), 50 * SECOND)], answered(SECOND, SECOND), 0);
+    denial.send(5);
+    let left_over = standing(limit("key", 100, 100), 95 * SECOND);
+    assert!(denial.charged(cost(5), &[left_over], answered(SECOND + 10, SECOND + 20)));
+    let figures = denial.refuse(cost(60), SECOND + 20, 7, SECOND).expect("refused")[0].standing;
+    assert_eq!((figures.remaining, figures.retry_after_us), (5, 55 * SECOND));
+}
+
+#[test]
+fn a_short_life_is_not_all_for_asking_ahead() {
+    let mut denial = Denial::of(&[standing(limit("key", 10, 10_000), 10_000 * SECOND)], answered(SECOND, SECOND), 0);
+    assert!(denial.refuse(Cost::ONE, SECOND + 5, 7, AHEAD_US).is_some());
 }

@@ -191,7 +191,10 @@ impl Node {
 
     pub(crate) async fn request(&self, request: CheckRequest) -> Result<Verdict, GateError> {
         let caller = self.gate.authenticate(request).await?;
-        self.gate.decide(caller).await
+        match self.gate.decide_at_once(caller) {
+            Ok(verdict) => Ok(verdict),
+            Err(caller) => self.gate.decide(caller).await,
+        }
     }
 
     pub(crate) async fn ask(&self, key: &SharedKey, ask: Ask) -> Result<Verdict, GateError> {
