@@ -47,6 +47,8 @@ pub(crate) struct Line {
     started: Instant,
     /// [`Touch::holds_until`], in microseconds from `started`: what every decision looks at.
     holds_until_us: AtomicU64,
+    /// Changes that somebody has told of.
+    told: AtomicU64,
     /// Told when something was heard that calls for a read of the log.
     read_due: tokio::sync::Notify,
 }
@@ -65,7 +67,7 @@ impl Line {
         let bits = u64::from_be_bytes(random_bytes()?);
         let jitter = Duration::from_millis(bits % JITTER_MAX_MS);
         let (node, ear, read_due) = (format!("{bits:016x}"), Mutex::default(), tokio::sync::Notify::new());
-        Ok(Self { bus, node, jitter, ear, started: Instant::now(), holds_until_us: AtomicU64::new(0), read_due })
+        Ok(Self { bus, node, jitter, ear, started: Instant::now(), holds_until_us: AtomicU64::new(0), told: AtomicU64::new(0), read_due })
     }
 
     /// Whether there are others to hear.
@@ -82,6 +84,11 @@ impl Line {
     /// have been heard of. Always on a node that is alone. Cheap.
     pub(crate) fn is_in_touch(&self, now: Instant) -> bool {
         self.bus.is_none() || self.us(now) < self.holds_until_us.load(Ordering::Acquire)
+    }
+
+    /// Rises with every change that somebody tells of, before it is read.
+    pub(crate) fn told(&self) -> u64 {
+        self.told.load(Ordering::Acquire)
     }
 
     fn us(&self, at: Instant) -> u64 {
@@ -175,12 +182,33 @@ impl GateShared {
             return true;
         }
         let (position, applied) = (event.position(), self.cache.position());
+        self.cool(event);
         self.line.with_ear(|ear| {
             if !matches!(event, BusEvent::Heartbeat(_)) {
                 ear.note(position);
             }
-            ear.touch.hear(position, applied, now)
+            let is_due = ear.touch.hear(position, applied, now);
+            if is_due && matches!(event, BusEvent::OwnerUpdated(_)) {
+                ear.touch.suspect_all();
+            }
+            is_due
         })
+    }
+
+    /// What is held of a key that somebody says has changed is used no more, before the change is read.
+    fn cool(&self, event: &BusEvent) {
+        let change = match event {
+            BusEvent::Updated(change) | BusEvent::Rotated(change) | BusEvent::Revoked(change) => change,
+            BusEvent::OwnerUpdated(_) => {
+                self.line.told.fetch_add(1, Ordering::AcqRel);
+                return;
+            }
+            BusEvent::Created(_) | BusEvent::Heartbeat(_) | BusEvent::HealthChanged(_) => return,
+        };
+        self.line.told.fetch_add(1, Ordering::AcqRel);
+        if let Some(key_id) = change.key_id.as_deref().and_then(|key_id| KeyId::parse(key_id).ok()) {
+            self.cache.cool(&key_id);
+        }
     }
 
     async fn speak(&self, bus: &dyn Bus) {

@@ -129,6 +129,13 @@ impl KeyCache {
         entry
     }
 
+    /// Uses what is held besides a key's rules no more.
+    pub(crate) fn cool(&self, key_id: &KeyId) {
+        if let Some(entry) = self.entries().pin().get(&AskedId::of(key_id)) {
+            entry.hot.clear();
+        }
+    }
+
     /// Uses what is known of a key's rules no more.
     pub(crate) fn forget(&self, key_id: &KeyId) {
         if let Some(entry) = self.entries().pin().get(&AskedId::of(key_id)) {

@@ -53,6 +53,13 @@ impl HotSlot {
         self.0.load_full()
     }
 
+    /// Nobody finds it any more; what it holds is handed back.
+    pub(crate) fn clear(&self) {
+        if self.0.load().is_some() {
+            self.set(None);
+        }
+    }
+
     fn set(&self, hot: Option<Arc<Hot>>) {
         self.0.store(hot);
     }

@@ -35,6 +35,8 @@ struct View {
     sight: Sight,
     /// The store's part of what the realm is made of.
     store: u64,
+    /// How many changes somebody had told of.
+    told: u64,
 }
 
 /// What a request that asks the store has to do with what is held of its key.
@@ -68,10 +70,10 @@ impl GateShared {
     /// rules were looked up.
     fn view(&self, entry: &CachedKey, epoch: u64, now: Instant) -> Option<View> {
         // Read before trust is: whatever becomes of the store in between gives another realm.
-        let store = self.buckets.realm();
+        let (store, told) = (self.buckets.realm(), self.line.told());
         let sight = Sight { now_us: self.held.us(now), realm: epoch.wrapping_add(store) };
         let is_same = self.link.epoch() == epoch && self.is_link_trusted() && self.line.is_in_touch(now);
-        (is_same && !entry.is_outdated()).then_some(View { sight, store })
+        (is_same && !entry.is_outdated()).then_some(View { sight, store, told })
     }
 
     /// The verdict on a caller, if it can be told without asking the store.
@@ -79,7 +81,9 @@ impl GateShared {
         let (request, entry) = (&verified.request, &verified.entry);
         let (allowed, standings, source) = entry.hot.with(|hot| {
             let Sight { now_us, realm } = self.view(entry, verified.epoch, now).filter(|_| refusal(verified).is_none())?.sight;
-            if let Some(figures) = hot.refuse(request.cost, now_us, realm, self.held.denials_us()) {
+            // A peek is to tell how things are.
+            let refused = if request.peek { None } else { hot.refuse(request.cost, now_us, realm, self.held.denials_us()) };
+            if let Some(figures) = refused {
                 return Some((false, figures.into(), Source::DenyMemory));
             }
             let is_paid = !request.peek && hot.purse.spend(request.cost, Sight { now_us, realm });
@@ -122,6 +126,8 @@ impl GateShared {
     /// still those that the request was sent by. Figures that others share now are given back.
     pub(crate) fn learn(&self, stake: Option<Stake<'_>>, answer: &mut Result<Outcome, BucketError>, holds: bool) -> Option<Standings> {
         let Stake { entry, cost, view, hot, asking, sent } = stake?;
+        // What was decided before a change that was told of since is not held on to.
+        let holds = holds && view.told == self.line.told();
         let at_us = self.held.us(Instant::now());
         let settle = asking.as_ref().and_then(|asking| asking.ask.settle);
         self.count_settled(settle, answer);

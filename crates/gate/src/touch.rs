@@ -41,6 +41,8 @@ struct Gap {
     since: Instant,
     /// When the position was named: a read that began later and does not reach it refutes it.
     named_at: Instant,
+    /// Nobody can say at a glance what it concerns.
+    is_wide: bool,
 }
 
 /// Why a node is out of touch.
@@ -94,9 +96,16 @@ impl Touch {
         match &mut self.gap {
             Some(gap) if gap.position >= position => {}
             Some(gap) => (gap.position, gap.named_at) = (position, now),
-            None => self.gap = Some(Gap { position, since: now, named_at: now }),
+            None => self.gap = Some(Gap { position, since: now, named_at: now, is_wide: false }),
         }
         true
+    }
+
+    /// What was heard last concerns more than one key: nothing is used before it was read.
+    pub(crate) fn suspect_all(&mut self) {
+        if let Some(gap) = &mut self.gap {
+            gap.is_wide = true;
+        }
     }
 
     /// The log was read to its head, at `applied`, by a read that began at `started`.
@@ -130,6 +139,9 @@ impl Touch {
     /// before the silence is.
     pub(crate) fn holds_until(&self) -> Option<Instant> {
         let heard_at = self.heard_at.filter(|_| self.missed_at.is_none())?;
+        if self.gap.is_some_and(|gap| gap.is_wide) {
+            return None;
+        }
         let silent_at = heard_at + SILENCE_MAX;
         Some(self.gap.map_or(silent_at, |gap| silent_at.min(gap.since + GAP_MAX)))
     }

@@ -46,11 +46,9 @@ pub struct Bucket {
 pub struct Standing {
     /// Whether this bucket let the cost pass.
     pub fits: bool,
-    /// Whole tokens left, without those that nodes have taken ahead. More may be taken ahead at any
-    /// time: all but a twentieth of the burst of it can be had by one who asks several nodes.
+    /// Whole tokens left.
     pub remaining: u32,
-    /// Microseconds until the same cost fits, rounded up; 0 where it fitted. If nothing is charged
-    /// meanwhile: then always, and earlier only where tokens that were taken ahead are handed back.
+    /// Microseconds until the same cost fits, rounded up; 0 where it fitted.
     pub retry_after_us: u64,
     /// Microseconds until the bucket is full, rounded up.
     pub reset_after_us: u64,

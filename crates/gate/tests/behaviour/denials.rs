@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tollgate_api::{BusEvent, ChangeEvent};
 use tollgate_gate::{
     GateOptions, HotOptions, OutageMode,
     config::KeyRules,
@@ -10,7 +11,7 @@ use tollgate_gate::{
     verdict::Verdict,
 };
 
-use crate::support::{Ask, Outcomes, World, limits, rules};
+use crate::support::{Ask, Outcomes, RunningFleet, World, let_others_go_on, limits, mint, rules};
 
 const BY_MEMORY: &str = "tollgate_decisions_total{verdict=\"limited\",source=\"deny_memory\"}";
 
@@ -90,7 +91,7 @@ async fn a_cheaper_request_asks_and_a_dearer_one_does_not() {
     world.node.ask(&key, Ask::cost(7)).await.allowed();
     world.node.ask(&key, Ask::cost(5)).await.limited();
     assert_eq!(ask(&world, &key, Ask::cost(6)).await, (false, false));
-    assert_eq!(ask(&world, &key, Ask { peek: true, ..Ask::cost(5) }).await, (false, false), "a peek needs no store either");
+    assert_eq!(ask(&world, &key, Ask { peek: true, ..Ask::cost(5) }).await, (true, false), "a peek tells how things are");
     assert_eq!(ask(&world, &key, Ask::cost(2)).await, (true, true));
     assert_eq!(ask(&world, &key, Ask::cost(2)).await, (false, false), "one token is left");
     assert_eq!(ask(&world, &key, Ask::cost(1)).await, (true, true));
@@ -177,4 +178,34 @@ async fn a_decision_that_was_not_charged_is_in_nobodys_way() {
     assert!(slow.await.expect("no panic").is_ok(), "the outage mode decides");
     world.come_back().await;
     assert_eq!(ask(&world, &key, Ask::default()).await, (true, true), "the token is still there");
+}
+
+/// What is said of a key or of an owner in the log of the fakes, one position further than was read.
+fn told(fleet: &RunningFleet, key: Option<&SharedKey>) -> BusEvent {
+    let change = ChangeEvent {
+        log_id: "first log".to_owned(),
+        position: fleet.keys.position() + 1,
+        key_id: key.map(|key| key.key_id.to_string()),
+        owner: key.is_none().then(|| "acme".to_owned()),
+        node: "another".to_owned(),
+    };
+    if key.is_some() { BusEvent::Updated(change) } else { BusEvent::OwnerUpdated(change) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_was_told_of_ends_it_before_it_is_read() {
+    for is_of_key in [true, false] {
+        let fleet = RunningFleet::with(1, remembering).await;
+        let (member, key) = (&fleet.members[0], mint(&*fleet.keys, KeyRules { limits: limits(1, 86_400), ..rules() }).await);
+        member.node.check(&key).await.allowed();
+        member.node.check(&key).await.limited();
+        let asked = member.buckets.asked();
+        member.node.check(&key).await.limited();
+        assert_eq!(member.buckets.asked(), asked, "remembered");
+        fleet.keys.set_down(true);
+        fleet.hub.say(&told(&fleet, is_of_key.then_some(&key)));
+        let_others_go_on().await;
+        member.node.check(&key).await.limited();
+        assert_eq!(member.buckets.asked(), asked + 1, "of a key: {is_of_key}");
+    }
 }
