@@ -37,10 +37,17 @@ async fn cost(count: usize) {
     let before = count / 4;
     let crowd = Crowd::new(before + count).await;
     crowd.use_each(0..before).await;
-    let bytes = crowd.bytes_each(before..crowd.len()).await;
+    let bytes = crowd.bytes_each(before..crowd.len(), resident_bytes).await;
     let (all, few) = (nanoseconds(&crowd, crowd.len()).await, nanoseconds(&crowd, 100).await);
     assert_eq!(usize::try_from(crowd.hashes()).expect("few"), crowd.len(), "each was verified once");
     println!("{count:>9} {bytes:>12} {all:>18} {few:>18}");
+}
+
+/// What this process holds of the machine's memory.
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a Linux machine");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line of it");
+    line.split_whitespace().next().and_then(|kib| kib.parse::<usize>().ok()).expect("a number of kB") * 1024
 }
 
 /// The shortest of a few rounds over so many keys, for each of about as many requests.

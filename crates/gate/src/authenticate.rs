@@ -4,17 +4,18 @@
 //! secret this process has verified before costs that HMAC, or a keyed hash where it is not signed.
 //! Only what passes is looked up, and only what is found is hashed.
 
+mod verify;
+
 use std::{net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
-use tollgate_keys::{ApiKey, KeyId, SecretDigest, SecretKind, Slot, TagCheck, Unusable};
+use tollgate_keys::{ApiKey, KeyId, SecretDigest, SecretKind, TagCheck, Unusable};
 use tollgate_telemetry::AuthOutcome;
 
 use crate::{
     Gate,
-    cache::{CachedKey, Secrets},
+    cache::{CachedKey, InUse, KeyCache},
     gate::GateShared,
-    hashing::HashingError,
     kinds::{kind_in_use, label_of, may_be_of},
     lookups::{Reading, Wanted},
     ports::{Decision, Leasing, Outcome, Subjects},
@@ -98,10 +99,10 @@ impl Known {
     }
 
     /// Whether a cached entry tells anything new: its read began after the change was noticed.
-    pub(crate) fn allows(&self, entry: &CachedKey) -> bool {
+    pub(crate) fn allows(&self, cache: &KeyCache, entry: &CachedKey) -> bool {
         match self {
             Self::Nothing => true,
-            Self::Outdated { since, .. } => entry.is_read_after(*since),
+            Self::Outdated { since, .. } => cache.is_read_after(entry, *since),
         }
     }
 
@@ -257,7 +258,7 @@ impl GateShared {
             return Ok(self.admit(asked, known).map_or_else(Look::NotNow, |()| bad));
         }
         let (api_key, now_ms) = (asked.api_key, self.clock.unix_ms());
-        let cached = self.cache.get(&api_key.key_id).filter(|entry| known.allows(entry));
+        let cached = self.cache.get(&api_key.key_id).filter(|entry| known.allows(&self.cache, entry));
         let shown = Shown { asked, is_signed: tag == TagCheck::Good, tag_digest };
         if let Some(entry) = cached.as_ref().filter(|entry| entry.is_verified(&self.digest(&shown), self.day.of(&entry.time, now_ms))) {
             return Ok(self.judge(entry.clone(), true, (AuthOutcome::Cached, now_ms), api_key.secret.kind()));
@@ -297,7 +298,7 @@ impl GateShared {
             Ok(()) => {
                 self.metrics.auth(proven);
                 self.metrics.key_use(label_of(kind));
-                self.usage.note(&entry.noted, || entry.key_id(), now_ms);
+                self.usage.note(&entry, now_ms);
                 return Look::Good { entry, cached };
             }
             // Nothing takes a revocation back.
@@ -389,83 +390,6 @@ impl GateShared {
         Ok(matches!(reading, Reading::Found { entry, .. } if entry.generations() == verified.entry.generations()))
     }
 
-    /// How the secret is one of the key's, if it is.
-    async fn verify(&self, entry: &CachedKey, shown: &Shown<'_>, now_ms: u64) -> Result<Check, GateError> {
-        // In this order: where there are none any more, what is verified is all there will be.
-        let (secrets, digest) = (entry.proofs.secrets(), self.digest(shown));
-        if entry.is_verified(&digest, now_ms) {
-            return Ok(Check::Right(AuthOutcome::Cached));
-        }
-        let Some(secrets) = secrets else { return Ok(self.wrong_unhashed(shown)) };
-        if shown.is_signed && secrets.refutes(&digest) {
-            return Ok(Check::Wrong);
-        }
-        let Asked { api_key, .. } = shown.asked;
-        if let Some(slot) = self.receipted((entry.kind, &secrets), api_key, now_ms).await {
-            entry.set_verified(&secrets, digest, slot);
-            return Ok(Check::Right(AuthOutcome::Verified));
-        }
-        let (check, slot) = self.hash((entry, &secrets), (shown, digest), now_ms).await?;
-        if let Some(hash) = slot.and_then(|slot| secrets.hash(slot)) {
-            self.leave_receipt(&api_key.key_id, hash, &api_key.secret).await;
-        }
-        Ok(check)
-    }
-
-    /// What comes of a secret that is not the only one which the key has. To try is limited as if it
-    /// had been hashed.
-    fn wrong_unhashed(&self, shown: &Shown<'_>) -> Check {
-        let (Asked { api_key, client }, now) = (shown.asked, Instant::now());
-        if !shown.is_signed {
-            if let Err(too_many) = self.preauth.admit_hash(&api_key.key_id, client, now) {
-                return Check::NotNow(too_many);
-            }
-            self.preauth.charge_hash(&api_key.key_id, client, now);
-        }
-        Check::Wrong
-    }
-
-    /// The same by hashing, and which secret it is if that was not known before. One request at a
-    /// time hashes for one key; the others find it done.
-    async fn hash(
-        &self,
-        (entry, secrets): (&CachedKey, &Arc<Secrets>),
-        (shown, digest): (&Shown<'_>, SecretDigest),
-        now_ms: u64,
-    ) -> Result<(Check, Option<Slot>), GateError> {
-        let turn = tokio::time::timeout(self.options.lookup_timeout, secrets.verifying.lock()).await;
-        let _turn = turn.map_err(|_| self.unavailable("too many secrets of one key wait to be hashed".to_owned()))?;
-        let (Asked { api_key, client }, are_all_known) = (shown.asked, entry.proofs.secrets().is_none());
-        if entry.is_verified(&digest, now_ms) {
-            return Ok((Check::Right(AuthOutcome::Cached), None));
-        }
-        if are_all_known {
-            return Ok((self.wrong_unhashed(shown), None));
-        }
-        // Only its holder can show a good tag, so nobody else can use up what he needs.
-        if !shown.is_signed
-            && let Err(too_many) = self.preauth.admit_hash(&api_key.key_id, client, Instant::now())
-        {
-            return Ok((Check::NotNow(too_many), None));
-        }
-        if shown.is_signed && secrets.refutes(&digest) {
-            return Ok((Check::Wrong, None));
-        }
-        let candidates = secrets.candidates(entry.kind, api_key.secret.kind(), now_ms);
-        let hashed = self.hashing.verify(candidates.map(|(slot, hash)| (slot, hash.clone())).collect(), api_key).await;
-        let slot = hashed.map_err(|error| self.unhashed(&error))?;
-        let Some(slot) = slot else {
-            if shown.is_signed {
-                secrets.refute(digest);
-            } else {
-                self.preauth.charge_hash(&api_key.key_id, client, Instant::now());
-            }
-            return Ok((Check::Wrong, None));
-        };
-        entry.set_verified(secrets, digest, slot);
-        Ok((Check::Right(AuthOutcome::Verified), Some(slot)))
-    }
-
     /// Whether a refusal that rests on a cached record stands: its generation is still the
     /// newest, as the fence tells. Where the fence cannot be asked the record is read again.
     pub(crate) async fn is_confirmed(&self, entry: &Arc<CachedKey>, epoch: u64) -> bool {
@@ -488,13 +412,6 @@ impl GateShared {
             Unauthenticated::Expired | Unauthenticated::KindEnded => AuthOutcome::Expired,
         });
         Standing::Refused(Denial::Unauthenticated(why))
-    }
-
-    fn unhashed(&self, error: &HashingError) -> GateError {
-        if matches!(error, HashingError::QueueFull | HashingError::TooLate) {
-            self.marks.shed();
-        }
-        self.unavailable(error.to_string())
     }
 
     pub(crate) fn unavailable(&self, reason: String) -> GateError {

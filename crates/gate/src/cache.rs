@@ -22,9 +22,12 @@ use tollgate_keys::{ApiKey, KeyId, OwnerName, ProcessKey, SecretDigest};
 
 use crate::ports::{Change, FoundKey};
 use entry::Shared;
-use held_id::{AskedId, HeldId};
+use held_id::AskedId;
 
-pub(crate) use entry::CachedKey;
+pub(crate) use entry::{CachedKey, InUse};
+#[cfg(test)]
+pub(crate) use held_id::HeldId;
+pub(crate) use held_id::{ById, OfKey};
 pub(crate) use secrets::{Secrets, without_long_ended};
 
 /// Changes that are remembered to refuse entries read before them.
@@ -43,7 +46,8 @@ pub struct CacheOptions {
 pub(crate) struct KeyCache {
     options: CacheOptions,
     process_key: ProcessKey,
-    entries: papaya::HashMap<HeldId, Arc<CachedKey>>,
+    /// Whoever puts one in holds the lock of `recent`.
+    entries: papaya::HashSet<ById<CachedKey>>,
     /// What entries have in common.
     shared: Shared,
     recent: Mutex<RecentChanges>,
@@ -73,25 +77,30 @@ struct RecentChanges {
 
 impl KeyCache {
     pub(crate) fn new(options: CacheOptions, process_key: ProcessKey) -> Self {
-        let (entries, recent) = (papaya::HashMap::new(), Mutex::default());
-        Self { options, process_key, entries, shared: Shared::default(), recent, step: Step::default() }
+        let (entries, recent) = (papaya::HashSet::new(), Mutex::default());
+        Self { options, process_key, entries, shared: Shared::new(), recent, step: Step::default() }
     }
 
     /// The entry of a key, unless it is outdated or too old.
     pub(crate) fn get(&self, key_id: &KeyId) -> Option<Arc<CachedKey>> {
-        let entry = self.entries().pin().get(&AskedId::of(key_id))?.clone();
+        let entry = self.entries().pin().get(&AskedId::of(key_id))?.0.clone();
         self.is_good(&entry).then_some(entry)
     }
 
     /// Whether this secret was verified for what is held of its key, out of date or not.
     pub(crate) fn was_verified(&self, key_id: &KeyId, shown: &SecretDigest, now_ms: u64) -> bool {
-        self.entries().pin().get(&AskedId::of(key_id)).is_some_and(|entry| entry.is_verified(shown, now_ms))
+        self.entries().pin().get(&AskedId::of(key_id)).is_some_and(|ById(entry)| entry.is_verified(shown, now_ms))
+    }
+
+    /// Whether the read that made an entry began after `instant`.
+    pub(crate) fn is_read_after(&self, entry: &CachedKey, instant: Instant) -> bool {
+        entry.read_ns() > self.shared.nanoseconds(instant)
     }
 
     /// Whether the cache would still give these rules, from this reading or another.
     pub(crate) fn holds(&self, entry: &CachedKey) -> bool {
-        let held = self.entries().pin().get(entry.id()).cloned().filter(|held| self.is_good(held));
-        held.is_some_and(|held| held.generations() == entry.generations())
+        let is_same = |held: &CachedKey| self.is_good(held) && held.generations() == entry.generations();
+        self.entries().pin().get(&entry.id().asked()).is_some_and(|ById(held)| is_same(held))
     }
 
     /// What a secret without a good tag is remembered by.
@@ -112,17 +121,20 @@ impl KeyCache {
         let (mut recent, entries) = (self.recent(), self.entries().pin());
         recent.note(&found, mark);
         let may_keep = recent.may_keep(&found, mark);
-        let held = entries.get(&AskedId::of(&found.key.key_id)).map(Arc::as_ref);
+        let held = entries.get(&AskedId::of(&found.key.key_id)).map(|ById(held)| &**held);
         let earlier: Vec<&CachedKey> = known.into_iter().chain(held).collect();
         let entry = Arc::new(CachedKey::new(found, mark.started, &earlier, &self.shared));
-        let is_newest = held.is_none_or(|held| held.is_outdated() || held.read_at() <= mark.started);
+        let is_newest = held.is_none_or(|held| held.is_outdated() || held.read_ns() <= entry.read_ns());
         let has_room = held.is_some() || entries.len() < self.options.count_max;
         if may_keep && is_newest && has_room {
+            // A set keeps what is there. Whoever looks in between reads the key once more.
             self.step.take();
             if let Some(held) = held {
                 held.outdate();
+                entries.remove(&entry.id().asked());
             }
-            entries.insert(entry.id().clone(), entry.clone());
+            self.step.take();
+            entries.insert(ById(entry.clone()));
         } else {
             entry.outdate();
         }
@@ -131,14 +143,14 @@ impl KeyCache {
 
     /// Uses what is held besides a key's rules no more.
     pub(crate) fn cool(&self, key_id: &KeyId) {
-        if let Some(entry) = self.entries().pin().get(&AskedId::of(key_id)) {
+        if let Some(ById(entry)) = self.entries().pin().get(&AskedId::of(key_id)) {
             entry.hot.clear();
         }
     }
 
     /// Uses what is known of a key's rules no more.
     pub(crate) fn forget(&self, key_id: &KeyId) {
-        if let Some(entry) = self.entries().pin().get(&AskedId::of(key_id)) {
+        if let Some(ById(entry)) = self.entries().pin().get(&AskedId::of(key_id)) {
             entry.outdate();
         }
     }
@@ -154,14 +166,14 @@ impl KeyCache {
             match (&change.key_id, &change.owner) {
                 (Some(key_id), _) => {
                     let entry = entries.get(&AskedId::of(key_id));
-                    entry.into_iter().filter(|entry| entry.misses(change.position)).for_each(|entry| entry.outdate());
+                    entry.into_iter().filter(|entry| entry.0.misses(change.position)).for_each(|entry| entry.0.outdate());
                 }
                 (None, Some(owner)) => drop(of_owners.insert(owner, change.position)),
                 (None, None) => {}
             }
         }
         if !of_owners.is_empty() {
-            entries.values().filter(|entry| entry.misses_of_owner(&of_owners)).for_each(|entry| entry.outdate());
+            entries.iter().filter(|entry| entry.0.misses_of_owner(&of_owners)).for_each(|entry| entry.0.outdate());
         }
     }
 
@@ -181,14 +193,14 @@ impl KeyCache {
         let mut recent = self.recent();
         *recent = RecentChanges { restarts: recent.restarts + 1, position, read_up_to: 0, changes: VecDeque::new() };
         let entries = self.entries().pin();
-        entries.values().for_each(|entry| entry.outdate());
+        entries.iter().for_each(|entry| entry.0.outdate());
         entries.clear();
     }
 
     /// Forgets what is too old; to be called now and then. Proofs stay while there is room: they
     /// hold as long as the hash is the same, and another hashing is dear.
     pub(crate) fn sweep(&self) {
-        self.entries().pin().retain(|_, entry| {
+        self.entries().pin().retain(|ById(entry)| {
             let is_fresh = self.is_fresh(entry);
             if !is_fresh {
                 entry.outdate();
@@ -201,28 +213,30 @@ impl KeyCache {
         self.shared.sweep();
     }
 
-    /// Forgets so many: what is too old first, else whichever the map gives first.
+    /// Forgets so many: what is too old first, else whichever the set gives first.
     fn make_room(&self, count: usize) {
+        // Nobody puts in another entry of a key between the look and the removal.
+        let _recent = self.recent();
         let entries = self.entries().pin();
         let (old, fresh) =
-            (entries.iter().filter(|(_, entry)| !self.is_fresh(entry)), entries.iter().filter(|(_, entry)| self.is_fresh(entry)));
-        let some: Vec<HeldId> = old.chain(fresh).map(|(id, _)| id.clone()).take(count).collect();
-        for id in some {
-            if let Some(entry) = entries.remove(&id) {
-                entry.outdate();
-            }
+            (entries.iter().filter(|entry| !self.is_fresh(&entry.0)), entries.iter().filter(|entry| self.is_fresh(&entry.0)));
+        let some: Vec<Arc<CachedKey>> = old.chain(fresh).map(|entry| entry.0.clone()).take(count).collect();
+        for entry in some {
+            entry.outdate();
+            entries.remove(&entry.id().asked());
         }
     }
 
     fn is_fresh(&self, entry: &CachedKey) -> bool {
-        entry.read_at().elapsed() < self.options.age_max
+        let age_ns = self.shared.nanoseconds(Instant::now()).saturating_sub(entry.read_ns());
+        u128::from(age_ns) < self.options.age_max.as_nanos()
     }
 
     fn is_good(&self, entry: &CachedKey) -> bool {
         !entry.is_outdated() && self.is_fresh(entry)
     }
 
-    fn entries(&self) -> &papaya::HashMap<HeldId, Arc<CachedKey>> {
+    fn entries(&self) -> &papaya::HashSet<ById<CachedKey>> {
         self.step.take();
         &self.entries
     }

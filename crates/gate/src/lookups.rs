@@ -210,7 +210,7 @@ impl GateShared {
         let asked = self.lookups.ticket();
         let seat = self.lookups.board(key_id);
         let mut landed = seat.flight.lock().await;
-        if let Some(entry) = self.cache.get(key_id).filter(|entry| known.allows(entry)) {
+        if let Some(entry) = self.cache.get(key_id).filter(|entry| known.allows(&self.cache, entry)) {
             return Ok(Reading::Found { entry, cached: true });
         }
         // What was read before this request was there may have missed what it rests on.

@@ -19,7 +19,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tollgate_keys::{KeyId, OwnerName};
+use tollgate_keys::KeyId;
 
 use crate::{
     authenticate::{Standing, Verified},
@@ -29,7 +29,7 @@ use crate::{
     verdict::{Denial, Unauthenticated, Verdict},
 };
 use flush::Sender;
-use shards::{Kept, Shards};
+use shards::{Kept, Of, Shards};
 pub(crate) use tops::Summary;
 
 use sketch::Sketch;
@@ -63,7 +63,6 @@ pub(crate) struct Tally {
 /// is kept for every request under way.
 pub(crate) struct Counting {
     entry: Arc<CachedKey>,
-    key_id: KeyId,
     cost: u64,
     peek: bool,
 }
@@ -71,7 +70,7 @@ pub(crate) struct Counting {
 impl Counting {
     pub(crate) fn of(verified: &Verified) -> Self {
         let request = &verified.request;
-        Self { entry: verified.entry.clone(), key_id: verified.key_id(), cost: request.cost.tokens().into(), peek: request.peek }
+        Self { entry: verified.entry.clone(), cost: request.cost.tokens().into(), peek: request.peek }
     }
 }
 
@@ -102,7 +101,7 @@ impl GateShared {
             Verdict::Denied(_) => UsageCounts { denied: 1, ..none },
         };
         if !counting.peek {
-            self.count(&counting.key_id, counting.entry.owner(), &counts);
+            self.count(&Of::Held(&counting.entry), &counts);
         }
         verdict
     }
@@ -117,7 +116,7 @@ impl GateShared {
             | Unauthenticated::Revoked
             | Unauthenticated::Suspended
             | Unauthenticated::Expired
-            | Unauthenticated::KindEnded => self.count(key_id, None, &UsageCounts { denied: 1, ..UsageCounts::default() }),
+            | Unauthenticated::KindEnded => self.count(&Of::Other(key_id), &UsageCounts { denied: 1, ..UsageCounts::default() }),
             Unauthenticated::Missing
             | Unauthenticated::Malformed
             | Unauthenticated::BadSignature
@@ -126,8 +125,8 @@ impl GateShared {
         }
     }
 
-    fn count(&self, key_id: &KeyId, owner: Option<&OwnerName>, counts: &UsageCounts) {
-        match self.tally.shards.count(key_id, owner, self.minute(), counts) {
+    fn count(&self, of: &Of<'_>, counts: &UsageCounts) {
+        match self.tally.shards.count(of, self.minute(), counts) {
             Kept::Yes => {}
             Kept::HalfFull => self.tally.crowded.notify_one(),
             Kept::No => {

@@ -7,7 +7,7 @@ use tollgate_keys::{KeyId, Lifecycle, OwnerName, SecretDigest, SecretKind, Slot,
 use tollgate_limits::{NamedLimit, RateLimits};
 
 use super::{
-    held_id::HeldId,
+    held_id::{HeldId, OfKey},
     rules::{HeldOwner, Pool, Rules},
     secrets::{Proofs, Secrets},
     sync::{AtomicBool, Ordering},
@@ -31,9 +31,10 @@ pub(crate) struct CachedKey {
     pub(crate) rules: Arc<Rules>,
     owner: Option<Arc<HeldOwner>>,
     expires_at_ms: u64,
-    read_at: Instant,
+    /// When the read that made it began, in nanoseconds since the cache was made.
+    read_ns: u64,
     pub(crate) time: HeldTime,
-    pub(crate) noted: Noted,
+    noted: Noted,
     pub(crate) proofs: Proofs,
     status: Status,
     pub(crate) kind: SecretKind,
@@ -44,9 +45,24 @@ pub(crate) struct CachedKey {
     pub(crate) hot: HotSlot,
 }
 
+/// A size class of the allocator, with the two counts that an `Arc` adds.
+#[cfg(not(test))]
+const _: () = assert!(size_of::<CachedKey>() <= 144, "each byte is one for every key that a node holds");
+
+/// A key that is held, as far as counting what it is used for goes.
+pub(crate) trait InUse: OfKey {
+    /// The tenant that holds it.
+    fn owner(&self) -> Option<&OwnerName>;
+
+    /// When it was last noted.
+    fn noted(&self) -> &Noted;
+}
+
 /// What entries share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
+    /// When the cache was made.
+    start: Instant,
     rules: Pool<Rules>,
     owners: Pool<HeldOwner>,
     /// Tells hashes of secrets apart.
@@ -54,6 +70,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn new() -> Self {
+        Self { start: Instant::now(), rules: Pool::default(), owners: Pool::default(), hasher: RandomState::new() }
+    }
+
+    /// An instant as entries remember it: enough for five hundred years.
+    pub(super) fn nanoseconds(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Forgets what no entry has.
     pub(super) fn sweep(&self) {
         self.rules.sweep();
@@ -63,6 +88,22 @@ impl Shared {
     fn owner(&self, name: Option<OwnerName>, rules: Option<OwnerRules>) -> Option<Arc<HeldOwner>> {
         let (name, rules) = name.zip(rules)?;
         Some(self.owners.share(HeldOwner { id: name.as_str().into(), name, rules }))
+    }
+}
+
+impl OfKey for CachedKey {
+    fn id(&self) -> &HeldId {
+        &self.id
+    }
+}
+
+impl InUse for CachedKey {
+    fn owner(&self) -> Option<&OwnerName> {
+        self.owner.as_ref().map(|owner| &owner.name)
+    }
+
+    fn noted(&self) -> &Noted {
+        &self.noted
     }
 }
 
@@ -76,7 +117,7 @@ impl CachedKey {
             rules: shared.rules.share(Rules { scopes: key.scopes, limits: key.limits, outage_mode: key.outage_mode }),
             owner: shared.owner(key.owner, owner),
             expires_at_ms: key.lifecycle.expires_at_ms.unwrap_or(NO_END_MS),
-            read_at,
+            read_ns: shared.nanoseconds(read_at),
             time: HeldTime::default(),
             noted: Noted::default(),
             proofs: Proofs::new(key.secrets, &known, &shared.hasher),
@@ -90,15 +131,6 @@ impl CachedKey {
     /// Its id as text: allocates. Whoever was shown the key has that text already.
     pub(crate) fn key_id(&self) -> KeyId {
         self.id.key_id()
-    }
-
-    pub(super) fn id(&self) -> &HeldId {
-        &self.id
-    }
-
-    /// The tenant that holds it.
-    pub(crate) fn owner(&self) -> Option<&OwnerName> {
-        self.owner.as_ref().map(|owner| &owner.name)
     }
 
     /// All limits that a decision asks: its own and its owner's.
@@ -160,13 +192,9 @@ impl CachedKey {
         (self.generation, self.owner.as_ref().map(|owner| owner.rules.generation))
     }
 
-    pub(super) fn read_at(&self) -> Instant {
-        self.read_at
-    }
-
-    /// Whether the read that made this began after `instant`.
-    pub(crate) fn is_read_after(&self, instant: Instant) -> bool {
-        self.read_at > instant
+    /// When the read that made this began, in nanoseconds since the cache was made.
+    pub(super) fn read_ns(&self) -> u64 {
+        self.read_ns
     }
 
     /// Whether a secret of this digest has been verified for this entry and is still good at `now_ms`.

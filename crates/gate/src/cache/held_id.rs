@@ -1,6 +1,10 @@
 //! Ids of keys as a node holds many of them: ours are sixteen bytes, and never looked up as text.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    borrow::Borrow,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use papaya::Equivalent;
 use tollgate_keys::KeyId;
@@ -39,7 +43,7 @@ impl HeldId {
         }
     }
 
-    fn asked(&self) -> AskedId<'_> {
+    pub(crate) fn asked(&self) -> AskedId<'_> {
         match self {
             Self::Ours(bits) => AskedId::Ours(u128::from_be_bytes(*bits)),
             Self::Foreign(key_id) => AskedId::Foreign(key_id.as_str()),
@@ -47,14 +51,44 @@ impl HeldId {
     }
 }
 
-impl Hash for HeldId {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.asked().hash(state);
+/// Something that is held of a key.
+pub(crate) trait OfKey {
+    /// Of which.
+    fn id(&self) -> &HeldId;
+}
+
+/// Lets sets and maps be keyed by what is held of a key without holding its id once more.
+#[derive(Debug)]
+pub(crate) struct ById<T>(pub(crate) Arc<T>);
+
+impl<T: OfKey> PartialEq for ById<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id() == other.0.id()
     }
 }
 
-impl Equivalent<HeldId> for AskedId<'_> {
-    fn equivalent(&self, held: &HeldId) -> bool {
-        *self == held.asked()
+impl<T: OfKey> Eq for ById<T> {}
+
+impl<T: OfKey> Hash for ById<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id().hash(state);
+    }
+}
+
+impl<T: OfKey> Borrow<HeldId> for ById<T> {
+    fn borrow(&self) -> &HeldId {
+        self.0.id()
+    }
+}
+
+impl<T: OfKey> Equivalent<ById<T>> for AskedId<'_> {
+    fn equivalent(&self, held: &ById<T>) -> bool {
+        *self == held.0.id().asked()
+    }
+}
+
+impl Hash for HeldId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.asked().hash(state);
     }
 }
