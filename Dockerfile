@@ -22,8 +22,9 @@ RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/src/lib.rs' 
 
 FROM ${RUST_IMAGE:-rust:1.95-slim-bookworm} AS build
 WORKDIR /src
-# Names of functions stay, for backtraces; lines do not.
-ENV CARGO_INCREMENTAL=0 CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=debuginfo
+# Names of functions stay, for backtraces; lines do not. The allocator's C names the time it was compiled at: a day that
+# is always the same.
+ENV CARGO_INCREMENTAL=0 CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=debuginfo SOURCE_DATE_EPOCH=1
 COPY --from=manifests /src .
 RUN cargo build --locked --release --package tollgate
 COPY . .

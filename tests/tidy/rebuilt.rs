@@ -17,8 +17,14 @@ const TESTS: [&str; 2] = ["tests.rs", "crates/tollgate/src/cli/book.rs"];
 const PROFILE: &str = "codegen-units = 1";
 const BY_MACHINE: [&str; 3] = ["target-cpu", "incremental = true", "link-arg"];
 /// How the image is built, and `.ci/rebuild` in its place.
-const ALIKE: [&str; 5] =
-    ["CARGO_INCREMENTAL=0", "CARGO_PROFILE_RELEASE_DEBUG=none", "CARGO_PROFILE_RELEASE_STRIP=debuginfo", "/src", "--locked"];
+const ALIKE: [&str; 6] = [
+    "CARGO_INCREMENTAL=0",
+    "CARGO_PROFILE_RELEASE_DEBUG=none",
+    "CARGO_PROFILE_RELEASE_STRIP=debuginfo",
+    "SOURCE_DATE_EPOCH=1",
+    "/src",
+    "--locked",
+];
 
 fn places(sources: &[Source]) -> Vec<String> {
     let shipped = |source: &&Source| {
