@@ -47,6 +47,8 @@ pub(crate) struct Line {
     started: Instant,
     /// [`Touch::holds_until`], in microseconds from `started`: what every decision looks at.
     holds_until_us: AtomicU64,
+    /// [`Touch::takes_until`], likewise.
+    takes_until_us: AtomicU64,
     /// Changes that somebody has told of.
     told: AtomicU64,
     /// Told when something was heard that calls for a read of the log.
@@ -67,7 +69,17 @@ impl Line {
         let bits = u64::from_be_bytes(random_bytes()?);
         let jitter = Duration::from_millis(bits % JITTER_MAX_MS);
         let (node, ear, read_due) = (format!("{bits:016x}"), Mutex::default(), tokio::sync::Notify::new());
-        Ok(Self { bus, node, jitter, ear, started: Instant::now(), holds_until_us: AtomicU64::new(0), told: AtomicU64::new(0), read_due })
+        Ok(Self {
+            bus,
+            node,
+            jitter,
+            ear,
+            started: Instant::now(),
+            holds_until_us: AtomicU64::new(0),
+            takes_until_us: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            read_due,
+        })
     }
 
     /// Whether there are others to hear.
@@ -84,6 +96,12 @@ impl Line {
     /// have been heard of. Always on a node that is alone. Cheap.
     pub(crate) fn is_in_touch(&self, now: Instant) -> bool {
         self.bus.is_none() || self.us(now) < self.holds_until_us.load(Ordering::Acquire)
+    }
+
+    /// Whether more may be taken to be used without a word to the store. Always on a node that is
+    /// alone. Cheap.
+    pub(crate) fn may_take(&self, now: Instant) -> bool {
+        self.bus.is_none() || self.us(now) < self.takes_until_us.load(Ordering::Acquire)
     }
 
     /// Rises with every change that somebody tells of, before it is read.
@@ -111,7 +129,9 @@ impl Line {
     fn with_ear<T>(&self, listen: impl FnOnce(&mut Ear) -> T) -> T {
         let mut ear = self.ear.lock().unwrap_or_else(PoisonError::into_inner);
         let told = listen(&mut ear);
-        self.holds_until_us.store(ear.touch.holds_until().map_or(0, |until| self.us(until)), Ordering::Release);
+        let us = |until: Option<Instant>| until.map_or(0, |until| self.us(until));
+        self.holds_until_us.store(us(ear.touch.holds_until()), Ordering::Release);
+        self.takes_until_us.store(us(ear.touch.takes_until()), Ordering::Release);
         told
     }
 }

@@ -83,11 +83,9 @@ pub(crate) struct Hot {
 
 impl Hot {
     fn new(entry: &CachedKey, burst_percent_max: u32, now_us: u64) -> Self {
-        let burst = entry.limits().map(|named| named.limit.burst()).min().unwrap_or(0);
-        let want_max = u64::from(burst) * u64::from(burst_percent_max) / 100;
         Self {
             purse: Purse::default(),
-            want_max: u32::try_from(want_max).unwrap_or(u32::MAX),
+            want_max: want_max(entry, burst_percent_max),
             figures: ArcSwapOption::empty(),
             denial: Mutex::new(None),
             has_denial: AtomicBool::new(false),
@@ -154,6 +152,12 @@ impl Hot {
     fn denial(&self) -> MutexGuard<'_, Option<Denial>> {
         self.denial.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tokens of one slice at most; 0 for a key without limits, and where a burst is too small.
+fn want_max(entry: &CachedKey, burst_percent_max: u32) -> u32 {
+    let burst = entry.limits().map(|named| named.limit.burst()).min().unwrap_or(0);
+    u32::try_from(u64::from(burst) * u64::from(burst_percent_max) / 100).unwrap_or(u32::MAX)
 }
 
 /// A request on its way to the store, past a denial that is remembered. Until it is dropped its

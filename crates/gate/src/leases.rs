@@ -26,7 +26,7 @@ use crate::{
 const LOOK_PAUSE: Duration = Duration::from_millis(25);
 /// A slice is handed back so long before it is over: until the next look, and the way to the store.
 const OVER_SOON_US: u64 = 75_000;
-/// Slices that are handed back at a time; more wait for the next look, or are lost.
+/// Slices that are handed back at a time; more wait for their answers.
 const HANDED_BACK_MAX: usize = 512;
 
 /// What the node can see of its store when it looks.
@@ -47,6 +47,7 @@ pub(crate) struct Stake<'a> {
     view: View,
     hot: Option<Arc<Hot>>,
     asking: Option<Asking<PurseOf>>,
+    settling: Settling<'a>,
     sent: Option<Sent>,
 }
 
@@ -57,12 +58,33 @@ impl Stake<'_> {
     }
 }
 
-/// A slice that is on its way back.
-struct HandedBack {
-    decision: Decision,
-    settle: Settle,
+/// A slice that is on its way back, if there is one. Lost, unless an answer is told.
+#[derive(Debug)]
+struct Settling<'a> {
+    gate: &'a GateShared,
+    settle: Option<Settle>,
     /// The store's realm when it was taken out of its purse.
     realm: u64,
+}
+
+impl Settling<'_> {
+    /// Counts it by what the store said to the call.
+    fn told(mut self, answer: &Result<Outcome, BucketError>) {
+        // Not even sent to another state, or over another connection.
+        let was_sent = self.gate.buckets.realm() == self.realm;
+        match answer {
+            Ok(Outcome::Allowed(_) | Outcome::Leased(..) | Outcome::Limited(_) | Outcome::LimitedForNow(_)) if was_sent => {
+                self.gate.metrics.lease_returned(self.settle.take().map_or(0, |settle| settle.unused));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        self.gate.metrics.lease_expired(self.settle.map_or(0, |settle| settle.unused));
+    }
 }
 
 impl GateShared {
@@ -95,7 +117,7 @@ impl GateShared {
 
     /// To be called before the store is asked for a caller. `None` where nothing that it says may be
     /// held on to.
-    pub(crate) fn stake<'a>(&self, verified: &'a Verified) -> Option<Stake<'a>> {
+    pub(crate) fn stake<'a>(&'a self, verified: &'a Verified) -> Option<Stake<'a>> {
         if self.options.source == DecisionSource::Local {
             return None;
         }
@@ -103,14 +125,16 @@ impl GateShared {
         let view = self.view(entry, verified.epoch, Instant::now())?;
         let hot = self.held.of_steady(entry, view.sight.now_us);
         let asking = hot.as_ref().filter(|_| !request.peek).and_then(|hot| self.ask_ahead(hot, request.cost, view.sight));
+        let settle = asking.as_ref().and_then(|asking| asking.ask.settle);
+        let settling = Settling { gate: self, settle, realm: view.store };
         let sent = hot.as_ref().and_then(|hot| hot.send(if request.peek { 0 } else { request.cost.tokens() }));
-        Some(Stake { entry, cost: request.cost, view, hot, asking, sent })
+        Some(Stake { entry, cost: request.cost, view, hot, asking, settling, sent })
     }
 
     /// Asks for the next slice along with a decision, and hands the last one back.
     fn ask_ahead(&self, hot: &Arc<Hot>, cost: Cost, sight: Sight) -> Option<Asking<PurseOf>> {
         // None is taken while changes may go unheard, even if the last may still be spent.
-        if !self.held.options().leases || hot.want_max == 0 || self.line.trouble().is_some() {
+        if !self.held.options().leases || hot.want_max == 0 || !self.line.may_take(Instant::now()) {
             return None;
         }
         let mut asking = tollgate_limits::Purse::begin(PurseOf(hot.clone()), cost, sight)?;
@@ -125,12 +149,11 @@ impl GateShared {
     /// Takes what the store has said into what is held. `holds`: whether the rules and the link are
     /// still those that the request was sent by. Figures that others share now are given back.
     pub(crate) fn learn(&self, stake: Option<Stake<'_>>, answer: &mut Result<Outcome, BucketError>, holds: bool) -> Option<Standings> {
-        let Stake { entry, cost, view, hot, asking, sent } = stake?;
+        let Stake { entry, cost, view, hot, asking, settling, sent } = stake?;
         // What was decided before a change that was told of since is not held on to.
         let holds = holds && view.told == self.line.told();
         let at_us = self.held.us(Instant::now());
-        let settle = asking.as_ref().and_then(|asking| asking.ask.settle);
-        self.count_settled(settle, answer);
+        settling.told(answer);
         let answered = Answered { asked_us: view.sight.now_us, at_us, realm: view.sight.realm };
         match answer {
             Ok(Outcome::Leased(_, grant)) if !holds => {
@@ -181,17 +204,6 @@ impl GateShared {
         figures
     }
 
-    /// Counts a slice that was sent back, by what the store said to the call.
-    fn count_settled(&self, settle: Option<Settle>, answer: &Result<Outcome, BucketError>) {
-        let Some(settle) = settle else { return };
-        match answer {
-            Ok(Outcome::Allowed(_) | Outcome::Leased(..) | Outcome::Limited(_) | Outcome::LimitedForNow(_)) => {
-                self.metrics.lease_returned(settle.unused);
-            }
-            Ok(Outcome::Stale | Outcome::Revoked | Outcome::Lost | Outcome::Broken) | Err(_) => self.metrics.lease_expired(settle.unused),
-        }
-    }
-
     /// Hands back slices that are about to be over, and gives up what is of no use. Never returns.
     pub(crate) async fn keep_leases(&self) {
         loop {
@@ -203,43 +215,45 @@ impl GateShared {
         }
     }
 
-    /// Hands back what is over by then, in calls that charge nothing: all at once, so that they share
-    /// their way.
+    /// Hands back what is over by then.
     pub(crate) async fn hand_back(&self, over_by_us: u64) {
+        while self.hand_back_some(over_by_us).await == HANDED_BACK_MAX {}
+    }
+
+    /// The same for as many as may be under way, in calls that charge nothing: all at once, so that
+    /// they share their way. Says how many.
+    async fn hand_back_some(&self, over_by_us: u64) -> usize {
         let mut due = Vec::new();
         self.held.sweep(self.held.us(Instant::now()), |held| {
             if due.len() < HANDED_BACK_MAX {
                 due.extend(self.take_back(held, over_by_us));
             }
         });
-        if due.is_empty() {
-            return;
-        }
+        let count = due.len();
         let deadline = Instant::now() + self.options.decision_timeout;
-        let calls = due.into_iter().map(|HandedBack { decision, settle, realm }| async move {
-            let ask = LeaseAsk { want: 0, settle: Some(settle) };
-            let answer = self.buckets.decide_leased(decision, Leasing { ask, realm }, deadline).await;
-            self.count_settled(Some(settle), &answer);
+        let calls = due.into_iter().map(|(decision, settling)| async move {
+            let leasing = Leasing { ask: LeaseAsk { want: 0, settle: settling.settle }, realm: settling.realm };
+            settling.told(&self.buckets.decide_leased(decision, leasing, deadline).await);
         });
         join_all(calls).await;
+        count
     }
 
     /// Takes a slice out of its purse: to be handed back, if it still may be.
-    fn take_back(&self, held: &Held, over_by_us: u64) -> Option<HandedBack> {
+    fn take_back(&self, held: &Held, over_by_us: u64) -> Option<(Decision, Settling<'_>)> {
         let Held { entry, hot } = held;
         let (epoch, store, now_us) = (self.link.epoch(), self.buckets.realm(), self.held.us(Instant::now()));
         // A record that has changed is told so and hands nothing back, so it is taken out at once.
         let (over_by_us, may) = if entry.is_outdated() { (u64::MAX, false) } else { (over_by_us, self.is_link_trusted()) };
         let taken = hot.purse.take_back(over_by_us, Sight { now_us, realm: epoch.wrapping_add(store) });
         self.metrics.lease_expired(taken.expired);
-        let settle = taken.settle?;
+        let settling = Settling { gate: self, settle: Some(taken.settle?), realm: store };
         if !may {
-            self.metrics.lease_expired(settle.unused);
             return None;
         }
         hot.forget_denial();
         let decision = Decision { subjects: entry.subjects(&entry.key_id()), cost: Cost::ONE, peek: true };
-        Some(HandedBack { decision, settle, realm: store })
+        Some((decision, settling))
     }
 }
 

@@ -146,6 +146,11 @@ impl Touch {
         Some(self.gap.map_or(silent_at, |gap| silent_at.min(gap.since + GAP_MAX)))
     }
 
+    /// Until when more may be taken to be used so: not while the bus is parted.
+    pub(crate) fn takes_until(&self) -> Option<Instant> {
+        self.holds_until().filter(|_| self.is_joined)
+    }
+
     /// When the node should speak, if nobody else does before. `jitter` keeps nodes apart.
     pub(crate) fn speaks_at(&self, jitter: Duration) -> Option<Instant> {
         self.beat_at.map(|at| at + HEARTBEAT_AFTER + jitter)

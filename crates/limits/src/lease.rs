@@ -162,7 +162,8 @@ impl Purse {
     /// Takes back a slice that is over by `over_by_us`, so that its tokens are not lost: to be sent
     /// with a call that charges nothing. Takes nothing while somebody asks for the next one.
     pub fn take_back(&self, over_by_us: u64, sight: Sight) -> TakenBack {
-        if self.good_until_us.load(Ordering::Acquire) > over_by_us || self.is_asking.swap(true, Ordering::AcqRel) {
+        let good_until_us = self.good_until_us.load(Ordering::Acquire);
+        if good_until_us == 0 || good_until_us > over_by_us || self.is_asking.swap(true, Ordering::AcqRel) {
             return TakenBack::default();
         }
         let (taken, _) = self.withdraw(&mut self.books(), sight);

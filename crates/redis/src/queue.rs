@@ -38,10 +38,12 @@ impl Entry {
         }
     }
 
-    /// Tells the asker, once.
-    pub(crate) fn tell(&mut self, result: Result<Outcome, BucketError>) {
-        // An asker that has gone away needs no answer.
-        drop(self.asker.take().map(|asker| asker.send(result)));
+    /// Tells the asker, once. An answer that nobody takes comes back: who has gone away needs none.
+    pub(crate) fn tell(&mut self, result: Result<Outcome, BucketError>) -> Option<Result<Outcome, BucketError>> {
+        match self.asker.take() {
+            Some(asker) => asker.send(result).err(),
+            None => Some(result),
+        }
     }
 
     /// Tells the asker that time is up, if it is. True if nobody waits any more.

@@ -197,7 +197,11 @@ impl Worker {
             match answer {
                 Answer::Told(outcome) => {
                     self.note(&outcome, entry.request.tag, mark);
-                    entry.tell(Ok(outcome));
+                    // Nobody is there to spend it: the store drops it when it is over.
+                    if let Some(Ok(Outcome::Leased(_, grant))) = entry.tell(Ok(outcome)) {
+                        self.desk.metrics.lease_taken(grant.tokens);
+                        self.desk.metrics.lease_expired(grant.tokens);
+                    }
                 }
                 Answer::Convert(stored) => match convert::swaps(&entry.request, &stored, reply.now_us) {
                     Some(swaps) if entry.conversions < CONVERSIONS_MAX => {

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Hot, HotOptions, heat::Heat};
+use super::{Hot, HotOptions, heat::Heat, want_max};
 use crate::cache::CachedKey;
 
 /// What is of no use for so long is given up.
@@ -39,7 +39,10 @@ impl Held {
     /// by one that has found it before.
     fn is_over(&self, now_us: u64) -> bool {
         let is_idle = now_us.saturating_sub(self.hot.used_us.load(Ordering::Relaxed)) >= IDLE_US;
-        if (is_idle || self.entry.is_outdated()) && self.entry.hot.get().is_some_and(|hot| Arc::ptr_eq(&hot, &self.hot)) {
+        if !is_idle && !self.entry.is_outdated() {
+            return false;
+        }
+        if self.entry.hot.get().is_some_and(|hot| Arc::ptr_eq(&hot, &self.hot)) {
             self.entry.hot.set(None);
         }
         let is_found = self.entry.hot.get().is_some_and(|hot| Arc::ptr_eq(&hot, &self.hot));
@@ -73,11 +76,16 @@ impl HeldKeys {
             return Some(hot);
         }
         let is_hot = self.options.leases && self.heat.note(Arc::as_ptr(entry).addr(), now_us);
-        if is_hot { self.of(entry, now_us) } else { None }
+        // A key that can never have a slice takes no place of one that can.
+        if is_hot && want_max(entry, self.options.burst_percent_max) > 0 { self.of(entry, now_us) } else { None }
     }
 
     /// What is held of a key, made now unless too many are held.
     pub(crate) fn of(&self, entry: &Arc<CachedKey>, now_us: u64) -> Option<Arc<Hot>> {
+        // Where all places are taken nobody waits for the lock to be told so.
+        if self.count.load(Ordering::Acquire) >= self.options.keys_max {
+            return entry.hot.get();
+        }
         let mut held = self.held();
         if let Some(hot) = entry.hot.get() {
             return Some(hot);

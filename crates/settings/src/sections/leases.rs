@@ -14,4 +14,4 @@ pub struct LeasesSettings {
     pub keys_max: usize,
 }
 
-pub(super) const BOUNDS: &[Bound] = &[whole("leases.burst_percent_max", 1, 5), whole("leases.keys_max", 1, 1_000_000)];
+pub(super) const BOUNDS: &[Bound] = &[whole("leases.burst_percent_max", 1, 5), whole("leases.keys_max", 1, 100_000)];
