@@ -177,6 +177,11 @@ impl KeyCache {
         }
     }
 
+    /// Uses nothing that is held any more before it was read again. Proofs stay.
+    pub(crate) fn outdate_all(&self) {
+        self.entries().pin().iter().for_each(|entry| entry.0.outdate());
+    }
+
     /// The last position that was applied.
     pub(crate) fn position(&self) -> u64 {
         self.recent().position
@@ -210,7 +215,7 @@ impl KeyCache {
         if self.entries().len() >= self.options.count_max {
             self.make_room(self.options.count_max / 8 + 1);
         }
-        self.shared.sweep();
+        self.shared.sweep(self.entries().len());
     }
 
     /// Forgets so many: what is too old first, else whichever the set gives first.

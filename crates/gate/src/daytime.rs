@@ -128,6 +128,8 @@ impl GateShared {
         if is_right {
             tracing::warn!(behind_ms, "the clock of this machine had run ahead: keys that it had ended are good again");
             self.day.correct();
+            // What was left out of a record for having long ended may not have.
+            self.cache.outdate_all();
         }
     }
 }

@@ -1,6 +1,10 @@
 //! One key that is held: what every decision on it needs, and no more. A node holds millions.
 
-use std::{collections::HashMap, hash::RandomState, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::RandomState,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 use tokio::time::Instant;
 use tollgate_keys::{KeyId, Lifecycle, OwnerName, SecretDigest, SecretKind, Slot, Status};
@@ -65,13 +69,21 @@ pub(super) struct Shared {
     start: Instant,
     rules: Pool<Rules>,
     owners: Pool<HeldOwner>,
+    /// The most entries since the last sweep.
+    most: AtomicUsize,
     /// Tells hashes of secrets apart.
     hasher: RandomState,
 }
 
 impl Shared {
     pub(super) fn new() -> Self {
-        Self { start: Instant::now(), rules: Pool::default(), owners: Pool::default(), hasher: RandomState::new() }
+        Self {
+            start: Instant::now(),
+            rules: Pool::default(),
+            owners: Pool::default(),
+            most: AtomicUsize::new(0),
+            hasher: RandomState::new(),
+        }
     }
 
     /// An instant as entries remember it: enough for five hundred years.
@@ -79,14 +91,21 @@ impl Shared {
         u64::try_from(instant.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Forgets what no entry has.
-    pub(super) fn sweep(&self) {
-        self.rules.sweep();
-        self.owners.sweep();
+    /// Forgets what no entry has, once half of what were `entries` are gone: it takes a look at all that
+    /// is shared, for which others wait. New values see to their own room.
+    pub(super) fn sweep(&self, entries: usize) {
+        let most = self.most.fetch_max(entries, Ordering::Relaxed);
+        if entries < most.div_ceil(2) {
+            self.most.store(entries, Ordering::Relaxed);
+            self.rules.sweep();
+            self.owners.sweep();
+        }
     }
 
     fn owner(&self, name: Option<OwnerName>, rules: Option<OwnerRules>) -> Option<Arc<HeldOwner>> {
-        let (name, rules) = name.zip(rules)?;
+        let name = name?;
+        // A tenant's key is never nobody's, whatever is known of him.
+        let rules = rules.unwrap_or(OwnerRules { limits: RateLimits::unlimited(), generation: 0 });
         Some(self.owners.share(HeldOwner { id: name.as_str().into(), name, rules }))
     }
 }

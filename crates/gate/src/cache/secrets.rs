@@ -98,11 +98,12 @@ impl Proofs {
             return true;
         }
         // By another entry with the same hashes, or the secret before: rare.
-        let Some(secrets) = self.secrets() else {
+        let secrets = self.secrets.load();
+        let Some(secrets) = secrets.as_deref() else {
             // Dropped, maybe since that look: by whoever found out what was left.
             return is_current();
         };
-        self.settle(&secrets);
+        self.settle(secrets);
         secrets.is_verified(shown, now_ms)
     }
 
@@ -114,7 +115,7 @@ impl Proofs {
     }
 
     /// Takes over what was found out, and drops what it takes to find out more if that was all.
-    fn settle(&self, secrets: &Arc<Secrets>) {
+    fn settle(&self, secrets: &Secrets) {
         let Some(digest) = secrets.current.get() else { return };
         self.current.get_or_init(|| *digest);
         if secrets.hashes.previous.is_none() {

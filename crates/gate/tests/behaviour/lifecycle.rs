@@ -347,6 +347,24 @@ async fn what_a_clock_that_ran_ahead_has_ended_comes_back_once_it_is_right() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_was_days_ahead_loses_no_secret_that_is_still_good() {
+    let world = World::new().await;
+    let old = world.used_key(KeyRules { limits: tollgate_limits::RateLimits::unlimited(), ..rules() }).await;
+    let new = shown(&rotate(&world, &old, json!({ "grace_seconds": 3600 })).await.expect("rotated"));
+    let other = world.other_node().await;
+    let ahead_ms = 3 * 86_400_000;
+    world.clock.advance_ms(ahead_ms);
+    other.check(&new).await.allowed();
+    assert_eq!(other.check(&old).await.unauthenticated(), Unauthenticated::BadSecret, "by that clock it has long ended");
+    world.clock.set_back_ms(ahead_ms);
+    world.keys.set_time_of_day(world.clock.unix_ms());
+    other.check(&new).await.allowed();
+    other.turn().await;
+    other.check(&old).await.allowed();
+    other.check(&new).await.allowed();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_has_ended_stays_so_while_the_key_store_says_that_the_clock_is_wrong() {
     let (world, key) = after_a_jump_ahead().await;
     for _ in 0..300 {
