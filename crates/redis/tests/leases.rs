@@ -72,6 +72,35 @@ async fn a_named_thing_gives_no_slice() {
     assert!(matches!(told, Ok(Outcome::Allowed(_))), "{told:?}");
 }
 
+/// Bytes that Redis has taken for everything.
+async fn used_memory(witness: &mut MultiplexedConnection) -> u64 {
+    let stats: redis::InfoDict = redis::cmd("INFO").arg("memory").query_async(witness).await.expect("redis answers");
+    stats.get("used_memory").expect("a figure")
+}
+
+/// Name, generation, limit, slices and expiry, and the tables of Redis that they are in.
+#[tokio::test]
+async fn a_bucket_takes_at_most_220_bytes_of_redis() {
+    const BUCKETS: u64 = 20_000;
+    let (redis, store) = started().await;
+    let mut witness = redis.connection().await.expect("redis answers");
+    let ask = |number: u64| {
+        let lease = LeaseAsk { want: WANT, settle: None };
+        store.decide_leased(one(&format!("{number:032}")), Leasing { ask: lease, realm: store.realm() }, Instant::now() + PATIENT)
+    };
+    // What connections, scripts and the like take is there before.
+    assert!(matches!(ask(BUCKETS).await, Ok(Outcome::Leased(..))));
+    let before = used_memory(&mut witness).await;
+    for first in (0..BUCKETS).step_by(500) {
+        for told in futures_util::future::join_all((first..first + 500).map(ask)).await {
+            assert!(matches!(told, Ok(Outcome::Leased(..))), "{told:?}");
+        }
+    }
+    let each = (used_memory(&mut witness).await - before) / BUCKETS;
+    println!("a bucket with a slice out takes {each} bytes of Redis");
+    assert!(each <= 220, "{each}");
+}
+
 #[tokio::test]
 async fn who_asks_for_no_slice_gets_none() {
     let (redis, store) = started().await;
