@@ -36,8 +36,10 @@ impl ProcessKey {
     /// secrets with the same hash have the same digest in whatever form they come. Takes well under a
     /// microsecond.
     pub fn digest(&self, key_id: &KeyId, secret: &Secret) -> SecretDigest {
-        let mac = mac::field(self.0.clone(), key_id.as_str().as_bytes());
-        SecretDigest::of_mac(mac::finish(mac::field(mac, secret.hash_input().as_bytes())))
+        let mut mac = self.0.clone();
+        mac::field(&mut mac, key_id.as_str().as_bytes());
+        mac::field(&mut mac, secret.hash_input().as_bytes());
+        SecretDigest::of_mac(mac::finish(&mut mac))
     }
 }
 

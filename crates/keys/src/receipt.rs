@@ -32,9 +32,11 @@ impl SigningRing {
 
 impl Receipt {
     fn new(key: &SigningKey, key_id: &KeyId, hash: &SecretHash, secret: &Secret) -> Self {
-        let mac = mac::field(key.receipt_mac(), key_id.as_str().as_bytes());
-        let mac = mac::field(mac, &Sha256::digest(hash.as_str().as_bytes()));
-        Self(mac::finish(mac::field(mac, secret.expose().as_bytes())))
+        let mut mac = key.receipt_mac();
+        mac::field(&mut mac, key_id.as_str().as_bytes());
+        mac::field(&mut mac, &Sha256::digest(hash.as_str().as_bytes()));
+        mac::field(&mut mac, secret.expose().as_bytes());
+        Self(mac::finish(&mut mac))
     }
 
     /// The bytes, for storing them.

@@ -132,8 +132,11 @@ impl SigningKey {
 
     /// All bits of the MAC whose first 96 are the tag.
     pub(crate) fn full_mac(&self, key_id: &KeyId, random: &str) -> [u8; 32] {
-        let mac = mac::field(self.tag_mac.clone(), self.ring.0.encode_utf8(&mut [0; 4]).as_bytes());
-        mac::finish(mac::field(mac::field(mac, key_id.as_str().as_bytes()), random.as_bytes()))
+        let mut mac = self.tag_mac.clone();
+        mac::field(&mut mac, self.ring.0.encode_utf8(&mut [0; 4]).as_bytes());
+        mac::field(&mut mac, key_id.as_str().as_bytes());
+        mac::field(&mut mac, random.as_bytes());
+        mac::finish(&mut mac)
     }
 
     /// The MAC that receipts are made with: a sub-key, so a receipt never helps to forge a tag.

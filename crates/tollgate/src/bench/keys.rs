@@ -1,6 +1,6 @@
 //! Whose keys the load is of: those of a file, or keys that are made for it and revoked afterwards.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, pin::pin, time::Duration};
 
 use time::OffsetDateTime;
 
@@ -21,6 +21,9 @@ const ATTEMPTS_MAX: u32 = 10;
 const OUTLIVED: Duration = Duration::from_hours(1);
 /// How long one key may take to be made, by a node that limits its operator to 1000 a minute.
 const MADE_WITHIN: Duration = Duration::from_millis(100);
+
+/// How long one that is being made when the load is told to stop is waited for.
+const ENDED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Keys that were made for a load, all of one owner.
 #[derive(Debug)]
@@ -50,9 +53,14 @@ impl MadeKeys {
         let mut made = Self { owner: format!("bench-{}", RequestId::generate()), keys: Vec::new() };
         let progress = Progress::towards(Some(count.into()));
         for number in 1..=count {
+            let mut making = pin!(one(client, &made.owner, number, ends_at));
             let next = tokio::select! {
-                next = one(client, &made.owner, number, ends_at) => next.map_err(Failure::from),
-                () = signals.next() => Err(Failure::other("told to stop while keys were made", "those that were made are revoked")),
+                next = &mut making => next.map_err(Failure::from),
+                () = signals.next() => {
+                    // One that is on its way would outlive the revocation.
+                    drop(tokio::time::timeout(ENDED_WITHIN, making).await);
+                    Err(Failure::other("told to stop while keys were made", "those that were made are revoked"))
+                }
             };
             match next {
                 Ok(api_key) => made.keys.push(api_key),
