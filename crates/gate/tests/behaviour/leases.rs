@@ -159,6 +159,24 @@ async fn no_more_keys_are_held_than_may_be_and_what_is_idle_makes_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_can_have_no_slice_takes_no_place_of_one_that_can() {
+    let world = World::with(|options| {
+        leasing(options);
+        options.hot.keys_max = 1;
+    })
+    .await;
+    // Of a burst of 19 a twentieth is none.
+    let small = world.used_key(KeyRules { limits: limits(19, 1), ..rules() }).await;
+    let unlimited = world.used_key(KeyRules { limits: tollgate_limits::RateLimits::unlimited(), ..rules() }).await;
+    for key in [&small, &unlimited] {
+        for _ in 0..18 {
+            assert!(asks(&world, key).await);
+        }
+    }
+    heat(&world.node, &world.used_key(wide()).await).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_this_node_was_told_of_ends_the_spending_at_once() {
     let world = world().await;
     let key = world.used_key(wide()).await;
@@ -260,6 +278,39 @@ async fn a_node_that_stops_hands_back_what_it_holds() {
     heat(&world.node, &second).await;
     world.buckets.set_down(Some(BucketError::Deadline));
     tokio::time::timeout(Duration::from_millis(100), world.node.gate.hand_back_leases()).await.expect("in time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stops_hands_back_all_it_holds_however_many_they_are() {
+    const KEYS: usize = 600;
+    let world = World::with(|options| {
+        leasing(options);
+        options.hot.keys_max = KEYS;
+    })
+    .await;
+    for _ in 0..KEYS {
+        heat(&world.node, &world.used_key(wide()).await).await;
+    }
+    let (taken, spent) = (world.node.metric(TAKEN), world.node.metric(BY_LEASE));
+    world.node.gate.hand_back_leases().await;
+    assert_eq!((world.node.metric(RETURNED), world.node.metric(EXPIRED)), (taken - spent, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_hangs_up_takes_no_token_along_uncounted() {
+    let world = world().await;
+    let key = world.used_key(wide()).await;
+    heat(&world.node, &key).await;
+    let (unspent, asked) = (world.node.metric(TAKEN) - world.node.metric(BY_LEASE), world.buckets.asked());
+    assert!(unspent > 0);
+    // Dearer than what is held, which is handed back along with it.
+    let _answer = world.buckets.tell_later();
+    tokio::select! {
+        biased;
+        verdict = world.node.ask(&key, Ask::cost(100)) => panic!("nobody has answered: {verdict:?}"),
+        () = world.buckets.until_asked(asked + 1) => {}
+    }
+    assert_eq!((world.node.metric(RETURNED), world.node.metric(EXPIRED)), (0, unspent));
 }
 
 #[tokio::test(start_paused = true)]
