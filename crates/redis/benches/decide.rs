@@ -4,10 +4,13 @@
 //! figures are the server's, so `--profile dev` shows the same and builds faster. Variants take
 //! turns; each shows its least, its median and its most of several rounds, and its ratio to one
 //! bucket in the same round (median and span), which what else the machine does hurts least.
-//! `TOLLGATE_BENCH_ROUNDS` and `TOLLGATE_BENCH_BATCHES` set how much is done, a word after `--`
-//! runs only the variants with that word in their names.
+//! `TOLLGATE_BENCH_ROUNDS` and `TOLLGATE_BENCH_BATCHES` set how much is done, `TOLLGATE_BENCH_DEPTH`
+//! how many decisions are in a call (64), a word after `--` runs only the variants with that word in
+//! their names.
 
 #![allow(clippy::expect_used, clippy::print_stdout, clippy::unwrap_used, reason = "a program that is watched by who runs it")]
+
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use redis::Connection;
@@ -20,7 +23,6 @@ use tollgate_redis::{
 };
 use tollgate_testkit::TestRedis;
 
-const DEPTH: usize = 64;
 const KEYS: usize = 100_000;
 const MARK: &str = r#"{"state_id":"00112233445566778899aabbccddeeff","log_id":"00112233445566778899aabbccddeeff","tags":16}"#;
 
@@ -74,6 +76,12 @@ async fn main() {
     print(&variants, rounds);
 }
 
+/// Decisions in one call.
+fn depth() -> usize {
+    static DEPTH: LazyLock<usize> = LazyLock::new(|| setting("TOLLGATE_BENCH_DEPTH", 64));
+    *DEPTH
+}
+
 fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -88,7 +96,7 @@ fn spread(values: impl IntoIterator<Item = f64>) -> (f64, f64, f64) {
 
 fn print(variants: &[Variant], rounds: usize) {
     let base = variants.iter().find(|variant| variant.name == BASE).map(|variant| variant.rounds_us.clone()).unwrap_or_default();
-    println!("{DEPTH} decisions a call, {KEYS} keys, {rounds} rounds: us of redis cpu a decision, and times that of one bucket");
+    println!("{} decisions a call, {KEYS} keys, {rounds} rounds: us of redis cpu a decision, and times that of one bucket", depth());
     println!("{:32} {:>6} {:>6} {:>6}   {:>6} {:>6} {:>6}", "", "least", "median", "most", "least", "median", "most");
     for Variant { name, rounds_us, .. } in variants {
         let (least, median, most) = spread(rounds_us.iter().copied());
@@ -109,7 +117,7 @@ fn measure(connection: &mut Connection, variant: &Variant, batches: usize) -> f6
         call.exec(connection).expect("the script raises no error");
     }
     let spent = cpu_us(connection) - before;
-    spent / f64::from(u32::try_from(batches * DEPTH).expect("small"))
+    spent / f64::from(u32::try_from(batches * depth()).expect("small"))
 }
 
 fn cpu_us(connection: &mut Connection) -> f64 {
@@ -135,20 +143,20 @@ fn decide_call(sha: &str, names: &Names, shape: Shape, turn: usize) -> redis::Cm
     let limits = RateLimits::new(list).expect("different names");
     let subject = |kind, id: String| Subject { kind, id: id.into(), generation: 7, limits: limits.clone() };
     let request = |place: usize| {
-        let id = scattered(turn * DEPTH + place) % shape.keys;
+        let id = scattered(turn * depth() + place) % shape.keys;
         let first = subject(SubjectKind::Key, format!("tk_{id:026}-{}-{}", shape.limits, shape.burst));
         let owner = shape.owner.then(|| subject(SubjectKind::Owner, format!("owner-{id:012}")));
         Request::new(Decision { subjects: Subjects { first, owner }, cost: Cost::ONE, peek: shape.peek }, names)
     };
-    let requests: Vec<Request> = (0..DEPTH).map(request).collect();
+    let requests: Vec<Request> = (0..depth()).map(request).collect();
     let batch = Batch::pack(requests.iter(), names, |_| Bytes::from_static(MARK.as_bytes())).expect("costs fit");
     evalsha(sha, &batch.keys, &batch.args)
 }
 
 fn bare_call(sha: &str, turn: usize) -> redis::Cmd {
-    let keys: Vec<Bytes> = (0..DEPTH).map(|place| format!("bare:tk_{:026}", scattered(turn * DEPTH + place) % KEYS).into()).collect();
+    let keys: Vec<Bytes> = (0..depth()).map(|place| format!("bare:tk_{:026}", scattered(turn * depth() + place) % KEYS).into()).collect();
     let one = [&60_000_u64.to_be_bytes()[1..], &[0; 4], &60_000_000_u64.to_be_bytes()[1..], &1000_u32.to_be_bytes()].concat();
-    evalsha(sha, &keys, &[one.repeat(DEPTH).into()])
+    evalsha(sha, &keys, &[one.repeat(depth()).into()])
 }
 
 fn evalsha(sha: &str, keys: &[Bytes], args: &[Bytes]) -> redis::Cmd {
