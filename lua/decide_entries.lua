@@ -1,92 +1,7 @@
 -- Last part of the script that begins with `decide.lua`, where KEYS, ARGV and the Result are told:
 -- decides entry by entry, and writes what has changed.
 
--- Decides an entry of any shape. Returns its result and the place of the next entry.
-local function decide(shape, tag, place)
-  local subjects, limits, next_place = read_entry(shape, place)
-  local want, granted, unused, lease_epoch, first_series, second_series = 0, 0
-  if tag >= 128 then
-    tag = tag - 128
-    want, granted, unused, lease_epoch, first_series, second_series, next_place = up('>I3I3I3I5I2I2', batch, next_place)
-  end
-  if not own[tag] then
-    return 'X', next_place
-  end
-  for subject = 1, subjects do
-    local generation, revoked, fence, n, slices = read_head(stored[records[subject]])
-    if not generation then
-      return 'B', next_place
-    elseif revoked then
-      return 'R', next_place
-    elseif generation > askers[subject] then
-      return 'S', next_place
-    end
-    fences[subject], buckets[subject], tails[subject] = fence, n, slices
-  end
-  local result
-  local outstanding = 0
-  for subject = 1, subjects do
-    if counts[subject] > 0 then
-      local told = read_buckets(subject)
-      if told == 'B' then
-        return 'B', next_place
-      end
-      result = result or told
-    else
-      epochs[subject], currents[subject], previouses[subject], quiets[subject], serials[subject] = this_epoch, 0, 0, 0, 0
-      mended[subject] = false
-    end
-  end
-  if result then
-    local first, second = records[1], subjects == 2 and records[2]
-    return { first, second }, next_place
-  end
-  for subject = 1, subjects do
-    if granted > 0 and counts[subject] > 0 then
-      settle(subject, granted, unused, lease_epoch, subject == 1 and first_series or second_series)
-    end
-    outstanding = outstanding + currents[subject] + previouses[subject]
-  end
-
-  local fits = true
-  for limit = 1, limits do
-    local t, f, brim = whole[limit] + steps[limit], frac[limit] + step_fracs[limit], now + periods[limit] * 1000000
-    if f >= bursts[limit] then
-      t, f = t + 1, f - bursts[limit]
-    end
-    fits = fits and (t < brim or (t == brim and f == 0))
-    next_whole[limit], next_frac[limit] = t, f
-  end
-  local peek = shape % 2 == 1
-  local t, f, charge = whole, frac, fits and not peek
-  local told, slice = '', 0
-  if charge then
-    t, f = next_whole, next_frac
-    slice = want > 0 and largest(subjects, want) or 0
-    if slice > 0 then
-      give(subjects, slice)
-      outstanding = outstanding + slice
-    end
-  elseif outstanding > 0 and not fits and not peek then
-    blame(subjects)
-  end
-  for subject = 1, subjects do
-    if counts[subject] > 0 and (charge or mended[subject]) then
-      write(subject, t, f)
-    end
-  end
-  for limit = 1, limits do
-    told = told .. pk('>I6I4', t[limit] - now, f[limit])
-  end
-  if slice > 0 then
-    local second = subjects == 2 and serials[2] or 0
-    told = told .. pk('>I3I3I5I2I2', (this_epoch + 2) * EPOCH - now, slice, this_epoch, serials[1], second)
-  end
-  if outstanding == 0 then
-    return (fits and 'A' or 'L') .. told, next_place
-  end
-  return (slice > 0 and 'G' or fits and 'P' or 'O') .. slices_told(subjects) .. told, next_place
-end
+local decide = swaps > 0 and decide_any() or nil
 
 -- The frequent case: one limit, in a record that holds the bucket of just that, or none at all.
 -- Returns generation, fence end, arrival (whole, fraction), whether that was cut; nil if it is not.
@@ -185,18 +100,24 @@ for entry = 1, entries do
   if result then
     at = after
   else
+    decide = decide or decide_any()
     result, at = decide(shape, tag, at + 2)
   end
   out[1 + entry] = result
 end
 
--- Writes.
+-- Writes. Most records of a call end at one of a few instants, and the server is slow to write out a
+-- number with a fraction, which is what it takes all of Lua's for.
 local failed = nil
+local noted, noted_text
 for place = 1, changes do
   local record = changed[place]
   local expires, done = expiry[record], nil
   if expires then
-    done = pcall_redis('SET', KEYS[record], stored[record], 'PXAT', expires)
+    if expires ~= noted then
+      noted, noted_text = expires, string.format('%.0f', expires)
+    end
+    done = pcall_redis('SET', KEYS[record], stored[record], 'PXAT', noted_text)
   else
     done = pcall_redis('SET', KEYS[record], stored[record], 'KEEPTTL')
   end
@@ -227,7 +148,7 @@ if failed then
         charged[record] = charged[record] or charge
       end
     end
-    at = at + (tag >= 128 and LEASE_BYTES or 0)
+    at = at + (tag >= 128 and 18 or 0)
     if broken and (allowed or code == 'L' or code == 'O') then
       out[1 + entry] = 'B'
     end

@@ -21,7 +21,7 @@ impl Script {
 /// Decides a batch.
 pub const DECIDE: &str = concat!(
     include_str!("../../../lua/decide.lua"),
-    include_str!("../../../lua/decide_slices.lua"),
+    include_str!("../../../lua/decide_any.lua"),
     include_str!("../../../lua/decide_entries.lua"),
 );
 /// Raises a fence.
