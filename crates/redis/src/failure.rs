@@ -6,6 +6,8 @@ use fred::error::{Error, ErrorKind};
 use tollgate_gate::ports::BucketError;
 use tollgate_telemetry::RedisErrorKind;
 
+use crate::plain;
+
 /// A call that failed.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
@@ -86,6 +88,9 @@ const TLS_TROUBLES: [(&str, &str); 6] = [
 /// An error as people read it: fred tells those of the system and of TLS by their `Debug` form.
 pub(crate) fn worded(error: &Error) -> String {
     let details = error.details();
+    if details.starts_with(plain::REFUSED) {
+        return details.to_owned();
+    }
     if let Some((_, words)) = TLS_TROUBLES.iter().find(|(beginning, _)| details.contains(beginning)) {
         return format!("no TLS connection: {words}");
     }

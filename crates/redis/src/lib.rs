@@ -16,6 +16,7 @@ mod failure;
 mod look;
 pub mod names;
 mod options;
+mod plain;
 mod pulse;
 mod queue;
 mod receipts;

@@ -9,6 +9,8 @@ pub struct Options {
     pub url: RedisUrl,
     /// A PEM file with the authorities that may vouch for Redis, in place of the machine's; for TLS alone.
     pub ca_file: Option<PathBuf>,
+    /// Whether servers beyond loopback that a sentinel or a member of a Cluster names may be spoken to without TLS.
+    pub allow_plaintext: bool,
     /// What the name of every key begins with.
     pub prefix: String,
     /// How many hash tags the keys are spread over, 1 to 100, the same for all nodes.
@@ -35,6 +37,7 @@ impl Options {
         Self {
             url: RedisUrl::new(url),
             ca_file: None,
+            allow_plaintext: false,
             prefix: "tg:".into(),
             tags: 16,
             pool_size: 2,

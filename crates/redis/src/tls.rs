@@ -25,7 +25,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 
-use crate::{Options, OptionsError, failure::worded};
+use crate::{Options, OptionsError, failure::worded, plain};
 
 /// No list of authorities is longer: that of all public ones has a quarter of this.
 const BYTES_MAX: u64 = 1024 * 1024;
@@ -55,7 +55,8 @@ pub(crate) fn config(options: &Options) -> Result<(Config, LastRefusal), Options
             ErrorKind::Tls => OptionsError::Url("this machine has no certificate authorities that can be read: set redis.ca_file"),
             _ => OptionsError::URL,
         });
-        return Ok((config?, LastRefusal::default()));
+        let config = if options.allow_plaintext { config? } else { plain::held_to_loopback(config?) };
+        return Ok((config, LastRefusal::default()));
     };
     // With TLS in the URL fred reads the machine's authorities, which may have none.
     let plain = without_tls(url).ok_or(OptionsError::Url("redis.ca_file is set: it must begin with rediss"))?;

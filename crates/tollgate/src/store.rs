@@ -129,6 +129,7 @@ fn redis_options(settings: &Settings) -> tollgate_redis::Options {
     tollgate_redis::Options {
         url: RedisUrl::new(redis.url.expose()),
         ca_file: redis.ca_file.clone(),
+        allow_plaintext: settings.allow_plaintext,
         prefix: redis.prefix.clone(),
         tags: redis.tags,
         pool_size: redis.pool_size,
