@@ -17,7 +17,8 @@ pub(crate) enum Endpoint {
 
 const REDIS_PLAIN: [&str; 6] = ["redis", "redis-cluster", "redis-sentinel", "valkey", "valkey-cluster", "valkey-sentinel"];
 const REDIS_TLS: [&str; 6] = ["rediss", "rediss-cluster", "rediss-sentinel", "valkeys", "valkeys-cluster", "valkeys-sentinel"];
-const REDIS_PARAMETERS: [&str; 4] = ["node", "sentinelServiceName", "sentinelUsername", "sentinelPassword"];
+/// Not `sentinelUsername` and `sentinelPassword`: sentinels are logged in to as Redis is, and these would do nothing.
+const REDIS_PARAMETERS: [&str; 2] = ["node", "sentinelServiceName"];
 
 /// What the driver understands. It logs the value of any other, so none may reach it.
 const POSTGRES_PARAMETERS: [&str; 18] = [
@@ -191,6 +192,7 @@ mod tests {
             "redis://h?hunter2=hunter2",
             "postgres:///hunter2",
             "://hunter2",
+            "redis-sentinel://h?sentinelServiceName=m&sentinelPassword=hunter2",
             "http://hunter2@h",
             "http://h/?hunter2",
         ] {
