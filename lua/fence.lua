@@ -3,12 +3,15 @@
 -- KEYS     1  state id of the subject's tag (string)
 --          2  the subject's record (string, as in decide.lua)
 --          3  generation of the subject's last reset (string, decimal; expires)
+--          4  the record of the owner that places the subject, read only (string; need not be there)
 -- ARGV     1  what the asker takes the state id to be (string)
 --          2  generation, the change's position in the change log (whole number below 2^53)
 --          3  1 if the subject is revoked from now on, else 0
 --          4  1 if its buckets become full, else 0
 --          5  how long the fence must be kept (ms)
--- Result   'A' raised | 'X' lost: the state id is another, nothing was done
+-- Result   'A' raised, and behind it for how long slices that nodes took under older rules may still be
+--          spent, us (at most 400000; a slice is noted in a record only if it has buckets, so the owner's
+--          counts too) | 'X' lost: the state id is another, nothing was done
 --
 -- Holds    A fence never falls: generation and end only rise, and a revoked mark stays. Slices that
 --          are out stay counted, and a reset fills buckets as far as they allow. It is done once,
@@ -95,8 +98,19 @@ local function read(value, count, is_leased)
   return table.concat(kept), slices, ends
 end
 
+-- For how long slices that a record notes may still be spent, us.
+local function good_for(value)
+  if type(value) ~= 'string' or #value < 30 or string.byte(value, 2) < 16 then
+    return 0
+  end
+  local epoch, current, previous = up('>I5I3I3', value, #value - 13)
+  local over = current > 0 and epoch + 2 or previous > 0 and epoch + 1 or 0
+  return math.min(math.max(over * 200000 - now, 0), 400000)
+end
+
 local slices = ''
 local value = redis.pcall('GET', KEYS[2])
+local good = math.max(good_for(value), good_for(redis.pcall('GET', KEYS[4])))
 if type(value) == 'string' and #value >= 16 then
   local version, stored_flags, count, stored_generation, stored_end = up('>BBBI7I6', value)
   local kept, kept_slices, ends
@@ -117,4 +131,4 @@ redis.call('SET', KEYS[2], head .. buckets .. slices, 'PXAT', expires)
 if resets then
   redis.call('SET', KEYS[3], string.format('%.0f', asked), 'PXAT', ends)
 end
-return 'A'
+return 'A' .. string.format('%.0f', good)

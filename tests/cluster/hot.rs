@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tollgate_testkit::{Fleet, FleetBuilder};
+use tollgate_testkit::Fleet;
 
 use super::intervals::expect_bounded;
 use crate::support::{Cluster, Load, Shot, admitted};
@@ -12,13 +12,9 @@ const CALLS: &str = "tollgate_redis_batch_size_count";
 const BY_LEASE: &str = "tollgate_decisions_total{verdict=\"allowed\",source=\"lease\"}";
 const BY_MEMORY: &str = "tollgate_decisions_total{verdict=\"limited\",source=\"deny_memory\"}";
 
-fn sparing(nodes: usize) -> FleetBuilder {
-    Fleet::builder(nodes).env("TOLLGATE_LEASES__ENABLED", "true").env("TOLLGATE_DENY_MEMORY__DURATION_MAX", "1s")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hot_key_on_two_nodes_costs_redis_few_calls_and_none_is_refused() {
-    let cluster = Cluster::of(sparing(2)).await;
+    let cluster = Cluster::of(Fleet::builder(2)).await;
     let key = cluster.limited_key(1_000_000, 1).await;
     let load = Load::on(cluster.each(&key.api_key)).connections(8);
     load.fire(500).await;
@@ -34,7 +30,7 @@ async fn a_hot_key_on_two_nodes_costs_redis_few_calls_and_none_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_with_slices_keep_a_refilling_limit_in_every_interval() {
-    let cluster = Cluster::of(sparing(3)).await;
+    let cluster = Cluster::of(Fleet::builder(3)).await;
     let key = cluster.limited_key(400, 2).await;
     let shots =
         Load::on(cluster.each(&key.api_key)).connections(12).costs(&[1, 1, 3]).fire_until(Instant::now() + Duration::from_secs(3)).await;
@@ -45,7 +41,7 @@ async fn nodes_with_slices_keep_a_refilling_limit_in_every_interval() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_on_an_exhausted_key_asks_redis_as_often_as_tokens_come_and_admits_each() {
-    let cluster = Cluster::of(sparing(1)).await;
+    let cluster = Cluster::of(Fleet::builder(1)).await;
     let key = cluster.limited_key(20, 10).await;
     let load = Load::on(cluster.each(&key.api_key)).connections(8);
     load.fire(60).await;

@@ -13,8 +13,9 @@ const BY_LEASE: &str = "tollgate_decisions_total{verdict=\"allowed\",source=\"le
 /// Five times a slice's life.
 const OVER: Duration = Duration::from_secs(2);
 
+/// Tokens are taken ahead also of buckets that refill too slowly for it otherwise, so that they can be counted.
 fn leasing(nodes: usize) -> FleetBuilder {
-    Fleet::builder(nodes).env("TOLLGATE_LEASES__ENABLED", "true").env("TOLLGATE_DENY_MEMORY__DURATION_MAX", "1s")
+    Fleet::builder(nodes).env("TOLLGATE_LEASES__REFILL_MAX", "31d")
 }
 
 /// How many decisions a node has paid from slices.
@@ -96,7 +97,7 @@ async fn admitted_after(cluster: &Cluster, key: &crate::support::NewKey, change:
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revocation_that_nobody_is_told_of_holds_once_slices_are_over() {
+async fn a_revocation_that_nobody_is_told_of_answers_once_slices_are_over() {
     let redis = TestRedis::start().await.unwrap();
     let cluster = Cluster::of(leasing(3).redis(redis.url()).env("TOLLGATE_CHANGE_LOG__POLL_INTERVAL", "1m")).await;
     let key = cluster.limited_key(1_000_000, 1).await;
@@ -112,7 +113,7 @@ async fn a_revocation_that_nobody_is_told_of_holds_once_slices_are_over() {
         key.revoke(&cluster.admin()).await;
     };
     let late = admitted_after(&cluster, &key, revoke).await;
-    assert!(late <= OVER, "{late:?}");
+    assert_eq!(late, Duration::ZERO, "sent after the answer and admitted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

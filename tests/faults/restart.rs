@@ -7,7 +7,7 @@ use crate::support::{Cluster, Load, NewKey, metric};
 
 const BURST: u64 = 1000;
 const ALLOWED: &str = "tollgate_decisions_total{verdict=\"allowed\",source=\"redis\"}";
-const LIMITED: &str = "tollgate_decisions_total{verdict=\"limited\",source=\"redis\"}";
+const LIMITED: &str = "tollgate_decisions_total{verdict=\"limited\"";
 const LOST: &str = "tollgate_redis_state_lost_total";
 
 async fn nodes_on(redis: &TestRedis) -> (Cluster, NewKey) {

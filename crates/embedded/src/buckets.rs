@@ -82,14 +82,15 @@ impl MemoryBuckets {
         })
     }
 
-    fn raise_now(&self, fence: &Fence) -> Result<(), BucketError> {
+    fn raise_now(&self, fence: &Fence) -> Result<Duration, BucketError> {
         if self.log.get().is_none() {
             return Err(BucketError::Unusable("the buckets have not been joined yet".into()));
         }
         let mut shard = self.shard(&fence.placed_by);
         let now_us = self.clock.now_us();
+        let good_for_us = shard.good_for_us(fence, now_us);
         shard.raise(fence, now_us.saturating_add(self.fence_ttl_us) / 1000, now_us, &self.room);
-        Ok(())
+        Ok(Duration::from_micros(good_for_us))
     }
 
     fn join_now(&self, log: &LogId) -> Result<(), BucketError> {
@@ -134,7 +135,7 @@ impl BucketStore for MemoryBuckets {
         Ok(self.decide_now(&decision, if is_named { LeaseAsk::default() } else { leasing.ask })).into()
     }
 
-    fn raise_fence(&self, fence: Fence, _deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>> {
+    fn raise_fence(&self, fence: Fence, _deadline: Instant) -> BoxFuture<'_, Result<Duration, BucketError>> {
         Box::pin(ready(self.raise_now(&fence)))
     }
 

@@ -18,7 +18,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use tollgate_limits::{Cost, Purse};
+use tollgate_limits::{Cost, Purse, RateLimit};
 
 pub(crate) use self::denial::Answered;
 use self::denial::Denial;
@@ -32,6 +32,8 @@ pub struct HotOptions {
     pub leases: bool,
     /// Of the smallest burst of a key and its owner no more is asked for at a time, in percent.
     pub burst_percent_max: u32,
+    /// No more is asked for at a time than the slowest of their buckets refills in this time.
+    pub refill_max: Duration,
     /// How long a denial is remembered at most; zero for not at all.
     pub denials: Duration,
     /// Keys of which anything is held, at most.
@@ -82,10 +84,10 @@ pub(crate) struct Hot {
 }
 
 impl Hot {
-    fn new(entry: &CachedKey, burst_percent_max: u32, now_us: u64) -> Self {
+    fn new(want_max: u32, now_us: u64) -> Self {
         Self {
             purse: Purse::default(),
-            want_max: want_max(entry, burst_percent_max),
+            want_max,
             figures: ArcSwapOption::empty(),
             denial: Mutex::new(None),
             has_denial: AtomicBool::new(false),
@@ -154,10 +156,18 @@ impl Hot {
     }
 }
 
-/// Tokens of one slice at most; 0 for a key without limits, and where a burst is too small.
-fn want_max(entry: &CachedKey, burst_percent_max: u32) -> u32 {
-    let burst = entry.limits().map(|named| named.limit.burst()).min().unwrap_or(0);
-    u32::try_from(u64::from(burst) * u64::from(burst_percent_max) / 100).unwrap_or(u32::MAX)
+/// Tokens of one slice at most; 0 for a key without limits, and where a burst is too small or comes
+/// back too slowly: what is taken ahead may be lost with its node, and is to be made good soon.
+fn want_max(entry: &CachedKey, options: &HotOptions) -> u32 {
+    let refill_us = options.refill_max.as_micros();
+    let of_limit = |limit: RateLimit| {
+        let burst = u128::from(limit.burst());
+        let (by_burst, by_refill) =
+            (burst * u128::from(options.burst_percent_max) / 100, burst * refill_us / u128::from(limit.period_us()));
+        by_burst.min(by_refill)
+    };
+    let want = entry.limits().map(|named| of_limit(named.limit)).min().unwrap_or(0);
+    u32::try_from(want).unwrap_or(u32::MAX)
 }
 
 /// A request on its way to the store, past a denial that is remembered. Until it is dropped its

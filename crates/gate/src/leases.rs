@@ -174,7 +174,7 @@ impl GateShared {
             Ok(Outcome::Limited(standings)) if holds && self.held.denials_us() > 0 && self.line.is_in_touch(Instant::now()) => {
                 // It is no longer under way, or it would be in its own way.
                 drop(sent);
-                if let Some(hot) = hot.or_else(|| self.held.of(entry, at_us)) {
+                if let Some(hot) = hot.or_else(|| self.held.of_refused(entry, at_us)) {
                     hot.remember(standings, answered);
                 }
             }

@@ -166,6 +166,18 @@ impl Slices {
         floors.fold(arrival, Arrival::max).min(felt_from(arrival))
     }
 
+    /// How long tokens of these may still be spent after `now_us`, in microseconds: at most two epochs.
+    ///
+    /// No node spends one later, as it counts a slice's life from before the store gave it.
+    pub fn good_for_us(&self, now_us: u64) -> u64 {
+        let epochs = match (self.current, self.previous) {
+            (0, 0) => return 0,
+            (0, _) => 1,
+            _ => 2,
+        };
+        ((self.epoch + epochs) * EPOCH_US).saturating_sub(now_us).min(2 * EPOCH_US)
+    }
+
     /// Until when they must be kept, in milliseconds since 1970; 0 where there are none.
     pub fn keep_until_ms(&self) -> u64 {
         if self.is_none() { 0 } else { (self.epoch + u64::from(self.quiet.max(2))) * (EPOCH_US / 1000) }

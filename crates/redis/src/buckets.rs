@@ -257,7 +257,7 @@ impl RedisBuckets {
 
     /// One attempt. Where the state is lost the fence is raised in the new one, but decisions stay
     /// `Lost` until the gate has joined: what it holds is older than the loss.
-    async fn try_fence(&self, fence: &Fence, timeout: Duration) -> Result<(), BucketError> {
+    async fn try_fence(&self, fence: &Fence, timeout: Duration) -> Result<Duration, BucketError> {
         let tag = self.desk.names.tag_of(&fence.placed_by);
         let log = self.joined().log.clone();
         let (mark, is_joined) = match (self.desk.marks.of(tag), log) {
@@ -266,14 +266,16 @@ impl RedisBuckets {
             (None, None) => return Err(BucketError::Unreachable("the buckets have not been joined yet".into())),
         };
         let names = &self.desk.names;
-        let keys = vec![names.state_id(tag), names.record(tag, fence.kind, &fence.id), names.reset(tag, fence.kind, &fence.id)];
+        let owners = names.record(tag, SubjectKind::Owner, &fence.placed_by);
+        let keys = vec![names.state_id(tag), names.record(tag, fence.kind, &fence.id), names.reset(tag, fence.kind, &fence.id), owners];
         let ttl = if fence.reset { self.fence_ttl.max(RESET_TTL_MIN) } else { self.fence_ttl };
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         let numbers = [fence.generation, u64::from(fence.revoked), u64::from(fence.reset), ttl_ms];
         let args = std::iter::once(mark.clone()).chain(numbers.map(|number| number.to_string().into())).map(Value::Bytes).collect();
         let told = self.run(&self.fence, keys, args, timeout).await?;
-        if told == "A" {
-            return Ok(());
+        let good_for_us = std::str::from_utf8(&told).ok().and_then(|told| told.strip_prefix('A')?.parse().ok());
+        if let Some(good_for_us) = good_for_us {
+            return Ok(Duration::from_micros(good_for_us));
         }
         if is_joined {
             self.desk.marks.forget(tag, &mark);
@@ -316,7 +318,7 @@ impl BucketStore for RedisBuckets {
         Err(BucketError::QueueFull).into()
     }
 
-    fn raise_fence(&self, fence: Fence, deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>> {
+    fn raise_fence(&self, fence: Fence, deadline: Instant) -> BoxFuture<'_, Result<Duration, BucketError>> {
         Box::pin(async move {
             let timing = Step::RedisFence.begin();
             loop {
@@ -325,9 +327,9 @@ impl BucketStore for RedisBuckets {
                     return Err(BucketError::Deadline);
                 }
                 let error = match self.try_fence(&fence, left.min(FENCE_ATTEMPT)).await {
-                    Ok(()) => {
+                    Ok(good_for) => {
                         timing.end(true);
-                        return Ok(());
+                        return Ok(good_for);
                     }
                     Err(error) => error,
                 };

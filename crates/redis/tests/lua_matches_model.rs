@@ -32,6 +32,7 @@ async fn lua_decides_as_the_reference_does() {
         ("cut after the clock stepped back", seen.cut),
         ("records of several buckets", seen.several),
         ("fences", seen.fences),
+        ("fences while slices are out", seen.fences_beside_slices),
         ("fences between the two calls of a conversion", seen.fences_between),
         ("slices given", seen.leased),
         ("slices handed back", seen.settled),

@@ -65,6 +65,13 @@ impl Shard {
         self.sweep(SWEEP_STEPS, now_us, room);
     }
 
+    /// For how long slices of a subject, or of the owner that places it, may still be spent.
+    pub(super) fn good_for_us(&self, fence: &Fence, now_us: u64) -> u64 {
+        let both = [(fence.kind, Arc::clone(&fence.id)), (SubjectKind::Owner, Arc::clone(&fence.placed_by))];
+        let records = both.iter().filter_map(|key| self.records.get(key));
+        records.map(|record| record.slices.good_for_us(now_us)).max().unwrap_or(0)
+    }
+
     /// Whether this reset was not done before; it is from now on.
     fn is_first_reset(&mut self, key: &SubjectKey, generation: u64) -> bool {
         if self.resets.iter().any(|(of, done)| of == key && *done >= generation) {

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 use tollgate_api::{Key, RevokeKeyBody, RevokedKeys};
 use tollgate_keys::{OwnerName, Status};
 
@@ -154,7 +157,7 @@ impl GateShared {
     /// Raises the fences of keys just revoked, unless one of them could not be raised `so_far`:
     /// then the bucket store is not there, and the log makes the others good.
     async fn fence_all(&self, revoked: &[KeyRecord], so_far: bool) -> bool {
-        let mut raised = so_far;
+        let (mut raised, mut good_until) = (so_far, Instant::now());
         for records in revoked.chunks(FENCES_AT_ONCE) {
             for record in records {
                 self.cache.forget(&record.key_id);
@@ -166,10 +169,14 @@ impl GateShared {
             for record in records {
                 let (buckets, fence) = (Arc::clone(&self.buckets), fence_of_key(record));
                 let deadline = Instant::now() + self.follower.options().fence_timeout;
-                raising.spawn(async move { buckets.raise_fence(fence, deadline).await.is_ok() });
+                raising.spawn(async move { buckets.raise_fence(fence, deadline).await });
             }
-            raised = raising.join_all().await.into_iter().all(|done| done);
+            for done in raising.join_all().await {
+                raised &= done.is_ok();
+                good_until = good_until.max(Instant::now() + done.unwrap_or_default());
+            }
         }
+        sleep_until(good_until).await;
         raised
     }
 }

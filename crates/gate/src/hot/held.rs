@@ -21,6 +21,7 @@ pub(crate) struct HeldKeys {
     options: HotOptions,
     started: Instant,
     heat: Heat,
+    refusals: Heat,
     held: Mutex<Vec<Held>>,
     count: AtomicUsize,
     /// Told when something is held.
@@ -52,8 +53,8 @@ impl Held {
 
 impl HeldKeys {
     pub(crate) fn new(options: HotOptions) -> Self {
-        let (heat, held) = (Heat::new(), Mutex::default());
-        Self { options, started: Instant::now(), heat, held, count: AtomicUsize::new(0), more: Notify::new() }
+        let (heat, refusals, held) = (Heat::new(), Heat::new(), Mutex::default());
+        Self { options, started: Instant::now(), heat, refusals, held, count: AtomicUsize::new(0), more: Notify::new() }
     }
 
     pub(crate) fn options(&self) -> &HotOptions {
@@ -77,11 +78,21 @@ impl HeldKeys {
         }
         let is_hot = self.options.leases && self.heat.note(Arc::as_ptr(entry).addr(), now_us);
         // A key that can never have a slice takes no place of one that can.
-        if is_hot && want_max(entry, self.options.burst_percent_max) > 0 { self.of(entry, now_us) } else { None }
+        if is_hot && want_max(entry, &self.options) > 0 { self.of(entry, now_us) } else { None }
+    }
+
+    /// For a key that the store has refused: what is held of it, made now if that happens often. A
+    /// key that is refused now and then costs the store little, and needs no room.
+    pub(crate) fn of_refused(&self, entry: &Arc<CachedKey>, now_us: u64) -> Option<Arc<Hot>> {
+        let held = entry.hot.get();
+        if held.is_some() || !self.refusals.note(Arc::as_ptr(entry).addr(), now_us) {
+            return held;
+        }
+        self.of(entry, now_us)
     }
 
     /// What is held of a key, made now unless too many are held.
-    pub(crate) fn of(&self, entry: &Arc<CachedKey>, now_us: u64) -> Option<Arc<Hot>> {
+    fn of(&self, entry: &Arc<CachedKey>, now_us: u64) -> Option<Arc<Hot>> {
         // Where all places are taken nobody waits for the lock to be told so.
         if self.count.load(Ordering::Acquire) >= self.options.keys_max {
             return entry.hot.get();
@@ -93,7 +104,7 @@ impl HeldKeys {
         if held.len() >= self.options.keys_max || entry.is_outdated() {
             return None;
         }
-        let hot = Arc::new(Hot::new(entry, self.options.burst_percent_max, now_us));
+        let hot = Arc::new(Hot::new(want_max(entry, &self.options), now_us));
         held.push(Held { entry: entry.clone(), hot: hot.clone() });
         self.count.store(held.len(), Ordering::Release);
         entry.hot.set(Some(hot.clone()));

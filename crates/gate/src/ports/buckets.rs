@@ -221,8 +221,9 @@ pub trait BucketStore: Send + Sync + fmt::Debug + 'static {
         self.connection_count().wrapping_add(self.losses())
     }
 
-    /// Raises a fence. It never falls; a revoked mark is never taken away.
-    fn raise_fence(&self, fence: Fence, deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>>;
+    /// Raises a fence. It never falls; a revoked mark is never taken away. Tells for how long nodes may
+    /// still spend slices that they took under older rules: at most 400 ms, zero where none is out.
+    fn raise_fence(&self, fence: Fence, deadline: Instant) -> BoxFuture<'_, Result<Duration, BucketError>>;
 
     /// Takes up the store's state under the change log `log`, making it where there is none.
     /// Until this has succeeded, and again after [`Outcome::Lost`], every decision is `Lost`.

@@ -11,12 +11,21 @@ use tollgate_gate::{
     verdict::Verdict,
 };
 
-use crate::support::{Ask, Outcomes, RunningFleet, World, let_others_go_on, limits, mint, rules};
+use crate::support::{Ask, Node, Outcomes, RunningFleet, World, let_others_go_on, limits, mint, rules};
 
 const BY_MEMORY: &str = "tollgate_decisions_total{verdict=\"limited\",source=\"deny_memory\"}";
 
+/// So many denials within 50 ms are worth the room.
+const REMEMBERED_FROM: u64 = 4;
+
 fn remembering(options: &mut GateOptions) {
-    options.hot = HotOptions { leases: false, burst_percent_max: 5, denials: Duration::from_secs(1), keys_max: 10 };
+    options.hot = HotOptions {
+        leases: false,
+        burst_percent_max: 5,
+        refill_max: Duration::from_millis(400),
+        denials: Duration::from_secs(1),
+        keys_max: 10,
+    };
 }
 
 async fn world() -> World {
@@ -32,8 +41,15 @@ async fn pass(world: &World, ms: u64) {
 async fn exhausted(world: &World) -> SharedKey {
     let key = world.key(KeyRules { limits: limits(10, 10), ..rules() }).await;
     world.node.ask(&key, Ask::cost(10)).await.allowed();
-    world.node.check(&key).await.limited();
+    refused_often(&world.node, &key, 1).await;
     key
+}
+
+/// Has a cost refused as often as it takes until denials of the key are remembered.
+async fn refused_often(node: &Node, key: &SharedKey, cost: u64) {
+    for _ in 0..REMEMBERED_FROM {
+        node.ask(key, Ask::cost(cost)).await.limited();
+    }
 }
 
 /// Whether a request asks the store, and whether it passes.
@@ -59,7 +75,24 @@ async fn a_flood_on_an_exhausted_key_asks_the_store_as_often_as_a_token_comes() 
     let asked = world.buckets.asked() - asked;
     assert!(asked <= 20, "{asked} calls in ten seconds: no more than the tokens that came, and one a second");
     assert!(world.node.metric(BY_MEMORY) > 99_000);
-    assert_eq!(world.node.throttled(), 100_000 - 9 + 1, "counted as any other");
+    assert_eq!(world.node.throttled(), 100_000 - 9 + REMEMBERED_FROM, "counted as any other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_refused_now_and_then_is_asked_for_each_time() {
+    let world = world().await;
+    let key = world.key(KeyRules { limits: limits(1, 86_400), ..rules() }).await;
+    world.node.check(&key).await.allowed();
+    for _ in 0..50 {
+        assert_eq!(ask(&world, &key, Ask::default()).await, (true, false));
+        pass(&world, 17).await;
+    }
+    let asked = world.buckets.asked();
+    refused_often(&world.node, &key, 1).await;
+    for _ in 0..50 {
+        assert_eq!(ask(&world, &key, Ask::default()).await, (false, false));
+    }
+    assert!(world.buckets.asked() <= asked + 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,7 +122,7 @@ async fn a_cheaper_request_asks_and_a_dearer_one_does_not() {
     let world = world().await;
     let key = world.key(KeyRules { limits: limits(10, 10), ..rules() }).await;
     world.node.ask(&key, Ask::cost(7)).await.allowed();
-    world.node.ask(&key, Ask::cost(5)).await.limited();
+    refused_often(&world.node, &key, 5).await;
     assert_eq!(ask(&world, &key, Ask::cost(6)).await, (false, false));
     assert_eq!(ask(&world, &key, Ask { peek: true, ..Ask::cost(5) }).await, (true, false), "a peek tells how things are");
     assert_eq!(ask(&world, &key, Ask::cost(2)).await, (true, true));
@@ -106,7 +139,7 @@ async fn no_allowance_is_ever_remembered_and_no_denial_while_slices_are_out() {
     }
     let limited = exhausted(&world).await;
     let standings = world.node.check(&limited).await.limited().standings.to_vec();
-    for _ in 0..3 {
+    for _ in 0..2 * REMEMBERED_FROM {
         world.buckets.tell([Outcome::LimitedForNow(standings.clone())]);
         assert_eq!(ask(&world, &key, Ask::default()).await, (true, false));
     }
@@ -117,7 +150,7 @@ async fn nothing_is_remembered_for_longer_than_a_second() {
     let world = world().await;
     let key = world.key(KeyRules { limits: limits(1, 86_400), ..rules() }).await;
     world.node.check(&key).await.allowed();
-    world.node.check(&key).await.limited();
+    refused_often(&world.node, &key, 1).await;
     pass(&world, 979).await;
     assert_eq!(ask(&world, &key, Ask::default()).await, (false, false));
     pass(&world, 1).await;
@@ -198,7 +231,7 @@ async fn a_change_that_was_told_of_ends_it_before_it_is_read() {
         let fleet = RunningFleet::with(1, remembering).await;
         let (member, key) = (&fleet.members[0], mint(&*fleet.keys, KeyRules { limits: limits(1, 86_400), ..rules() }).await);
         member.node.check(&key).await.allowed();
-        member.node.check(&key).await.limited();
+        refused_often(&member.node, &key, 1).await;
         let asked = member.buckets.asked();
         member.node.check(&key).await.limited();
         assert_eq!(member.buckets.asked(), asked, "remembered");

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tollgate_gate::{
     DecisionSource, GateOptions, HotOptions, OutageMode,
     config::KeyRules,
@@ -10,7 +11,8 @@ use tollgate_gate::{
     request::SharedKey,
     verdict::Unauthenticated,
 };
-use tollgate_keys::Status;
+use tollgate_keys::{OwnerName, Status};
+use tollgate_limits::{RateLimit, RateLimits};
 
 use crate::support::{Ask, Node, Outcomes, RunningFleet, World, limits, mint, options, rules};
 
@@ -21,8 +23,11 @@ const EXPIRED: &str = "tollgate_lease_tokens_expired_total";
 /// Longer than any slice lives.
 const SLICE_LIFE_MS: u64 = 420;
 
+/// Slices are bounded by bursts alone, also where nothing comes back while a test goes on.
+const LONGEST: Duration = Duration::from_secs(RateLimit::PER_SECONDS_MAX as u64);
+
 fn leasing(options: &mut GateOptions) {
-    options.hot = HotOptions { leases: true, burst_percent_max: 5, denials: Duration::ZERO, keys_max: 10 };
+    options.hot = HotOptions { leases: true, burst_percent_max: 5, refill_max: LONGEST, denials: Duration::ZERO, keys_max: 10 };
 }
 
 /// Of a burst of which 50 may be taken ahead.
@@ -122,7 +127,7 @@ async fn a_peek_spends_nothing_ahead_and_a_named_thing_takes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_record_without_limits_takes_nothing_ahead() {
     let world = world().await;
-    let key = world.used_key(KeyRules { limits: tollgate_limits::RateLimits::unlimited(), ..rules() }).await;
+    let key = world.used_key(KeyRules { limits: RateLimits::unlimited(), ..rules() }).await;
     for _ in 0..40 {
         assert!(asks(&world, &key).await);
     }
@@ -167,13 +172,31 @@ async fn a_key_that_can_have_no_slice_takes_no_place_of_one_that_can() {
     .await;
     // Of a burst of 19 a twentieth is none.
     let small = world.used_key(KeyRules { limits: limits(19, 1), ..rules() }).await;
-    let unlimited = world.used_key(KeyRules { limits: tollgate_limits::RateLimits::unlimited(), ..rules() }).await;
+    let unlimited = world.used_key(KeyRules { limits: RateLimits::unlimited(), ..rules() }).await;
     for key in [&small, &unlimited] {
         for _ in 0..18 {
             assert!(asks(&world, key).await);
         }
     }
     heat(&world.node, &world.used_key(wide()).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_taken_ahead_than_comes_back_soon() {
+    let world = World::with(|options| {
+        leasing(options);
+        options.hot.refill_max = Duration::from_millis(400);
+    })
+    .await;
+    // A thousand a second; half of what may go out is the most of one slice.
+    heat(&world.node, &world.used_key(KeyRules { limits: limits(10_000, 10), ..rules() }).await).await;
+    let (quick, slow) = (world.node.metric(TAKEN), KeyRules { limits: limits(10_000, 86_400), ..rules() });
+    assert!((200..=400).contains(&quick), "{quick}");
+    let slow = world.used_key(slow).await;
+    for _ in 0..100 {
+        assert!(asks(&world, &slow).await, "0.05 tokens come back in so short a time");
+    }
+    assert_eq!(world.node.metric(TAKEN), quick);
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,21 +210,33 @@ async fn what_this_node_was_told_of_ends_the_spending_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_nobody_heard_of_holds_as_soon_as_a_slice_is_over() {
-    let world = world().await;
-    let other = world.other_node_with(leasing).await;
-    let key = world.used_key(wide()).await;
-    heat(&world.node, &key).await;
-    let admin = crate::support::operator(None, &["admin"]);
-    let body = tollgate_api::RevokeKeyBody { reason: None };
-    other.gate.revoke_key(&admin, key.key_id.as_str(), body).await.expect("revoked");
-    let mut held_ms = 0;
-    while matches!(world.node.check(&key).await, Ok(tollgate_gate::verdict::Verdict::Allowed(_))) {
-        pass(&world, 10).await;
-        held_ms += 10;
-        assert!(held_ms <= 400, "a lease's life");
+async fn a_change_answers_once_no_slice_from_before_can_be_spent_though_nobody_heard_of_it() {
+    // Limited itself, or by its owner alone: then no slice is noted in the key's own record.
+    for limits_of_key in [wide().limits, RateLimits::unlimited()] {
+        let world = world().await;
+        let other = world.other_node_with(leasing).await;
+        let owner = OwnerName::parse("acme").expect("an owner");
+        world.keys.edit_owner(&owner, limits(1000, 86_400));
+        let key = world.used_key(KeyRules { limits: limits_of_key, owner: Some(owner), ..rules() }).await;
+        heat(&world.node, &key).await;
+        let (admin, body) = (crate::support::operator(None, &["admin"]), tollgate_api::RevokeKeyBody { reason: None });
+        let begun = Instant::now();
+        other.gate.revoke_key(&admin, key.key_id.as_str(), body).await.expect("revoked");
+        let waited = begun.elapsed();
+        assert!((100..=400).contains(&waited.as_millis()), "no longer than a slice lives: {waited:?}");
+        let refused = world.node.check(&key).await.unauthenticated();
+        assert!(matches!(refused, Unauthenticated::Revoked | Unauthenticated::Tombstone), "{refused:?}");
     }
-    assert_eq!(world.node.check(&key).await.unauthenticated(), Unauthenticated::Tombstone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_a_key_of_which_no_slice_is_out_answers_at_once() {
+    let world = world().await;
+    let key = world.used_key(wide()).await;
+    let (admin, body) = (crate::support::operator(None, &["admin"]), tollgate_api::RevokeKeyBody { reason: None });
+    let begun = Instant::now();
+    world.node.gate.revoke_key(&admin, key.key_id.as_str(), body).await.expect("revoked");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

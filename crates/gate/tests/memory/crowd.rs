@@ -33,8 +33,8 @@ impl BucketStore for NoBuckets {
         Ok(Outcome::Allowed(Vec::new())).into()
     }
 
-    fn raise_fence(&self, _fence: Fence, _deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>> {
-        Box::pin(async { Ok(()) })
+    fn raise_fence(&self, _fence: Fence, _deadline: Instant) -> BoxFuture<'_, Result<Duration, BucketError>> {
+        Box::pin(async { Ok(Duration::ZERO) })
     }
 
     fn join(&self, _log: LogId) -> BoxFuture<'_, Result<(), BucketError>> {

@@ -279,7 +279,13 @@ fn gate_options() -> GateOptions {
         events: EventOptions::default(),
         tally: TallyOptions { flush_interval: Duration::from_millis(20), keys_max: 10_000, top_keys: 16, top_owners_max: 100 },
         kinds: KindLives::default(),
-        hot: tollgate_gate::HotOptions { leases: false, burst_percent_max: 5, denials: Duration::ZERO, keys_max: 1 },
+        hot: tollgate_gate::HotOptions {
+            leases: false,
+            burst_percent_max: 5,
+            refill_max: Duration::from_millis(400),
+            denials: Duration::ZERO,
+            keys_max: 1,
+        },
         source: DecisionSource::Local,
     }
 }

@@ -21,6 +21,15 @@ fn slices_drop_out_with_the_second_epoch_after_theirs() {
 }
 
 #[test]
+fn slices_are_good_until_their_last_epoch_is_over() {
+    let good_for = |slices: Slices, after_us: u64| slices.good_for_us(NOW + after_us);
+    assert_eq!([0, 150_000, 399_999, 400_000].map(|at| good_for(out(3, 5), at)), [400_000, 250_000, 1, 0]);
+    assert_eq!([0, 199_999, 200_000].map(|at| good_for(out(0, 5), at)), [200_000, 1, 0]);
+    assert_eq!(good_for(out(0, 0), 0), 0);
+    assert_eq!(out(3, 0).good_for_us(NOW - 3_600_000_000), 400_000, "the clock has stepped back: the longest life");
+}
+
+#[test]
 fn a_bucket_is_held_down_until_slices_drop_out_and_refills_from_there() {
     // One token is 1 ms.
     let (slices, limit) = (out(30, 20), limit(1000, 1));

@@ -41,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) cut: u64,
     pub(crate) several: u64,
     pub(crate) fences: u64,
+    /// Fences that told how long slices may still be spent.
+    pub(crate) fences_beside_slices: u64,
     /// Raised between an answer that a record is to be converted and the call that does it.
     pub(crate) fences_between: u64,
     pub(crate) leased: u64,
@@ -190,11 +192,15 @@ impl World {
         let tag = self.names.tag_of(&placed_by);
         let key = self.names.record(tag, rules.kind, &rules.id);
         let mut call = redis::cmd("EVALSHA");
+        let owners_key = self.names.record(tag, SubjectKind::Owner, &placed_by);
         let reset_key = self.names.reset(tag, rules.kind, &rules.id);
-        call.arg(&self.fence_sha).arg(3).arg(&self.names.state_id(tag)[..]).arg(&key[..]).arg(&reset_key[..]);
+        call.arg(&self.fence_sha).arg(4).arg(&self.names.state_id(tag)[..]).arg(&key[..]).arg(&reset_key[..]).arg(&owners_key[..]);
         call.arg(&mark(tag)[..]).arg(generation).arg(u8::from(revoked)).arg(u8::from(reset)).arg(ttl_ms).arg(self.now_us);
         let told: String = call.query(&mut self.connection).expect("a fence raises no error");
-        assert_eq!(told, "A");
+        let good_for_us = |key| self.model.get(key).map_or(0, |record: &Record| record.slices.good_for_us(self.now_us));
+        let good_for_us = good_for_us(&key).max(good_for_us(&owners_key));
+        assert_eq!(told, format!("A{good_for_us}"));
+        self.seen.fences_beside_slices += u64::from(good_for_us > 0);
         let record = self.model.entry(key.clone()).or_default();
         if reset && self.resets.get(&key).is_none_or(|done| *done < generation) {
             self.resets.insert(key.clone(), generation);

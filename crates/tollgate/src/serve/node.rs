@@ -163,6 +163,7 @@ fn gate(settings: &Settings, rules: Rules, keys: &Keys, recorder: &Recorder) -> 
         hot: HotOptions {
             leases: settings.leases.enabled,
             burst_percent_max: settings.leases.burst_percent_max,
+            refill_max: settings.leases.refill_max.get(),
             denials: settings.deny_memory.duration_max.get(),
             keys_max: settings.leases.keys_max,
         },

@@ -236,13 +236,13 @@ impl BucketStore for FakeBuckets {
         }
     }
 
-    fn raise_fence(&self, fence: Fence, deadline: Instant) -> BoxFuture<'_, Result<(), BucketError>> {
+    fn raise_fence(&self, fence: Fence, deadline: Instant) -> BoxFuture<'_, Result<Duration, BucketError>> {
         Box::pin(async move {
             self.is_up()?;
             let lost = || BucketError::Unusable("the state is lost".into());
-            self.state().ok_or_else(lost)?.raise_fence(fence.clone(), deadline).await?;
+            let good_for = self.state().ok_or_else(lost)?.raise_fence(fence.clone(), deadline).await?;
             lock(&self.fences).push(fence);
-            Ok(())
+            Ok(good_for)
         })
     }
 

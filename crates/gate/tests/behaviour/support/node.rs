@@ -48,7 +48,13 @@ pub(crate) fn options() -> GateOptions {
         events: EventOptions::default(),
         tally: TallyOptions { flush_interval: Duration::from_secs(5), keys_max: 10_000, top_keys: 16, top_owners_max: 100 },
         kinds: KindLives::default(),
-        hot: HotOptions { leases: false, burst_percent_max: 5, denials: Duration::ZERO, keys_max: 1000 },
+        hot: HotOptions {
+            leases: false,
+            burst_percent_max: 5,
+            refill_max: Duration::from_millis(400),
+            denials: Duration::ZERO,
+            keys_max: 1000,
+        },
         source: DecisionSource::Redis,
     }
 }
