@@ -57,3 +57,39 @@ async fn a_flood_on_an_exhausted_key_asks_redis_as_often_as_tokens_come_and_admi
     assert!(cluster.counted(BY_MEMORY).await > 0);
     expect_bounded(&shots.into_iter().filter(Shot::is_admitted).collect::<Vec<_>>(), 20.0, 2.0);
 }
+
+/// How many one bucket would have let pass that decides each request as it is sent.
+fn due(shots: &[Shot], burst: f64, per_second: f64) -> f64 {
+    let mut sent: Vec<Instant> = shots.iter().map(|shot| shot.sent).collect();
+    sent.sort_unstable();
+    let (mut tokens, mut passed, mut before) = (burst, 0.0, sent[0]);
+    for at in sent {
+        tokens = f64::min(burst, tokens + per_second * (at - before).as_secs_f64());
+        before = at;
+        if tokens >= 1.0 {
+            tokens -= 1.0;
+            passed += 1.0;
+        }
+    }
+    passed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_are_asked_unevenly_admit_nearly_what_one_bucket_would() {
+    let cluster = Cluster::of(Fleet::builder(2)).await;
+    let key = cluster.limited_key(100, 1).await;
+    // Of twenty connections nineteen are to one node.
+    let [much, little] = [0, 1].map(|node| cluster.node(node).with(&key.api_key));
+    let mut targets = vec![much; 19];
+    targets.push(little);
+    let (calls, started) = (cluster.counted(CALLS).await, Instant::now());
+    let shots = Load::on(targets).connections(20).fire_until(started + Duration::from_secs(8)).await;
+    let (calls, seconds) = (cluster.counted(CALLS).await - calls, started.elapsed().as_secs_f64());
+    let passed = f64::from(u32::try_from(admitted(&shots)).unwrap());
+    expect_bounded(&shots, 100.0, 100.0);
+    let due = due(&shots, 100.0, 100.0);
+    assert!(passed >= 0.9 * due, "{passed} passed, one bucket would have admitted {due}");
+    // Each node looks for every token: three times as much beside other tests.
+    let most = 2.0 * 3.0 * 100.0 * (seconds + 1.0);
+    assert!(f64::from(u32::try_from(calls).unwrap()) <= most, "{calls} calls in {seconds} s of {} requests", shots.len());
+}
