@@ -1,6 +1,7 @@
 //! A database per test, copied from a template that was migrated once.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -69,21 +70,26 @@ impl TestDatabase {
         &self.name
     }
 
-    /// Adds so many keys in use, of nobody, with ids in the order of their rows. It takes their checks from
-    /// the table, which cost most of the time.
-    pub async fn fill(&self, keys: u64) -> Result<()> {
+    /// Adds keys in use, of nobody, with these numbers and with ids in their order. It takes their checks
+    /// from the table, which cost most of the time.
+    pub async fn fill(&self, numbers: Range<u64>) -> Result<()> {
+        self.fill_with(numbers, "$argon2", None).await
+    }
+
+    /// The same with that hash and rate limit (JSON; `None`: without one). [`StoredKeys`] makes some that can be used.
+    ///
+    /// [`StoredKeys`]: crate::StoredKeys
+    pub(crate) async fn fill_with(&self, numbers: Range<u64>, hash: &str, rate_limit: Option<&str>) -> Result<()> {
         let mut connection = self.connection().await?;
         let without_checks = "do $$ declare name text; begin \
             for name in select conname from pg_constraint where conrelid = 'keys'::regclass and contype in ('c', 'f') \
             loop execute format('alter table keys drop constraint %I', name); end loop; end $$";
         connection.execute(without_checks).await?;
-        for first in (1..=keys).step_by(FILLED_AT_A_TIME) {
-            let last = keys.min(first + FILLED_AT_A_TIME as u64 - 1);
-            let sql = format!(
-                "insert into keys (key_id, name, kind, secret_phc, created_at_ms, generation) \
-                 select 'tk_01hq3m' || lpad(n::text, 20, '0'), 'n', 'signed', '$argon2', 1700000000000, 1 from generate_series({first}, {last}) as n"
-            );
-            connection.execute(AssertSqlSafe(sql)).await?;
+        let sql = "insert into keys (key_id, name, kind, secret_phc, rate_limit, created_at_ms, generation) \
+            select 'tk_01hq3m' || lpad(n::text, 20, '0'), 'n', 'signed', $3, $4::json, 1700000000000, 1 from generate_series($1, $2 - 1) as n";
+        for first in numbers.clone().step_by(FILLED_AT_A_TIME) {
+            let end = numbers.end.min(first + FILLED_AT_A_TIME as u64);
+            sqlx::query(sql).bind(first.cast_signed()).bind(end.cast_signed()).bind(hash).bind(rate_limit).execute(&mut connection).await?;
         }
         connection.execute("vacuum (analyze, parallel 0) keys").await?;
         Ok(())

@@ -34,6 +34,7 @@ mod redis_options;
 mod redis_server;
 mod scratch;
 mod server;
+mod stored_keys;
 mod timing;
 
 pub use backend::Backend;
@@ -57,4 +58,5 @@ pub use redis_options::RedisOptions;
 pub use redis_server::TestRedis;
 pub use scratch::{Scratch, repository, unique};
 pub use server::Server;
+pub use stored_keys::StoredKeys;
 pub use timing::{Difference, T_MAX, Timings};

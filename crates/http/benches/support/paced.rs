@@ -22,7 +22,32 @@ pub(crate) fn request(path: &str, api_key: &str) -> Vec<u8> {
 
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// When it was sent, and when it was answered.
+    pub(crate) at: (Instant, Instant),
     latency: Duration,
+}
+
+/// Sends each once, over so many connections, as fast as they are answered. All must be answered with
+/// `expected`.
+pub(crate) async fn once(node: SocketAddr, requests: &Arc<Vec<Vec<u8>>>, connections: usize, expected: u16) -> Result<()> {
+    let mut running = JoinSet::new();
+    for connection in 0..connections {
+        let requests = Arc::clone(requests);
+        running.spawn(async move {
+            let mut stream = TcpStream::connect(node).await?;
+            stream.set_nodelay(true)?;
+            for request in requests.iter().skip(connection).step_by(connections) {
+                stream.write_all(request).await?;
+                let status = answer(&mut stream).await?;
+                anyhow::ensure!(status == expected, "answered {status} instead of {expected}");
+            }
+            Ok(())
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        done??;
+    }
+    Ok(())
 }
 
 /// Sends at a fixed rate, spread over connections and nodes.
@@ -69,10 +94,11 @@ async fn paced(
         }
         // Our own timer's lateness is not the server's.
         let from = if late { due } else { Instant::now() };
+        let sent = Instant::now();
         let request = requests.get((first + usize::try_from(number)?) % requests.len()).context("no requests")?;
         stream.write_all(request).await?;
         let status = answer(&mut stream).await?;
-        answers.push(Answer { status, latency: from.elapsed() });
+        answers.push(Answer { status, at: (sent, Instant::now()), latency: from.elapsed() });
     }
     Ok(answers)
 }

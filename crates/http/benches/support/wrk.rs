@@ -1,11 +1,16 @@
 //! Load by wrk, one target at a time, and what each cost.
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
+use std::{fs, net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context, Result};
+use tokio::process::Command;
 use tollgate_testkit::{Scratch, TestRedis};
 
 use super::{median, process_cpu_us, setting};
+
+/// Of the answers so many may be others than expected, and are told of: a machine that does something else too may let a
+/// decision wait for longer than its time.
+const STRAY_MAX: f64 = 1e-3;
 
 /// Requests that wrk makes in turn.
 #[derive(Clone)]
@@ -41,6 +46,7 @@ impl Requests {
 }
 
 /// One thing that is loaded.
+#[derive(Clone)]
 pub(crate) struct Target<'a> {
     pub(crate) name: &'static str,
     pub(crate) url: String,
@@ -93,22 +99,13 @@ impl<'a> Target<'a> {
     /// Loads it for some seconds with wrk, and reads CPU times before and after.
     pub(crate) async fn load(&self, seconds: u64) -> Result<Round> {
         let (cpu, redis) = (process_cpu_us(self.process)?, self.redis_spent().await?);
-        let output = Command::new("wrk")
-            .args(["-t1", &format!("-c{}", setting("CONNECTIONS", 64)), &format!("-d{seconds}s"), "-s"])
-            .arg(&self.requests.0)
-            .arg(&self.url)
-            .output()
-            .context("wrk is not installed")?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let number =
-            |label: &str| text.lines().find_map(|line| line.trim().strip_prefix(label)).and_then(|rest| rest.trim().parse::<f64>().ok());
-        let per_second = number("Requests/sec:").with_context(|| format!("wrk said: {text}"))?;
-        let counted = text.lines().find_map(|line| line.split_once(" requests in ")?.0.trim().parse::<f64>().ok());
-        let requests = counted.with_context(|| format!("wrk said: {text}"))?;
-        let other = number("Non-2xx or 3xx responses:").unwrap_or(0.0);
+        let Flood { per_second, requests, other } = flood(&self.url, &self.requests, setting("CONNECTIONS", 64), seconds).await?;
         let expected = if self.succeeds { 0.0 } else { requests };
-        anyhow::ensure!((other - expected).abs() < 0.5, "{}: {other} of {requests} answers were not 2xx", self.name);
-        anyhow::ensure!(!text.contains("Socket errors:"), "{}: wrk said: {text}", self.name);
+        let stray = (other - expected).abs();
+        anyhow::ensure!(stray <= requests * STRAY_MAX, "{}: {other} of {requests} answers were not 2xx", self.name);
+        if stray > 0.5 {
+            println!("({}: {other} of {requests} answers were not 2xx)", self.name);
+        }
         let (redis_cpu, redis_calls) = self.redis_spent().await?;
         Ok(Round {
             per_second,
@@ -123,8 +120,43 @@ impl<'a> Target<'a> {
         let Some(redis) = self.redis else { return Ok((0.0, 0.0)) };
         let user: f64 = redis.info("cpu", "used_cpu_user").await?.parse()?;
         let system: f64 = redis.info("cpu", "used_cpu_sys").await?.parse()?;
-        let calls = redis.info("commandstats", "cmdstat_evalsha").await.unwrap_or_default();
-        let calls = calls.strip_prefix("calls=").and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0.0);
+        let calls = script_calls(redis).await;
         Ok(((user + system) * 1e6, calls))
     }
+}
+
+/// Calls of scripts that it has answered.
+pub(crate) async fn script_calls(redis: &TestRedis) -> f64 {
+    let calls = redis.info("commandstats", "cmdstat_evalsha").await.unwrap_or_default();
+    calls.strip_prefix("calls=").and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0.0)
+}
+
+/// What wrk counted.
+#[derive(Clone, Copy)]
+pub(crate) struct Flood {
+    pub(crate) per_second: f64,
+    pub(crate) requests: f64,
+    /// Answers that were not 2xx.
+    pub(crate) other: f64,
+}
+
+/// Sends requests with wrk, as fast as they are answered.
+pub(crate) async fn flood(url: &str, requests: &Requests, connections: u64, seconds: u64) -> Result<Flood> {
+    let output = Command::new("wrk")
+        .args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"])
+        .arg(&requests.0)
+        .arg(url)
+        .output()
+        .await
+        .context("wrk is not installed")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let number =
+        |label: &str| text.lines().find_map(|line| line.trim().strip_prefix(label)).and_then(|rest| rest.trim().parse::<f64>().ok());
+    let counted = text.lines().find_map(|line| line.split_once(" requests in ")?.0.trim().parse::<f64>().ok());
+    anyhow::ensure!(!text.contains("Socket errors:"), "{url}: wrk said: {text}");
+    Ok(Flood {
+        per_second: number("Requests/sec:").with_context(|| format!("wrk said: {text}"))?,
+        requests: counted.with_context(|| format!("wrk said: {text}"))?,
+        other: number("Non-2xx or 3xx responses:").unwrap_or(0.0),
+    })
 }
