@@ -64,7 +64,7 @@ pub(crate) struct Lookups {
     turns: Semaphore,
     /// Asking or waiting to.
     places: Semaphore,
-    flights: Mutex<HashMap<KeyId, Arc<Flight>>>,
+    flights: Mutex<HashMap<KeyId, Boarding>>,
     /// Tells earlier from later where a clock cannot.
     tickets: AtomicU64,
     budget: Budget,
@@ -73,6 +73,13 @@ pub(crate) struct Lookups {
 
 /// One key that somebody looks up. Who holds the lock asks; the others wait for what he finds.
 type Flight = tokio::sync::Mutex<Option<Landed>>;
+
+/// A flight and the places that are taken, which are counted under the map's lock alone.
+#[derive(Debug, Default)]
+struct Boarding {
+    flight: Arc<Flight>,
+    seats: usize,
+}
 
 /// What a look-up that began with this ticket has come to.
 #[derive(Debug, Clone)]
@@ -135,12 +142,16 @@ impl Lookups {
         self.tickets.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<KeyId, Arc<Flight>>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<KeyId, Boarding>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn board(&self, key_id: &KeyId) -> Seat<'_> {
-        let flight = self.flights().entry(key_id.clone()).or_default().clone();
+        let mut flights = self.flights();
+        let boarding = flights.entry(key_id.clone()).or_default();
+        boarding.seats += 1;
+        let flight = boarding.flight.clone();
+        drop(flights);
         Seat { lookups: self, key_id: key_id.clone(), flight }
     }
 }
@@ -155,8 +166,9 @@ struct Seat<'a> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let mut flights = self.lookups.flights();
-        // The map's and this one's; whoever boards does so under the map's lock.
-        if Arc::strong_count(&self.flight) <= 2 {
+        let Some(boarding) = flights.get_mut(&self.key_id) else { return };
+        boarding.seats = boarding.seats.saturating_sub(1);
+        if boarding.seats == 0 {
             flights.remove(&self.key_id);
         }
     }
@@ -258,5 +270,24 @@ impl GateShared {
             Ok(None) => Ok(Reading::Refused(Unauthenticated::Unknown)),
             Err(error) => Err(self.unavailable(error.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_to_leave_takes_the_flight_away_whoever_has_not_let_go_of_it_yet() {
+        let lookups = Lookups::new(1, LookupOptions::default(), Tagger::generate().expect("random"));
+        let key_id = KeyId::from_parts(1, [0; 10]);
+        let (first, second) = (lookups.board(&key_id), lookups.board(&key_id));
+        // As a place still has, a moment after it was given up.
+        let lingering = first.flight.clone();
+        drop(first);
+        assert!(lookups.flights().contains_key(&key_id));
+        drop(second);
+        assert!(lookups.flights().is_empty());
+        drop(lingering);
     }
 }
