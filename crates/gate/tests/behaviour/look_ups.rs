@@ -85,7 +85,7 @@ async fn a_store_that_is_down_is_asked_once_by_a_crowd() {
     for answer in at_once(&world, &key, 100).await {
         assert!(answer.unavailable().contains("key store"));
     }
-    assert!(world.keys.finds() <= 100);
+    assert!(world.keys.finds() <= 2, "by who began, and by one for all who came after: {}", world.keys.finds());
     world.keys.set_down(false);
     world.node.check(&key).await.allowed();
 }
