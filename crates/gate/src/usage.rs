@@ -3,7 +3,7 @@
 //!
 //! A held key is noted once in [`NOTE_PAUSE_MS`] and written within [`UsageOptions::interval`], so
 //! what the store says is right within a minute. Memory is bounded: a key beyond the bound is noted
-//! at its next use.
+//! again at its first use after [`NOTE_PAUSE_MS`].
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -42,6 +42,8 @@ pub(crate) struct Usage<K = CachedKey> {
     options: UsageOptions,
     /// Each once, the one that has waited longest first.
     pending: Mutex<VecDeque<Arc<K>>>,
+    /// One at a time, so that whoever writes last waits for what another one has taken.
+    writing: tokio::sync::Mutex<()>,
 }
 
 /// When a held key was last noted, in milliseconds since 1970, and whether that waits to be written.
@@ -89,7 +91,7 @@ type Taken<K> = Vec<(KeyId, u64, Arc<K>)>;
 
 impl<K: InUse> Usage<K> {
     pub(crate) fn new(options: UsageOptions) -> Self {
-        Self { options, pending: Mutex::default() }
+        Self { options, pending: Mutex::default(), writing: tokio::sync::Mutex::default() }
     }
 
     pub(crate) fn interval(&self) -> Duration {
@@ -146,8 +148,9 @@ impl<K: InUse> Usage<K> {
 }
 
 impl GateShared {
-    /// Writes what has been noted. What cannot be written now waits for the next time.
+    /// Writes what has been noted, and comes back when what others were about to write is written too. What cannot be written now waits for the next time.
     pub(crate) async fn write_uses(&self) {
+        let _turn = self.usage.writing.lock().await;
         let rounds = self.usage.pending().len().div_ceil(WRITTEN_AT_ONCE);
         for _ in 0..rounds {
             let uses = self.usage.take(WRITTEN_AT_ONCE);
@@ -159,7 +162,7 @@ impl GateShared {
                         uses.iter().map(|(.., held)| held).collect()
                     }
                 };
-            let is_all = again.len() == WRITTEN_AT_ONCE;
+            let is_all = again.len() == uses.len();
             self.usage.keep_all(again);
             if is_all {
                 return;
@@ -244,7 +247,7 @@ mod tests {
         assert_eq!(usage.pending().len(), 3);
         assert!(taken(&usage).contains(&(key_id(0), 5 + NOTE_PAUSE_MS)), "one that waits already is kept up");
         usage.note(&keys[50], 5 + NOTE_PAUSE_MS);
-        assert_eq!(taken(&usage), [(key_id(50), 5 + NOTE_PAUSE_MS)], "one that had no room is noted at its next use");
+        assert_eq!(taken(&usage), [(key_id(50), 5 + NOTE_PAUSE_MS)], "one that had no room is noted when it is due again");
     }
 
     #[test]

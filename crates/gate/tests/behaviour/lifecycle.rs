@@ -306,6 +306,26 @@ async fn a_last_use_waits_for_a_store_that_is_down() {
     assert_eq!(told, 2, "no more are kept than may be");
 }
 
+/// As when a node ends while its loop waits for a slow store.
+#[tokio::test(start_paused = true)]
+async fn who_writes_last_uses_waits_for_those_that_another_one_is_about_to_write() {
+    let world = World::new().await;
+    let key = world.used_key(rules()).await;
+    let mut held = world.keys.hold_uses();
+    let write = || {
+        let gate = world.node.gate.clone();
+        tokio::spawn(async move { gate.write_uses().await })
+    };
+    let before = write();
+    held.reached().await;
+    let last = write();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    held.release();
+    last.await.expect("no panic");
+    assert!(world.keys.record(&key.key_id).last_used_at_ms.is_some());
+    before.await.expect("no panic");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wall_clock_that_steps_back_brings_nothing_back() {
     let world = World::new().await;

@@ -34,6 +34,7 @@ pub(crate) struct FakeKeys {
     held_find: Mutex<Option<Door>>,
     held_signing: Mutex<Option<Door>>,
     held_head: Mutex<Option<Door>>,
+    held_uses: Mutex<Option<Door>>,
     held_page: Arc<Mutex<Option<Door>>>,
     page_time: Mutex<Duration>,
     streams: AtomicUsize,
@@ -121,6 +122,7 @@ impl FakeKeys {
             held_find: Mutex::default(),
             held_signing: Mutex::default(),
             held_head: Mutex::default(),
+            held_uses: Mutex::default(),
             held_page: Arc::default(),
             page_time: Mutex::default(),
             streams: AtomicUsize::new(0),
@@ -158,6 +160,11 @@ impl FakeKeys {
     /// Holds the next look-up of a key open.
     pub(crate) fn hold_find(&self) -> Held {
         Held::place(&self.held_find)
+    }
+
+    /// Holds the next write of last uses open.
+    pub(crate) fn hold_uses(&self) -> Held {
+        Held::place(&self.held_uses)
     }
 
     pub(crate) fn put_signing_key(&self, key: StoredSigningKey) {

@@ -223,6 +223,7 @@ impl KeyStore for FakeKeys {
 
     fn record_uses(&self, uses: Vec<(KeyId, u64)>) -> BoxFuture<'_, Result<Vec<KeyId>, KeyStoreError>> {
         Box::pin(async move {
+            pass(&self.held_uses).await;
             self.is_up()?;
             let mut state = lock(&self.state);
             for (key_id, at_ms) in uses {
