@@ -2,6 +2,7 @@
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use tollgate_keys::{RingChar, SigningKey, SigningRing, random_bytes};
+use zeroize::Zeroizing;
 
 use crate::ports::{KeyStore, KeyStoreError, StoredSigningKey};
 
@@ -44,8 +45,9 @@ pub enum SigningError {
 impl MasterKey {
     /// Reads a master key: 32 raw bytes, or 64 hexadecimal digits with white space around them.
     pub fn parse(bytes: &[u8]) -> Result<Self, SigningError> {
-        let raw = if bytes.len() == 32 { bytes.to_vec() } else { unhex(bytes.trim_ascii()).ok_or(SigningError::MasterKeyForm)? };
-        let key = UnboundKey::new(&AES_256_GCM, &raw).map_err(|_| SigningError::MasterKeyForm)?;
+        let raw = <[u8; 32]>::try_from(bytes).map(Zeroizing::new).ok();
+        let raw = raw.or_else(|| unhex(bytes.trim_ascii())).ok_or(SigningError::MasterKeyForm)?;
+        let key = UnboundKey::new(&AES_256_GCM, raw.as_slice()).map_err(|_| SigningError::MasterKeyForm)?;
         Ok(Self(LessSafeKey::new(key)))
     }
 }
@@ -68,18 +70,18 @@ fn seal(master: Option<&MasterKey>, key: &SigningKey, added_at_ms: u64) -> Resul
 
 fn open(master: Option<&MasterKey>, stored: &StoredSigningKey) -> Result<SigningKey, SigningError> {
     let unopened = || SigningError::Unopened(stored.ring);
-    let key: [u8; 32] = match (stored.sealed.split_first(), master) {
+    let key: Zeroizing<[u8; 32]> = Zeroizing::new(match (stored.sealed.split_first(), master) {
         (Some((&PLAIN, key)), _) => key.try_into().map_err(|_| unopened())?,
         (Some((&SEALED, rest)), Some(MasterKey(master))) => {
             let (nonce, body) = rest.split_at_checked(NONCE_LEN).ok_or_else(unopened)?;
             let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| unopened())?;
-            let mut body = body.to_vec();
+            let mut body = Zeroizing::new(body.to_vec());
             let opened = master.open_in_place(nonce, Aad::from(bound_to(stored.ring)), &mut body).map_err(|_| unopened())?;
             (&*opened).try_into().map_err(|_| unopened())?
         }
         _ => return Err(unopened()),
-    };
-    let key = SigningKey::new(RingChar::new(stored.ring).map_err(|_| unopened())?, key);
+    });
+    let key = SigningKey::new(RingChar::new(stored.ring).map_err(|_| unopened())?, *key);
     let key = if stored.retired_at_ms.is_some() { key.retire() } else { key };
     Ok(if stored.origin.is_empty() { key } else { key.foreign() })
 }
@@ -95,12 +97,16 @@ fn bound_to(ring: char) -> String {
     format!("tollgate signing key {ring}")
 }
 
-fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
+fn unhex(digits: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     if digits.len() != 64 {
         return None;
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    digits.chunks_exact(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.last()?)?)).collect()
+    let mut raw = Zeroizing::new([0; 32]);
+    for (byte, pair) in raw.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = digit(*pair.first()?)? << 4 | digit(*pair.last()?)?;
+    }
+    Some(raw)
 }
 
 /// Adds a signing key under a ring character that was never used, and says which.

@@ -25,7 +25,7 @@ const SUBJECTS_MAX: usize = 1_000_000;
 /// How much longer a fence lives than any cached record of what it fences.
 const FENCE_MARGIN: Duration = Duration::from_mins(10);
 /// No master key is longer; what is longer is another file.
-const MASTER_KEY_BYTES_MAX: u64 = 4096;
+const MASTER_KEY_BYTES_MAX: usize = 4096;
 
 /// What the settings say of keys, checked.
 #[derive(Debug)]
@@ -99,8 +99,9 @@ pub(crate) fn rules(settings: &Settings) -> Result<Rules, Failure> {
 
 fn master_key(path: &Path) -> Result<MasterKey, String> {
     use std::io::Read as _;
-    let mut bytes = zeroize::Zeroizing::new(Vec::new());
-    let read = std::fs::File::open(path).and_then(|file| file.take(MASTER_KEY_BYTES_MAX).read_to_end(&mut bytes));
+    // One that grew would leave what it held behind.
+    let mut bytes = zeroize::Zeroizing::new(Vec::with_capacity(MASTER_KEY_BYTES_MAX + 1));
+    let read = std::fs::File::open(path).and_then(|file| file.take(MASTER_KEY_BYTES_MAX as u64).read_to_end(&mut bytes));
     read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     MasterKey::parse(&bytes).map_err(|error: SigningError| format!("{}: {error}", path.display()))
 }

@@ -4,18 +4,16 @@
 //! written, or whose second file comes later than the first, is a pair that does not match until it does.
 
 use std::{
+    fs::File,
     hash::{BuildHasher as _, RandomState},
+    io::Read as _,
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
     time::Duration,
 };
 
-use tokio::{
-    fs::File,
-    io::AsyncReadExt as _,
-    time::{MissedTickBehavior, interval, timeout},
-};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tollgate_gate::{Clock as _, SystemClock};
 use tollgate_http::{Certificate, CertificateAndKey};
 use tollgate_settings::Settings;
@@ -25,7 +23,7 @@ use zeroize::Zeroizing;
 use crate::exit::{Exit, Failure};
 
 /// No certificate with its chain is longer; what is longer is another file.
-const BYTES_MAX: u64 = 256 * 1024;
+const BYTES_MAX: usize = 256 * 1024;
 /// A disk that does not answer must not end the watch.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -146,11 +144,18 @@ fn digest(hasher: &RandomState, found: &Found) -> u64 {
 }
 
 async fn read(setting: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let read = async { File::open(path).await?.take(BYTES_MAX + 1).read_to_end(&mut bytes).await };
-    let length = read.await.map_err(|error| format!("{setting}: cannot read {}: {error}", path.display()))?;
-    let fits = u64::try_from(length).is_ok_and(|length| length <= BYTES_MAX);
-    if fits { Ok(bytes) } else { Err(format!("{setting}: {} is longer than {} KiB", path.display(), BYTES_MAX / 1024)) }
+    let from = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || bytes_of(&from)).await;
+    let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    let bytes = read.map_err(|error| format!("{setting}: cannot read {}: {error}", path.display()))?;
+    if bytes.len() <= BYTES_MAX { Ok(bytes) } else { Err(format!("{setting}: {} is longer than {} KiB", path.display(), BYTES_MAX / 1024)) }
+}
+
+/// No more than is too much, read into one place: buffers that are given up keep what they held.
+fn bytes_of(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES_MAX + 2));
+    File::open(path)?.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn usable(found: Found) -> Result<CertificateAndKey, String> {
