@@ -13,7 +13,7 @@ mod tops;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -54,8 +54,8 @@ pub(crate) struct Tally {
     shards: Shards,
     /// There is less room than there should be.
     crowded: Notify,
-    /// Something was not counted since the last telling.
-    missed: AtomicBool,
+    /// The last minute of which something was not counted since the last telling; 0 for none.
+    missed: AtomicU32,
     sender: tokio::sync::Mutex<Sender>,
 }
 
@@ -77,13 +77,7 @@ impl Counting {
 impl Tally {
     pub(crate) fn new(options: TallyOptions) -> Self {
         let sender = Sender::new(options.top_keys, options.top_owners_max);
-        Self {
-            options,
-            shards: Shards::new(options.keys_max),
-            crowded: Notify::new(),
-            missed: AtomicBool::new(false),
-            sender: sender.into(),
-        }
+        Self { options, shards: Shards::new(options.keys_max), crowded: Notify::new(), missed: AtomicU32::new(0), sender: sender.into() }
     }
 
     pub(crate) fn options(&self) -> &TallyOptions {
@@ -126,11 +120,12 @@ impl GateShared {
     }
 
     fn count(&self, of: &Of<'_>, counts: &UsageCounts) {
-        match self.tally.shards.count(of, self.minute(), counts) {
+        let minute = self.minute();
+        match self.tally.shards.count(of, minute, counts) {
             Kept::Yes => {}
             Kept::HalfFull => self.tally.crowded.notify_one(),
             Kept::No => {
-                self.tally.missed.store(true, Ordering::Relaxed);
+                self.tally.missed.fetch_max(minute, Ordering::Relaxed);
                 self.metrics.usage_dropped(counts.decisions());
             }
         }
@@ -138,6 +133,11 @@ impl GateShared {
 
     /// Whole minutes since 1970, by this node's clock.
     pub(crate) fn minute(&self) -> u32 {
-        u32::try_from(self.clock.unix_ms() / 60_000).unwrap_or(u32::MAX)
+        whole_minutes(self.clock.unix_ms())
     }
+}
+
+/// Whole minutes of so many milliseconds since 1970.
+pub(crate) fn whole_minutes(unix_ms: u64) -> u32 {
+    u32::try_from(unix_ms / 60_000).unwrap_or(u32::MAX)
 }

@@ -11,7 +11,7 @@ use crate::{
     Gate,
     config::ConfigError,
     ports::{TopName, TopSpan, USAGE_HOURS, USAGE_MINUTES, UsageCounts, UsageError, UsageRecord},
-    tally::Summary,
+    tally::{Summary, whole_minutes},
     view::instant,
 };
 
@@ -121,10 +121,6 @@ fn listed(summary: &Summary, count: usize) -> (Vec<LimitedKey>, u64) {
     let keys = keys.collect();
     let next = heaviest.next().map_or(0, |held| held.at_most);
     (keys, next.max(summary.sketch.others_at_most()))
-}
-
-fn whole_minutes(unix_ms: u64) -> u32 {
-    u32::try_from(unix_ms / MINUTE_MS).unwrap_or(u32::MAX)
 }
 
 fn windows(record: &UsageRecord, minute: u32) -> UsageWindows {

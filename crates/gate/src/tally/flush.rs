@@ -130,8 +130,9 @@ impl GateShared {
     async fn flush_usage(&self, pace: Pace) {
         let mut sender = self.tally.sender.lock().await;
         let sender = &mut *sender;
-        if self.tally.missed.swap(false, Ordering::Relaxed) {
-            sender.tops.miss(self.minute());
+        let missed = self.tally.missed.swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            sender.tops.miss(missed);
         }
         let (parts, unsent_max) = (self.usage_store.parts().max(1), self.tally.options().keys_max / 4);
         let at_once = if pace == Pace::Gentle { TAKEN_AT_ONCE.min(unsent_max) } else { usize::MAX };

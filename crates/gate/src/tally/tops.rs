@@ -1,6 +1,6 @@
 //! Which keys this node has limited most, of all and of each owner, by spans of time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use tollgate_keys::{KeyId, OwnerName};
 
@@ -10,6 +10,8 @@ use crate::ports::{TopName, TopSpan};
 /// The form of [`Summary::encode`].
 const VERSION: u8 = 1;
 const IS_WHOLE: u8 = 1;
+/// Names that are remembered as dropped: more than anybody looks back on.
+const DROPPED_MAX: usize = 64;
 
 /// A key in a summary; its owner never changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +36,8 @@ pub(super) struct Tops {
     /// Owners with a summary of their own, in one span.
     owners_max: usize,
     slots: HashMap<(TopSpan, u32), Slot>,
+    /// The last that were dropped: one that begins under such a name takes the place of another in the store.
+    dropped: VecDeque<(TopSpan, u32)>,
 }
 
 #[derive(Debug)]
@@ -66,7 +70,7 @@ impl Growing {
 
 impl Tops {
     pub(super) fn new(capacity: usize, owners_max: usize) -> Self {
-        Self { capacity, owners_max, slots: HashMap::new() }
+        Self { capacity, owners_max, slots: HashMap::new(), dropped: VecDeque::new() }
     }
 
     pub(super) fn add(&mut self, one: &Tallied) {
@@ -128,16 +132,27 @@ impl Tops {
     pub(super) fn forget(&mut self, minute: u32, is_all_counted: bool) {
         let spans_since = |&(span, slot): &(TopSpan, u32)| (minute / span.minutes()).saturating_sub(slot);
         let is_written = |slot: &Slot| slot.all.is_written && slot.owners.values().all(|growing| growing.is_written);
+        let dropped = &mut self.dropped;
         self.slots.retain(|name, slot| {
             let (since, (span, _)) = (spans_since(name), name);
-            since <= span.kept() && !(is_all_counted && since > 1 && is_written(slot))
+            let is_kept = since <= span.kept() && !(is_all_counted && since > 1 && is_written(slot));
+            if !is_kept {
+                dropped.push_back(*name);
+            }
+            is_kept
         });
+        dropped.drain(..dropped.len().saturating_sub(DROPPED_MAX));
     }
 
     fn slot(&mut self, span: TopSpan, minute: u32) -> &mut Slot {
-        let capacity = self.capacity;
-        let new = || Slot { all: Growing::new(capacity), owners: HashMap::new() };
-        self.slots.entry((span, minute / span.minutes())).or_insert_with(new)
+        let (name, capacity, dropped) = ((span, minute / span.minutes()), self.capacity, &self.dropped);
+        let new = || {
+            let mut all = Growing::new(capacity);
+            // A clock that was set back does that.
+            all.summary.is_whole = !dropped.contains(&name);
+            Slot { all, owners: HashMap::new() }
+        };
+        self.slots.entry(name).or_insert_with(new)
     }
 }
 

@@ -59,6 +59,25 @@ fn what_is_written_is_dropped_when_it_can_grow_no_more() {
 }
 
 #[test]
+fn what_takes_the_place_of_one_that_was_dropped_is_not_whole() {
+    let mut tops = Tops::new(8, 10);
+    let is_whole = |tops: &Tops, slot| {
+        let encoded = tops.encoded(&name(None, TenMinutes, slot));
+        encoded.and_then(|bytes| Summary::decode(&bytes)).expect("a summary").is_whole
+    };
+    tops.add(&limited(1, None, 59, 5));
+    assert!(is_whole(&tops, 5));
+    for name in &tops.unwritten() {
+        tops.set_written(name);
+    }
+    tops.forget(79, true);
+    for (minute, expected) in [(59, false), (49, true), (60, true), (79, true)] {
+        tops.add(&limited(1, None, minute, 5));
+        assert_eq!(is_whole(&tops, minute / 10), expected, "minute {minute}");
+    }
+}
+
+#[test]
 fn what_nobody_looks_back_on_is_dropped_though_it_was_never_written() {
     let mut tops = Tops::new(8, 10);
     tops.add(&limited(1, Some("a"), 59, 5));
