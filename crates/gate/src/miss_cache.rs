@@ -45,8 +45,9 @@ struct Shard {
     sets: Box<[[Slot; WAYS]]>,
 }
 
-/// Four bytes of time are enough: milliseconds since the start of the process, and 49 days later
-/// what is remembered is forgotten a little early or late.
+/// Four bytes of time are enough: milliseconds since the start of the process, which begin anew after
+/// 49 days. What was remembered shortly before may then be remembered until the next time, which costs
+/// nobody anything: an id is forgotten when its key is made.
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
     tag: [u8; 16],
