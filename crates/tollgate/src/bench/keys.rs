@@ -58,14 +58,19 @@ impl MadeKeys {
                 next = &mut making => next.map_err(Failure::from),
                 () = signals.next() => {
                     // One that is on its way would outlive the revocation.
-                    drop(tokio::time::timeout(ENDED_WITHIN, making).await);
+                    if let Ok(Ok(api_key)) = tokio::time::timeout(ENDED_WITHIN, making).await {
+                        made.keys.push(api_key);
+                    }
                     Err(Failure::other("told to stop while keys were made", "those that were made are revoked"))
                 }
             };
             match next {
                 Ok(api_key) => made.keys.push(api_key),
                 Err(failure) => {
-                    made.revoke(client).await?;
+                    // Where there are none there is no owner either, and nothing more to say.
+                    if !made.keys.is_empty() {
+                        made.revoke(client).await?;
+                    }
                     return Err(failure);
                 }
             }
@@ -132,6 +137,18 @@ fn signing_key(ring: RingChar) -> Result<SigningKey, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn where_no_key_can_be_made_that_is_told_and_nothing_of_keys_that_are_still_good() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        let client = Client::new(&format!("http://{address}"), None).expect("a client").with_deadline(Duration::from_millis(200));
+        let mut signals = Signals::listen().expect("signals");
+        let made = MadeKeys::make(&client, 2, Duration::ZERO, &mut signals).await;
+        let failure = made.expect_err("nobody is there");
+        assert!(!failure.remedy.contains("still good"), "{failure:?}");
+    }
 
     #[test]
     fn a_forgery_is_of_the_same_form_and_another() {
