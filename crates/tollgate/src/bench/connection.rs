@@ -11,9 +11,6 @@ use tokio::net::TcpStream;
 
 use super::tally::NoAnswer;
 
-/// From a connection that cannot be made, or does not hold, to the next attempt.
-const PAUSE: Duration = Duration::from_millis(10);
-
 /// A connection, made when it is first used and whenever it has ended.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -33,9 +30,6 @@ impl Connection {
         let asked = asked.unwrap_or(Err(NoAnswer::TimedOut));
         if asked.is_err() {
             self.sender = None;
-        }
-        if matches!(asked, Err(NoAnswer::Unconnected | NoAnswer::Broken)) {
-            tokio::time::sleep(PAUSE).await;
         }
         asked
     }
