@@ -36,7 +36,7 @@ const SPANS_WITHIN: Duration = Duration::from_secs(2);
 /// Look-ups in a key file at a time.
 const FILE_LOOKUPS_MAX: usize = 64;
 
-/// A node that runs; all of it ends when this is dropped.
+/// A node that runs, until it is stopped or the process ends.
 #[derive(Debug)]
 pub(super) struct Node {
     gate: Gate,
