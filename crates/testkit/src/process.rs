@@ -101,6 +101,10 @@ impl Process {
 
     /// Sends a signal to it and to its children, which may have process groups of their own.
     pub(crate) fn signal_tree(&self, name: &str) -> Result<()> {
+        if !self.is_running() {
+            // Its number may be another's by now.
+            return Ok(());
+        }
         self.signal(name)?;
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid)).unwrap_or_default();
         for child in children.split_whitespace() {
