@@ -44,12 +44,17 @@ pub(crate) async fn helm(arguments: &[&str], home: &Path) -> Output {
 
 /// What helm makes of the chart with these values, as text; or what it says against them.
 pub(crate) async fn template(values: &str) -> Result<String, String> {
+    template_as("shop", "gate", values).await
+}
+
+/// The same of another release, elsewhere.
+pub(crate) async fn template_as(release: &str, namespace: &str, values: &str) -> Result<String, String> {
     let folder = Scratch::new("chart").unwrap();
     let file = folder.path().join("values.yaml");
     std::fs::write(&file, values).unwrap();
     let (chart, file) = (chart(), file.to_string_lossy().into_owned());
     let arguments =
-        ["template", "shop", &*chart.to_string_lossy(), "--namespace", "gate", "--kube-version", VERSIONS[0], "--values", &file];
+        ["template", release, &*chart.to_string_lossy(), "--namespace", namespace, "--kube-version", VERSIONS[0], "--values", &file];
     let output = helm(&arguments, folder.path()).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }

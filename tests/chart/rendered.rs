@@ -2,7 +2,7 @@
 
 use tollgate_testkit::Scratch;
 
-use super::program::{LEAST, TLS, VERSIONS, chart, helm, read, template};
+use super::program::{LEAST, TLS, VERSIONS, chart, helm, read, template, template_as, the};
 
 /// Everything that can be switched on or filled in.
 pub(crate) const ALL: &str = r#"
@@ -62,6 +62,21 @@ async fn kubernetes_takes_what_it_makes_whatever_is_chosen() {
     }
 }
 
+#[tokio::test]
+async fn names_may_look_like_numbers_and_settings_begin_with_spaces() {
+    let settings = "    # of the gate\n  [outage]\nmode = \"closed\"\n";
+    let secrets =
+        r#"{stores: {secret: "1234", caSecret: "1e3"}, tls: {secret: "0777"}, migrate: {ownerSecret: "42"}, priorityClassName: "true"}"#;
+    let values = secrets.replacen('{', &format!("{{settings: {}, ", serde_json::json!(settings)), 1);
+    let text = template_as("42", "77", &values).await.unwrap_or_else(|why| panic!("{values}: {why}"));
+    let made = read(&text, &VERSIONS).await.unwrap_or_else(|why| panic!("{text}: {why}"));
+    for one in &made {
+        let metadata = &one["metadata"];
+        assert!(metadata["namespace"] == "77" && metadata["labels"]["app.kubernetes.io/instance"] == "42", "{one}");
+    }
+    assert_eq!(the(&made, "ConfigMap", "42-tollgate")["data"]["tollgate.toml"], settings);
+}
+
 /// That the rules would tell: they are not met by whatever looks like a manifest.
 #[tokio::test]
 async fn a_manifest_that_kubernetes_would_refuse_is_found() {
@@ -107,6 +122,8 @@ async fn values_that_would_not_do_are_refused_with_what_to_do() {
         ("service: {type: LoadBalancer}", "networkPolicy.clients: say who may ask"),
         ("networkPolicy: {redis: {ports: [], peers: []}}", "networkPolicy.redis.ports"),
         ("autoscaling: {enabled: true, minReplicas: 9, maxReplicas: 2}", "autoscaling.minReplicas"),
+        ("autoscaling: {enabled: true}\nresources: {requests: {cpu: null}}", "resources.requests.cpu"),
+        ("podLabels: {app.kubernetes.io/name: another}", "podLabels"),
     ] {
         let whole = if values.is_empty() || values.starts_with("stores: {secret: a}\n") { values.to_owned() } else { with_least(values) };
         let said = template(&whole).await.expect_err(values);

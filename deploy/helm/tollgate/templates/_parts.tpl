@@ -6,7 +6,7 @@
 
 {{- define "tollgate.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "tollgate.labels" -}}
@@ -27,6 +27,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- if and (not .Values.tls.secret) (not .Values.allowPlaintext) }}{{ fail "tls.secret: name a Secret with tls.crt and tls.key, or set allowPlaintext=true where the network itself is trusted or encrypted" }}{{ end }}
 {{- if and .Values.networkPolicy.enabled (ne .Values.service.type "ClusterIP") (not .Values.networkPolicy.clients) }}{{ fail (printf "networkPolicy.clients: say who may ask from outside, such as [{ipBlock: {cidr: 203.0.113.0/24}}]: by default only pods may, whatever a service of type %s brings" .Values.service.type) }}{{ end }}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}{{ fail "autoscaling.minReplicas is above autoscaling.maxReplicas" }}{{ end }}
+{{- if and .Values.autoscaling.enabled (not (or (dig "requests" "cpu" "" .Values.resources) (dig "limits" "cpu" "" .Values.resources))) }}{{ fail "autoscaling.enabled needs resources.requests.cpu: cpuPercent is a share of it" }}{{ end }}
 {{- end }}
 
 {{- define "tollgate.nodes" -}}
@@ -56,7 +57,7 @@ capabilities: { drop: [ALL] }
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
@@ -105,7 +106,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- define "tollgate.storesVolume" -}}
 - name: stores
   secret:
-    secretName: {{ .Values.stores.secret }}
+    secretName: {{ .Values.stores.secret | quote }}
     defaultMode: 0440
     items:
       - { key: redis-url, path: redis-url }
@@ -114,7 +115,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- with .Values.stores.caSecret }}
 - name: ca
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
     items: [{ key: ca.crt, path: ca.crt }]
 {{- end }}
