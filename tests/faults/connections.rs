@@ -1,11 +1,15 @@
 //! Connections to Redis killed: under load, and between a call and its answer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::interval;
 use tollgate_testkit::{Fault, Fleet, Proxy, TestRedis, Way};
 
-use super::{BACK_WITHIN, PERIOD, SOON, remaining, tally::Running, tally::Tally, until};
+use super::{
+    BACK_WITHIN, PERIOD, SOON, remaining,
+    tally::{Running, Tally, back_since},
+    until,
+};
 use crate::support::{Api, Cluster, Load};
 
 const KILLS: u32 = 20;
@@ -15,8 +19,9 @@ const KILLS_EVERY: Duration = Duration::from_millis(100);
 async fn killed_connections_charge_no_attempt_twice() {
     let redis = TestRedis::start().await.unwrap();
     let cluster = Cluster::of(Fleet::builder(3).redis(redis.url())).await;
-    // One that is exhausted early on, and one that never is: less than a token comes back to it.
+    // One that is exhausted early on, and one that never is.
     let bursts = [500, 50_000];
+    let begun = Instant::now();
     let mut loads = Vec::new();
     for burst in bursts {
         let key = cluster.limited_key(burst, PERIOD).await;
@@ -39,7 +44,7 @@ async fn killed_connections_charge_no_attempt_twice() {
         }
         let tally = running.stop().await;
         let charged = burst - remaining(&each[0], BACK_WITHIN).await;
-        tally.accounts_for(charged);
+        tally.accounts_for(charged, back_since(begun, burst));
         assert!(tally.admitted <= burst && tally.admitted > 0, "{tally:?} of {burst}");
         for api in &each {
             assert!(matches!(api.authorize("").await.status, 200 | 429), "exact again");

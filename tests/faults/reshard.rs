@@ -1,9 +1,15 @@
 //! T36: all slots of a Redis Cluster change hands while three nodes decide, and no call ever crosses slots.
 
+use std::time::Instant;
+
 use serde_json::json;
 use tollgate_testkit::{Fleet, TestRedisCluster};
 
-use super::{PERIOD, SOON, remaining, tally::Running, until_counted};
+use super::{
+    PERIOD, SOON, remaining,
+    tally::{Running, back_since},
+    until_counted,
+};
 use crate::support::{Cluster, Load, NewKey};
 
 const TAGS: usize = 16;
@@ -22,6 +28,7 @@ async fn every_slot_moves_under_load_and_no_bound_is_broken() {
         keys.push((burst, cluster.key(json!({"owner": owner, "rate_limit": {"burst": burst, "per_seconds": PERIOD}})).await));
     }
     let load = |key: &NewKey| Running::start(Load::on(cluster.each(&key.api_key)).connections(3));
+    let begun = Instant::now();
     let loads: Vec<Running> = keys.iter().map(|(_, key)| load(key)).collect();
     until_counted(&cluster, "tollgate_decisions_total{", 500).await;
     for tag in 0..TAGS {
@@ -38,7 +45,7 @@ async fn every_slot_moves_under_load_and_no_bound_is_broken() {
     for (running, (burst, key)) in loads.into_iter().zip(&keys) {
         let tally = running.stop().await;
         let charged = burst - remaining(&cluster.node(0).with(&key.api_key), SOON).await;
-        tally.accounts_for(charged);
+        tally.accounts_for(charged, back_since(begun, *burst));
         assert!(tally.admitted > 0 && tally.admitted <= *burst, "{burst}: {tally:?}");
         assert!(*burst == BURSTS[1] || tally.limited > 0, "it was exhausted: {tally:?}");
     }

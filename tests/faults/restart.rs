@@ -34,7 +34,7 @@ async fn a_restart_that_keeps_its_state_admits_one_burst() {
     redis.restart().await.unwrap();
     let tally = back_and_spent(&cluster, &key, running).await;
     assert_eq!(remaining(&cluster.each(&key.api_key)[0], BACK_WITHIN).await, 0);
-    tally.accounts_for(BURST);
+    tally.accounts_for(BURST, 0);
     assert!(tally.admitted > 100 && tally.limited >= 100, "{tally:?}");
     assert_eq!(cluster.counted(LOST).await, 0, "nothing was lost");
 }

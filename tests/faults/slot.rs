@@ -1,10 +1,16 @@
 //! Three nodes on a Redis Cluster while a slot moves.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use serde_json::json;
 use tollgate_testkit::{Fleet, TestRedisCluster};
 
-use super::{BACK_WITHIN, PERIOD, remaining, tally::Running, until_counted};
+use super::{
+    BACK_WITHIN, PERIOD, remaining,
+    tally::{Running, back_since},
+    until_counted,
+};
 use crate::support::{Cluster, Load, NewKey, TAGS, owner_of};
 
 const BURST: u64 = 20_000;
@@ -31,6 +37,7 @@ async fn a_moving_slot_stops_its_own_tag_at_most() {
     let apart = async |tag: usize| redis.slot_of(&format!("{{s{tag:02}}}")).await.unwrap() != slot;
 
     let load = |key: &NewKey| Running::start(Load::on(cluster.each(&key.api_key)).connections(4));
+    let begun = Instant::now();
     let loads: Vec<Running> = keys.iter().map(load).collect();
     until_counted(&cluster, DECIDED, 500).await;
     let half_way = async |_: &TestRedisCluster| -> Result<()> {
@@ -52,7 +59,7 @@ async fn a_moving_slot_stops_its_own_tag_at_most() {
     for (tag, (running, key)) in loads.into_iter().zip(&keys).enumerate() {
         let tally = running.stop().await;
         let charged = BURST - remaining(&cluster.node(0).with(&key.api_key), BACK_WITHIN).await;
-        tally.accounts_for(charged);
+        tally.accounts_for(charged, back_since(begun, BURST));
         assert!(tally.admitted > 0 && tally.limited == 0, "tag {tag}: {tally:?}");
         if tag != moving && apart(tag).await {
             assert_eq!(tally.unavailable, 0, "tag {tag} is not the one that moved: {tally:?}");

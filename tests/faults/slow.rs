@@ -157,16 +157,19 @@ async fn each_mode_answers_in_time_whatever_redis_does() {
 async fn a_redis_that_hangs_is_an_outage_and_is_left_alone() {
     let modes = Modes::start().await;
     let key = modes.key().await;
-    modes.redis.command(&["client", "pause", "3000", "all"]).await.unwrap();
+    // Longer than it takes to ask all nodes.
+    modes.redis.command(&["client", "pause", "10000", "all"]).await.unwrap();
     assert_eq!(modes.statuses(&key).await, in_outage(), "paused");
+    modes.redis.command(&["ping"]).await.unwrap();
     modes.back("a pause").await;
 
     // T34: as a script that takes seconds.
     let key = modes.key().await;
     let mut debugger = TcpStream::connect(modes.redis.address()).await.unwrap();
-    debugger.write_all(b"DEBUG SLEEP 4\r\n").await.unwrap();
+    debugger.write_all(b"DEBUG SLEEP 10\r\n").await.unwrap();
     until_asleep(&modes.redis).await;
     assert_eq!(modes.statuses(&key).await, in_outage(), "asleep");
+    modes.redis.command(&["ping"]).await.unwrap();
     modes.back("a sleep").await;
 
     let key = modes.key().await;

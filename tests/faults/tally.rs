@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use tokio::task::JoinHandle;
 
+use super::PERIOD;
 use crate::support::{Load, Shot};
 
 /// A load that is under way. It ends with this value: a test that fails elsewhere kills its nodes,
@@ -64,10 +66,16 @@ impl Tally {
         tally
     }
 
-    /// Each attempt charged its bucket once or not at all, and whatever was admitted did.
+    /// Each attempt charged its bucket once or not at all, and whatever was admitted did; at most so many tokens have come
+    /// back since.
     #[track_caller]
-    pub(crate) fn accounts_for(&self, charged: u64) {
-        assert!(self.admitted <= charged, "admitted but not charged: {charged} charged, {self:?}");
+    pub(crate) fn accounts_for(&self, charged: u64, back: u64) {
+        assert!(self.admitted <= charged + back, "admitted but not charged: {charged} charged, {back} came back, {self:?}");
         assert!(charged <= self.attempts - self.limited, "charged twice, or for a refusal: {charged} charged, {self:?}");
     }
+}
+
+/// How many tokens have come back at most to a bucket of so many in [`PERIOD`] that was full then, or later.
+pub(crate) fn back_since(begun: Instant, burst: u64) -> u64 {
+    begun.elapsed().as_secs() * burst / PERIOD + 1
 }
