@@ -92,7 +92,8 @@ impl Modes {
             let changed = tokio::time::timeout(CHANGED_WITHIN, call).await.expect("changed in time").expect(200);
             assert_eq!(changed.json()["propagated"], false, "node {number}, {round}");
             let made = tokio::time::timeout(CHANGED_WITHIN, admin.post("/v1/keys", &json!({"name": "n"})).send());
-            made.await.expect("made in time").expect(201);
+            let made = made.await.expect("made in time").expect(201);
+            assert_eq!(made.json()["propagated"], false, "nobody could be told: node {number}, {round}");
         }
     }
 

@@ -42,17 +42,11 @@ impl GateShared {
                 self.raise_pending().await;
             }
         };
-        let mut using = every(self.usage.interval());
-        let uses = async {
-            loop {
-                using.tick().await;
-                self.write_uses().await;
-            }
-        };
         let nodes = async {
             loop {
                 beating.tick().await;
                 self.keep_registered().await;
+                self.look_for_losses().await;
             }
         };
         let looks = async {
@@ -69,13 +63,21 @@ impl GateShared {
             self.keep_probing(),
             self.keep_in_touch(),
             self.keep_filter(),
-            uses,
+            self.keep_writing_uses(),
             self.keep_tally(),
             looks,
             self.keep_telling(),
             self.follow_unlimited(),
             self.keep_leases()
         );
+    }
+
+    async fn keep_writing_uses(&self) {
+        let mut using = every(self.usage.interval());
+        loop {
+            using.tick().await;
+            self.write_uses().await;
+        }
     }
 
     async fn keep_link(&self) {

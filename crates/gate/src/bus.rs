@@ -245,7 +245,8 @@ impl GateShared {
         let Some(log) = self.log_id() else { return tokio::time::sleep(UNHEARD_PATIENCE).await };
         let now = Instant::now();
         if let Some(change) = self.line.with_ear(|ear| ear.overdue(now)) {
-            return self.publish(bus, self.event_of(&change, &log)).await;
+            self.publish(bus, self.event_of(&change, &log)).await;
+            return;
         }
         let is_due = self.line.with_ear(|ear| {
             let is_due = ear.touch.speaks_at(self.line.jitter).is_none_or(|at| at <= now);
@@ -261,11 +262,13 @@ impl GateShared {
         }
     }
 
-    pub(crate) async fn publish(&self, bus: &dyn Bus, event: BusEvent) {
+    /// False where nobody could be told.
+    pub(crate) async fn publish(&self, bus: &dyn Bus, event: BusEvent) -> bool {
         let said = tokio::time::timeout(PUBLISH_TIMEOUT, bus.publish(event)).await;
-        if let Ok(Err(error)) = said {
+        if let Ok(Err(error)) = &said {
             tracing::debug!(%error, "nobody was told");
         }
+        matches!(said, Ok(Ok(())))
     }
 
     /// Tells the others of a change that this node has made and fenced, before it is answered.
@@ -278,15 +281,17 @@ impl GateShared {
         self.announce(&Change { position: fence.generation, at_ms: 0, kind, key_id, owner }).await;
     }
 
-    /// The same of a change of a key that calls for no fence.
-    pub(crate) async fn announce_key(&self, kind: ChangeKind, record: &KeyRecord) {
+    /// The same of a change of a key that calls for no fence; false where nobody could be told.
+    pub(crate) async fn announce_key(&self, kind: ChangeKind, record: &KeyRecord) -> bool {
         let (key_id, owner) = (Some(record.key_id.clone()), record.owner.clone());
-        self.announce(&Change { position: record.generation, at_ms: 0, kind, key_id, owner }).await;
+        self.announce(&Change { position: record.generation, at_ms: 0, kind, key_id, owner }).await
     }
 
-    async fn announce(&self, change: &Change) {
-        if let (Some(bus), Some(log)) = (&self.line.bus, self.log_id()) {
-            self.publish(&**bus, self.event_of(change, &log)).await;
+    async fn announce(&self, change: &Change) -> bool {
+        match (&self.line.bus, self.log_id()) {
+            (None, _) => true,
+            (Some(bus), Some(log)) => self.publish(&**bus, self.event_of(change, &log)).await,
+            (Some(_), None) => false,
         }
     }
 

@@ -105,9 +105,9 @@ impl Gate {
         let minted = made?.ok_or_else(|| ControlError::Unavailable("the key was not made".to_owned()))?;
         shared.filter.learn(&minted.record.key_id);
         shared.leave_receipt(&minted.record.key_id, &minted.record.secrets.current, &minted.api_key.secret).await;
-        shared.announce_key(ChangeKind::Created, &minted.record).await;
-        let now_ms = shared.clock.unix_ms();
-        Ok(CreatedKey { api_key: Some(minted.api_key.expose().to_string()), replayed: false, key: key_view(&minted.record, now_ms, None) })
+        let propagated = shared.announce_key(ChangeKind::Created, &minted.record).await;
+        let key = key_view(&minted.record, shared.clock.unix_ms(), Some(propagated));
+        Ok(CreatedKey { api_key: Some(minted.api_key.expose().to_string()), replayed: false, key })
     }
 
     /// One page of keys, in order of their ids. A tenant sees his own.

@@ -229,7 +229,7 @@ impl GateShared {
         }
     }
 
-    fn lost(&self, seen: u64) {
+    pub(crate) fn lost(&self, seen: u64) {
         if self.link.distrust(seen) {
             tracing::warn!("the bucket store has lost its state; reading the change log before anything cached is used again");
         }

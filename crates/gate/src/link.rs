@@ -16,12 +16,18 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
 };
+use tollgate_limits::{Cost, RateLimits};
 
-use crate::{cache::CachedKey, gate::GateShared, ports::BucketError};
+use crate::{
+    cache::CachedKey,
+    gate::{DecisionSource, GateShared},
+    ports::{BucketError, Decision, Outcome, Subject, SubjectKind, Subjects},
+};
 
 /// No count of connections ever gets there.
 const DISTRUSTED: u64 = u64::MAX;
@@ -37,6 +43,8 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(5);
 const JOIN_PATIENCE_OF_PARTS: Duration = Duration::from_millis(250);
 /// How much longer than it was given a join may take to say what came of it.
 const JOIN_GRACE: Duration = Duration::from_millis(10);
+/// Ids among which there is one for each part of the store: there are 256 parts at most.
+const IDS_TRIED: u32 = 4096;
 
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -233,6 +241,30 @@ impl GateShared {
         self.link.trusted_connection.store(connection, Ordering::Release);
         self.link.taken_up.fetch_add(1, Ordering::AcqRel);
         Ok(())
+    }
+}
+
+impl GateShared {
+    /// Asks each part of the bucket store what charges nothing, so that a state that was lost is found
+    /// though nobody asks for a decision.
+    pub(crate) async fn look_for_losses(&self) {
+        let seen = self.link.count();
+        if self.options.source == DecisionSource::Local || !self.is_link_trusted() {
+            return;
+        }
+        let deadline = Instant::now() + self.options.decision_timeout;
+        let questions = (0..self.buckets.lanes()).map(|lane| self.nothing_in(lane));
+        let asked = questions.filter(|question| !self.is_store_silent(question)).map(|question| self.buckets.decide(question, deadline));
+        if join_all(asked).await.iter().any(|answer| matches!(answer, Ok(Outcome::Lost))) {
+            self.lost(seen);
+        }
+    }
+
+    /// A decision on a key that nobody has, which that part takes.
+    fn nothing_in(&self, lane: usize) -> Decision {
+        let id = (0..IDS_TRIED).map(|number| number.to_string()).find(|id| self.buckets.lane(id) == lane).unwrap_or_default();
+        let first = Subject { kind: SubjectKind::Key, id: id.into(), generation: 0, limits: RateLimits::unlimited() };
+        Decision { subjects: Subjects { first, owner: None }, cost: Cost::ONE, peek: true }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::Response,
 };
 use serde::Serialize;
@@ -27,7 +27,11 @@ pub(crate) async fn ready(State(front): State<Arc<Front>>) -> Result<Response, F
         rail.reason = None;
     }
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    respond::json(status, &readiness)
+    let mut response = respond::json(status, &readiness)?;
+    if !readiness.ready {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    Ok(response)
 }
 
 /// `GET /health/full`.

@@ -73,7 +73,7 @@ async fn every_change_is_told_after_its_fence_and_before_its_answer() {
     });
     let create = serde_json::json!({"name": "new", "owner": "acme"});
     let made = member.node.gate.create_key(&admin, serde_json::from_value(create).expect("a body")).await.expect("made");
-    assert_eq!(*lock(&fenced), [(1, false)], "a new key needs no fence");
+    assert_eq!((&**lock(&fenced), made.key.propagated), (&[(1, false)][..], Some(true)), "a new key needs no fence");
     let patch = serde_json::from_value(serde_json::json!({"name": "newer"})).expect("a body");
     member.node.gate.patch_key(&admin, &made.key.key_id, None, patch).await.expect("changed");
     assert_eq!(lock(&fenced).last(), Some(&(2, true)));

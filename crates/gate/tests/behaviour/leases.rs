@@ -289,10 +289,12 @@ async fn what_is_not_spent_is_handed_back_before_it_is_over_by_a_call_that_charg
     let world = world().await;
     let key = world.used_key(wide()).await;
     heat(&world.node, &key).await;
-    let (peeks, taken) = (world.buckets.peeks(), world.node.metric(TAKEN));
+    let (before, peeks, taken) = (world.buckets.leasings().len(), world.buckets.peeks(), world.node.metric(TAKEN));
     let spent = world.node.metric(BY_LEASE);
     pass(&world, SLICE_LIFE_MS).await;
-    assert_eq!(world.buckets.peeks(), peeks + 1, "{taken} {:?}", world.buckets.leasings().last());
+    let calls = world.buckets.leasings().split_off(before);
+    assert_eq!(calls.iter().filter(|leasing| leasing.ask.settle.is_some()).count(), 1, "{taken} {calls:?}");
+    assert_eq!(world.buckets.peeks() - peeks, calls.len(), "whatever was asked charges nothing");
     assert_eq!((world.node.metric(RETURNED), world.node.metric(EXPIRED)), (taken - spent, 0));
     let figures = world.node.ask(&key, Ask::peek()).await.allowed().standings[0].standing;
     let charged = u64::try_from(world.buckets.decisions().iter().filter(|decision| !decision.peek).count()).expect("few") + spent;

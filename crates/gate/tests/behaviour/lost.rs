@@ -1,16 +1,18 @@
 //! A bucket store that has lost its state has lost its fences: the change log is read before
 //! anything cached is used again.
 
+use std::time::Duration;
+
 use tokio::{sync::oneshot, task::JoinHandle};
 use tollgate_gate::{
     config::KeyRules,
-    ports::{BucketError, ChangeKind, Outcome},
+    ports::{BucketError, BucketStore, ChangeKind, Outcome},
     request::{Plane, SharedKey},
     verdict::{GateError, Unauthenticated, Verdict},
 };
 use tollgate_keys::{OwnerName, Status};
 
-use crate::support::{Ask, Outcomes, Script, World, limits, options, rules};
+use crate::support::{Ask, Outcomes, RunningFleet, Script, World, limits, options, rules};
 
 /// A request whose charge is with the store, which answers when told.
 type UnderWay = (oneshot::Sender<Result<Outcome, BucketError>>, JoinHandle<Result<Verdict, GateError>>);
@@ -39,6 +41,18 @@ async fn the_log_is_read_and_the_store_asked_once_more() {
     assert_eq!((world.keys.finds(), world.node.hashes()), (1, 1), "the log has nothing against what is cached");
     world.node.check(&key).await.allowed();
     assert_eq!(world.keys.heads(), heads + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_found_though_nobody_asks_for_a_decision() {
+    let fleet = RunningFleet::start(1).await;
+    let member = &fleet.members[0];
+    let lost = || member.buckets.losses();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(lost(), 0);
+    member.buckets.lose_state();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(lost(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -81,7 +81,7 @@ async fn health_is_told_to_whom_it_concerns() {
     );
     site.gate.start_draining();
     let draining = site.get("/health/ready").send().await;
-    assert_eq!((draining.status, &draining.json()["ready"]), (503, &json!(false)));
+    assert_eq!((draining.status, &draining.json()["ready"], draining.header("retry-after")), (503, &json!(false), "1"));
     assert_eq!(site.get("/health/live").send().await.status, 200);
 }
 

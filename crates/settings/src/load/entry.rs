@@ -58,6 +58,16 @@ impl Provider for &Entry {
     }
 }
 
+/// The entries of a text that stands for one setting, or for a section as a table in one line.
+pub(super) fn from_text(name: &str, text: &str, origin: String) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    match text.parse::<Value>() {
+        Ok(Value::Dict(_, table)) if !table.is_empty() => flatten(table, &format!("{name}."), &origin, &mut entries),
+        _ => entries.push(Entry::text(name, text, origin)),
+    }
+    entries
+}
+
 /// The entries of a file.
 pub(super) fn from_file(path: &Path) -> Result<Vec<Entry>, Problem> {
     let origin = format!("file {}", path.display());

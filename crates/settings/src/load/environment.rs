@@ -1,22 +1,24 @@
 //! Settings from environment variables.
 
-use super::entry::Entry;
+use super::entry::{self, Entry};
 
 /// What the names of Tollgate's variables begin with.
 pub(super) const PREFIX: &str = "TOLLGATE_";
 
-/// Variables that are no settings: those of the command line and of the tests.
-const NOT_SETTINGS: [&str; 6] = ["URL", "API_KEY", "API_KEY_FILE", "CA_FILE", "CONFIG", "OUTPUT"];
+/// Variables that are no settings: those of the command line, of the tests and of the stack.
+const NOT_SETTINGS: [&str; 9] = ["URL", "API_KEY", "API_KEY_FILE", "CA_FILE", "CONFIG", "OUTPUT", "BIN", "RELEASE_BIN", "IMAGE"];
 const TESTS: &str = "TEST_";
 
-/// The settings among `variables`: `TOLLGATE_REDIS__URL` is `redis.url`.
+/// The settings among `variables`: `TOLLGATE_REDIS__URL` is `redis.url`. A section may be a table in one line, as
+/// `TOLLGATE_KEYS__DEFAULT_RATE_LIMIT={burst=5,per_seconds=60}`.
 pub(super) fn entries(variables: &[(String, String)]) -> impl Iterator<Item = Entry> {
-    variables.iter().filter_map(|(variable, value)| {
+    let given = variables.iter().filter_map(|(variable, value)| {
         let name = variable.strip_prefix(PREFIX)?;
         let other = NOT_SETTINGS.contains(&name) || name.starts_with(TESTS) || is_service_link(name, value);
         let setting = name.to_ascii_lowercase().replace("__", ".");
-        (!other).then(|| Entry::text(&setting, value, format!("environment variable {variable}")))
-    })
+        (!other).then(|| entry::from_text(&setting, value, format!("environment variable {variable}")))
+    });
+    given.flatten()
 }
 
 /// Kubernetes puts the address of every service into the environment of every container: for one
@@ -47,8 +49,20 @@ mod tests {
     }
 
     #[test]
+    fn a_table_in_one_line_is_a_section() {
+        let given = [("TOLLGATE_KEYS__DEFAULT_RATE_LIMIT", "{burst=5,per_seconds=60}"), ("TOLLGATE_NODE", "{a")];
+        assert_eq!(names(&given), ["keys.default_rate_limit.burst", "keys.default_rate_limit.per_seconds", "node"]);
+    }
+
+    #[test]
     fn variables_of_the_command_line_and_of_tests_are_no_settings() {
-        let given = [("TOLLGATE_URL", "x"), ("TOLLGATE_API_KEY", "x"), ("TOLLGATE_CONFIG", "x"), ("TOLLGATE_TEST_BACKEND", "local")];
+        let given = [
+            ("TOLLGATE_URL", "x"),
+            ("TOLLGATE_API_KEY", "x"),
+            ("TOLLGATE_CONFIG", "x"),
+            ("TOLLGATE_TEST_BACKEND", "local"),
+            ("TOLLGATE_BIN", "x"),
+        ];
         assert!(names(&given).is_empty());
     }
 

@@ -86,8 +86,13 @@ fn kind_in_words(like: &Value) -> String {
     }
 }
 
-/// `a, b` as a list; an empty text is the empty list.
+/// `a, b` or `["a", "b"]` as a list; an empty text is the empty list.
 fn listed(text: &str) -> Value {
+    if let Ok(Value::Array(tag, items)) = text.parse::<Value>()
+        && items.iter().all(|item| item.as_str().is_some())
+    {
+        return Value::Array(tag, items);
+    }
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     Value::Array(Tag::Default, items.map(Value::from).collect())
 }

@@ -22,11 +22,26 @@ pub(crate) async fn run(session: &Session<'_>, args: &CheckArgs, output: Output)
     let answer = client.check(&body).await?;
     output.result(&answer, answer_table)?;
     let exit = exit_of(&answer);
-    if exit == Exit::Limited {
-        let retry_ms = answer.retry_after_ms.unwrap_or(0);
-        output.note(&format!("rate limited: try again in {} s", retry_ms.div_ceil(1000).max(1)));
+    if let Some(remedy) = remedy(&answer) {
+        output.note(&format!("help: {remedy} (request id {})", session.id));
     }
     Ok(exit)
+}
+
+/// One line on what to do about a verdict.
+fn remedy(answer: &CheckAnswer) -> Option<String> {
+    let told = match (exit_of(answer), answer.code.as_str()) {
+        (Exit::Done, _) => return None,
+        (Exit::Limited, _) => {
+            let retry_ms = answer.retry_after_ms.unwrap_or(0);
+            format!("rate limited: try again in {} s", retry_ms.div_ceil(1000).max(1))
+        }
+        (Exit::Unauthenticated, _) => "the key may be unknown, mistyped, revoked, suspended or expired: ask for one that is good".into(),
+        (Exit::ScopeMissing, _) => "use a key that has the scope, or have an operator add it: tollgate keys update --scope".into(),
+        (_, "cost_exceeds_burst") => "a cost above the burst of a limit never passes: ask for less, or have the limit raised".into(),
+        _ => "look for the request id in the node's log".into(),
+    };
+    Some(told)
 }
 
 /// What the verdict is to a script.

@@ -14,8 +14,14 @@ use crate::{
 #[derive(Serialize)]
 struct ShownSetting {
     name: String,
+    #[serde(serialize_with = "as_json")]
     value: String,
     source: String,
+}
+
+/// TOML's texts, numbers, truths and lists of texts are JSON's; what is not is told as it stands.
+fn as_json<S: serde::Serializer>(toml: &str, to: S) -> Result<S::Ok, S::Error> {
+    serde_json::from_str(toml).unwrap_or_else(|_| serde_json::Value::from(toml)).serialize(to)
 }
 
 pub(crate) fn run(command: &ConfigCommand, output: Output) -> Result<Exit, Failure> {

@@ -125,12 +125,20 @@ fn each_refusal_has_its_exit_status() {
     said(ask(&admin, &["keys", "create", "--name", "", "--scope", "a"]), 6, "/name");
     said(ask(&admin, &["keys", "create", "--name", "n", "--burst", "0", "--per-seconds", "1"]), 6, "/rate_limit/burst");
     said(ask(&admin, &["keys", "create", "--name", "n", "--scope", "No Scope"]), 6, "/scopes/0");
-    assert_eq!(ask(&api_key, &["check", "--scope", "b"]).code, 4);
+    let scopeless = ask(&api_key, &["check", "--scope", "b"]);
+    assert_eq!((scopeless.code, scopeless.err.starts_with("help: use a key that has the scope")), (4, true), "{}", scopeless.err);
+    let unknown = ask("nobody:knows", &["check"]);
+    assert_eq!((unknown.code, unknown.err.contains("(request id ")), (3, true), "{}", unknown.err);
     assert_eq!(ask(&api_key, &["check", "--peek"]).code, 0);
     assert_eq!(ask(&api_key, &["check"]).code, 0);
     let limited = ask(&api_key, &["check"]);
     assert_eq!(limited.code, 7);
-    assert!(limited.out.contains("limited") && limited.err.contains("try again in 26"), "{} {}", limited.out, limited.err);
+    assert!(
+        limited.out.contains("limited") && limited.err.contains("try again in 26") && limited.err.contains("(request id "),
+        "{} {}",
+        limited.out,
+        limited.err
+    );
     said(ask(&admin, &["check", "--cost", "1001"]), 6, "burst");
     said(ask(&admin, &["check", "--cost", "0"]), 6, "/cost");
     assert_eq!(ask(&admin, &["check", "--cost", "-1"]).code, 2);

@@ -74,7 +74,12 @@ fn shown_settings_hide_passwords() {
         .env("TOLLGATE_REDIS__URL", "redis://me:hunter2@127.0.0.1:1")
         .env("TOLLGATE_POSTGRES__URL", "postgres://me:hunter2@127.0.0.1:1/db"));
     let settings = shown.json();
-    assert!(settings.as_array().expect("a list").iter().any(|setting| setting["name"] == "redis.url"), "{settings}");
+    let value = |name: &str| {
+        let found = settings.as_array().expect("a list").iter().find(|setting| setting["name"] == name);
+        found.unwrap_or_else(|| panic!("{name} in {settings}"))["value"].clone()
+    };
+    let values = ["redis.url", "redis.decision_timeout", "redis.tags", "leases.enabled", "trusted_proxies"].map(value);
+    assert_eq!(serde_json::json!(values), serde_json::json!(["redis://me:***@127.0.0.1:1", "50ms", 16, true, []]));
     assert!(!format!("{}{}", shown.out, shown.err).contains("hunter2"), "{}", shown.out);
 }
 
