@@ -21,10 +21,12 @@ local up, pk, sub, min = struct.unpack, struct.pack, string.sub, math.min
 local FORM, ENTRY = '>I4I6I6I6I7', 29
 local COUNT_MAX, COST_MAX = 2 ^ 48 - 1, 2 ^ 53 - 1
 local MINUTES, HOURS = 60, 24
+-- As text: the server is slow to write out numbers of Lua's.
+local MINUTES_MS, HOURS_MS = '3600000', '86400000'
 
-local number = tonumber(ARGV[1])
-local last = redis.pcall('GET', KEYS[1])
-if type(last) == 'string' and (tonumber(last) or 0) >= number then
+-- What is no string is read as nothing. One command, as each costs more than what it reads.
+local stored = redis.call('MGET', unpack(KEYS))
+if stored[1] and (tonumber(stored[1]) or 0) >= tonumber(ARGV[1]) then
   return 'A'
 end
 
@@ -34,20 +36,17 @@ local this_hour = (this_minute - this_minute % 60) / 60
 
 local records = {}
 
-local function record(key)
-  local known = records[key]
-  if not known then
-    known = redis.pcall('GET', key)
-    if type(known) ~= 'string' or #known % ENTRY ~= 1 or sub(known, 1, 1) ~= '\1' then
-      known = '\1'
-    end
+local function record(place)
+  local known = records[KEYS[place]] or stored[place]
+  if not known or #known % ENTRY ~= 1 or sub(known, 1, 1) ~= '\1' then
+    return '\1'
   end
   return known
 end
 
--- Adds to the entry of a slot, and leaves out those before `oldest`.
-local function add(key, slot, oldest, allowed, limited, denied, cost)
-  local stored = record(key)
+-- Adds to the entry of a slot of the record at that place of KEYS, and leaves out those before `oldest`.
+local function add(place, slot, oldest, allowed, limited, denied, cost)
+  local stored = record(place)
   local first, behind = 2, #stored + 1
   while first < behind and up('>I4', stored, first) < oldest do
     first = first + ENTRY
@@ -62,7 +61,7 @@ local function add(key, slot, oldest, allowed, limited, denied, cost)
     allowed, limited, denied, cost = allowed + a, limited + l, denied + d, cost + c
   end
   local entry = pk(FORM, slot, min(allowed, COUNT_MAX), min(limited, COUNT_MAX), min(denied, COUNT_MAX), min(cost, COST_MAX))
-  records[key] = '\1' .. sub(stored, first, before - 1) .. entry .. sub(stored, behind)
+  records[KEYS[place]] = '\1' .. sub(stored, first, before - 1) .. entry .. sub(stored, behind)
 end
 
 for row = 3, #ARGV do
@@ -70,10 +69,10 @@ for row = 3, #ARGV do
   minute = min(minute, this_minute)
   local hour = (minute - minute % 60) / 60
   if minute > this_minute - MINUTES then
-    add(KEYS[row * 2 - 4], minute, this_minute - MINUTES + 1, allowed, limited, denied, cost)
+    add(row * 2 - 4, minute, this_minute - MINUTES + 1, allowed, limited, denied, cost)
   end
   if hour > this_hour - HOURS then
-    add(KEYS[row * 2 - 3], hour, this_hour - HOURS + 1, allowed, limited, denied, cost)
+    add(row * 2 - 3, hour, this_hour - HOURS + 1, allowed, limited, denied, cost)
   end
 end
 
@@ -81,7 +80,7 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 for place = 2, #KEYS do
   local key = KEYS[place]
   if records[key] then
-    redis.call('SET', key, records[key], 'PX', (place % 2 == 0 and MINUTES or HOURS * 60) * 60000)
+    redis.call('SET', key, records[key], 'PX', place % 2 == 0 and MINUTES_MS or HOURS_MS)
     records[key] = nil
   end
 end
