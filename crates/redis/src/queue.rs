@@ -3,15 +3,23 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
     sync::{Notify, oneshot},
-    time::Instant,
+    task::yield_now,
+    time::{Instant, timeout},
 };
 use tollgate_gate::ports::{BucketError, Outcome};
 
 use crate::codec::Request;
+
+/// How long entries may wait for company while a call is on its way, about.
+const COMPANY_MAX: Duration = Duration::from_millis(1);
+/// How often whoever takes lets others go first: once, and what can run now has run; twice, and so has
+/// what came over the network meanwhile.
+const TURNS: u8 = 2;
 
 /// One decision and who waits for it.
 #[derive(Debug)]
@@ -61,27 +69,66 @@ impl Entry {
 }
 
 /// A bounded queue, first in, first out. Nobody ever waits to put something in.
+///
+/// A call costs the server and this node about as much as some ten entries do, so where calls are on
+/// their way already the next is to be as large as those are: fewer entries wait until so many are
+/// there, or a call is answered, or [`COMPANY_MAX`] is over. With none on its way nothing waits.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    entries: Mutex<VecDeque<Entry>>,
+    waiting: Mutex<Waiting>,
     more: Notify,
     entries_max: usize,
 }
 
+#[derive(Debug, Default)]
+struct Waiting {
+    entries: VecDeque<Entry>,
+    /// Calls on their way, and the entries in them.
+    calls: usize,
+    sent: usize,
+}
+
+/// A call that is on its way.
+#[derive(Debug)]
+pub(crate) struct OnItsWay<'a> {
+    queue: &'a Queue,
+    count: usize,
+}
+
+impl Drop for OnItsWay<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.queue.lock();
+        waiting.calls = waiting.calls.saturating_sub(1);
+        waiting.sent = waiting.sent.saturating_sub(self.count);
+    }
+}
+
+impl Waiting {
+    /// Entries that make the next call as large as those on their way.
+    fn wanted(&self) -> usize {
+        self.sent.checked_div(self.calls).unwrap_or(1).max(1)
+    }
+}
+
 impl Queue {
     pub(crate) fn new(entries_max: usize) -> Self {
-        Self { entries: Mutex::default(), more: Notify::new(), entries_max }
+        Self { waiting: Mutex::default(), more: Notify::new(), entries_max }
     }
 
     /// Puts an entry last; false where the queue is full.
     pub(crate) fn push(&self, entry: Entry) -> bool {
-        let mut entries = self.lock();
-        if entries.len() >= self.entries_max {
+        let mut waiting = self.lock();
+        if waiting.entries.len() >= self.entries_max {
             return false;
         }
-        entries.push_back(entry);
-        drop(entries);
-        self.more.notify_one();
+        waiting.entries.push_back(entry);
+        let count = waiting.entries.len();
+        // Whoever takes sees to all that come after the first, and may wait for as many as are wanted.
+        let is_news = count == 1 || count == waiting.wanted();
+        drop(waiting);
+        if is_news {
+            self.more.notify_one();
+        }
         true
     }
 
@@ -89,74 +136,86 @@ impl Queue {
     /// need be.
     pub(crate) fn put_back(&self, again: Vec<Entry>) {
         if !again.is_empty() {
-            let mut entries = self.lock();
-            again.into_iter().rev().for_each(|entry| entries.push_front(entry));
-            drop(entries);
+            let mut waiting = self.lock();
+            again.into_iter().rev().for_each(|entry| waiting.entries.push_front(entry));
+            drop(waiting);
             self.more.notify_one();
         }
     }
 
+    /// Notes a call with so many entries, for as long as what is returned is kept.
+    pub(crate) fn on_its_way(&self, count: usize) -> OnItsWay<'_> {
+        let mut waiting = self.lock();
+        waiting.calls += 1;
+        waiting.sent += count;
+        OnItsWay { queue: self, count }
+    }
+
     /// Waits for entries and takes up to `count_max` for which there still is time.
     pub(crate) async fn take(&self, count_max: usize, taken: &mut Vec<Entry>) {
+        let mut since = None;
         loop {
+            if self.lock().entries.is_empty() {
+                since = None;
+                self.more.notified().await;
+                continue;
+            }
+            self.let_others_go_first(count_max).await;
+            let now = Instant::now();
+            let patience = COMPANY_MAX.saturating_sub(now.duration_since(*since.get_or_insert(now)));
+            if !patience.is_zero() && self.is_too_few(count_max) {
+                // Over or not: the next turn looks.
+                drop(timeout(patience, self.more.notified()).await);
+                continue;
+            }
             if self.take_ready(count_max, taken) {
                 self.more.notify_one();
             }
             if !taken.is_empty() {
                 return;
             }
-            self.more.notified().await;
         }
+    }
+
+    /// Lets whoever can run put something in as well, unless the next call is full.
+    async fn let_others_go_first(&self, count_max: usize) {
+        for _ in 0..TURNS {
+            if self.lock().entries.len() >= count_max {
+                return;
+            }
+            yield_now().await;
+        }
+    }
+
+    /// Whether what waits is to wait for more.
+    fn is_too_few(&self, count_max: usize) -> bool {
+        let waiting = self.lock();
+        waiting.entries.len() < waiting.wanted().min(count_max)
     }
 
     /// True if entries are left over.
     fn take_ready(&self, count_max: usize, taken: &mut Vec<Entry>) -> bool {
         let now = Instant::now();
-        let mut entries = self.lock();
+        let mut waiting = self.lock();
         while taken.len() < count_max
-            && let Some(mut entry) = entries.pop_front()
+            && let Some(mut entry) = waiting.entries.pop_front()
         {
             if !entry.expire(now) {
                 taken.push(entry);
             }
         }
-        !entries.is_empty()
+        !waiting.entries.is_empty()
     }
 
     /// Answers those whose time is up, for while no call can be made.
     pub(crate) fn expire(&self, now: Instant) {
-        self.lock().retain_mut(|entry| !entry.expire(now));
+        self.lock().entries.retain_mut(|entry| !entry.expire(now));
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tollgate_gate::ports::{Decision, Subject, SubjectKind, Subjects};
-    use tollgate_limits::{Cost, LeaseAsk, RateLimits, Settle, Stamp};
-
-    use super::*;
-    use crate::names::Names;
-
-    fn entry(realm: u64) -> Entry {
-        let first = Subject { kind: SubjectKind::Key, id: "a".into(), generation: 1, limits: RateLimits::unlimited() };
-        let decision = Decision { subjects: Subjects { first, owner: None }, cost: Cost::ONE, peek: true };
-        let settle = Settle { granted: 5, unused: 2, stamp: Stamp { epoch: 1, series: [1, 0] } };
-        let lease = LeaseAsk { want: 7, settle: Some(settle) };
-        let request = Request { lease, ..Request::new(decision, &Names::new("tg:", 1).expect("good names")) };
-        Entry::new(request, Instant::now(), oneshot::channel().0, realm)
-    }
-
-    #[test]
-    fn a_slice_is_handed_back_to_the_state_and_over_the_connections_that_it_is_of() {
-        for (of, now) in [(3, 3), (3, 4), (4, 3)] {
-            let mut entry = entry(of);
-            entry.keep_settle_of(now);
-            assert_eq!(entry.request.lease.settle.is_some(), of == now, "{of} {now}");
-            assert_eq!(entry.request.lease.want, 7, "a new slice may be asked for all the same");
-        }
-    }
-}
+mod tests;

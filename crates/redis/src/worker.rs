@@ -1,8 +1,8 @@
 //! Makes calls: everything that has come up meanwhile goes into the next one.
 //!
-//! Natural batching, without a timer: a worker takes what waits, sends it as one call, and takes
-//! again when it is answered. So an idle node sends a decision at once, and a busy one sends
-//! batches as large as the load.
+//! Natural batching: a worker takes what waits, sends it as one call, and takes again when it is
+//! answered. So an idle node sends a decision at once, and a busy one sends batches as large as the
+//! load; `queue.rs` tells when what waits is enough for a further call.
 //!
 //! Nobody waits beyond his deadline. A call that takes long is watched: every few milliseconds
 //! those whose time is up are answered, in the call and in the queue. And a worker whose call had
@@ -94,7 +94,10 @@ impl Worker {
             return;
         }
         let Some(connection) = connection::usable(&self.connections) else { return };
-        match self.call(connection, entries, &mark).await {
+        let on_its_way = self.queue.on_its_way(entries.len());
+        let told = self.call(connection, entries, &mark).await;
+        drop(on_its_way);
+        match told {
             Ok(reply) => self.settle(entries, reply, &mark),
             Err(failure) => {
                 let is_silent = failure.kind == RedisErrorKind::TimedOut;
