@@ -25,6 +25,9 @@ use self::denial::Denial;
 pub(crate) use self::held::{Held, HeldKeys};
 use crate::{cache::CachedKey, ports::SubjectStanding, standings::Standings};
 
+/// A bucket that refills fewer tokens in the time of [`HotOptions::refill_max`] can feed no key in steady use.
+const REFILL_MIN: u128 = 16;
+
 /// What nodes may hold of keys in much use.
 #[derive(Debug, Clone, Copy)]
 pub struct HotOptions {
@@ -32,7 +35,8 @@ pub struct HotOptions {
     pub leases: bool,
     /// Of the smallest burst of a key and its owner no more is asked for at a time, in percent.
     pub burst_percent_max: u32,
-    /// No more is asked for at a time than the slowest of their buckets refills in this time.
+    /// No more is asked for at a time than the slowest of their buckets refills in this time, and
+    /// nothing if that is fewer than 16 tokens.
     pub refill_max: Duration,
     /// How long a denial is remembered at most; zero for not at all.
     pub denials: Duration,
@@ -164,7 +168,7 @@ fn want_max(entry: &CachedKey, options: &HotOptions) -> u32 {
         let burst = u128::from(limit.burst());
         let (by_burst, by_refill) =
             (burst * u128::from(options.burst_percent_max) / 100, burst * refill_us / u128::from(limit.period_us()));
-        by_burst.min(by_refill)
+        if by_refill < REFILL_MIN { 0 } else { by_burst.min(by_refill) }
     };
     let want = entry.limits().map(|named| of_limit(named.limit)).min().unwrap_or(0);
     u32::try_from(want).unwrap_or(u32::MAX)
