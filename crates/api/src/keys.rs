@@ -179,8 +179,8 @@ pub struct Key {
     /// What decides on it while Redis cannot, where that is not the deployment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outage_mode: Option<OutageModeName>,
-    /// After a change: whether the fence was raised at once. False means that nodes learn of the
-    /// change from the log, within seconds.
+    /// After a change: whether the fence was raised at once; of a new key, which needs none, whether the
+    /// nodes were told. False means that nodes learn of it from the log, within seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub propagated: Option<bool>,
 }

@@ -12,7 +12,7 @@ pub use audit::ListAudit;
 pub(crate) use states::Revoking;
 pub use usage::{ListTop, TOP_MAX};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tollgate_api::{AuthContext, CreateKeyBody, CreatedKey, Key, KeyKindName, KeyPage, Owner, PatchKeyBody, PutOwnerBody, RevokeKeyBody};
 use tollgate_keys::{KeyId, OwnerName, RandomPart, SecretKind, Status};
 
@@ -230,7 +230,7 @@ impl GateShared {
     async fn raise_as(&self, kind: ChangeKind, fence: Fence) -> bool {
         let deadline = Instant::now() + self.follower.options().fence_timeout;
         let raised = self.buckets.raise_fence(fence.clone(), deadline).await;
-        let is_raised = raised.is_ok();
+        let (is_raised, at) = (raised.is_ok(), Instant::now());
         if let Err(error) = &raised {
             tracing::warn!(%error, "a change stands, but its fence could not be raised; nodes learn of it from the change log");
         }
@@ -238,7 +238,7 @@ impl GateShared {
         // Most nodes have dropped what they took ahead by now, but one that did not hear of the change
         // spends it to its end.
         if let Some(good_for) = raised.ok().filter(|good_for| !good_for.is_zero()) {
-            sleep(good_for).await;
+            sleep_until(at + good_for).await;
         }
         is_raised
     }

@@ -148,7 +148,8 @@ impl<K: InUse> Usage<K> {
 }
 
 impl GateShared {
-    /// Writes what has been noted, and comes back when what others were about to write is written too. What cannot be written now waits for the next time.
+    /// Writes what has been noted, and comes back when what others were about to write is written too.
+    /// What cannot be written now waits for the next time.
     pub(crate) async fn write_uses(&self) {
         let _turn = self.usage.writing.lock().await;
         let rounds = self.usage.pending().len().div_ceil(WRITTEN_AT_ONCE);

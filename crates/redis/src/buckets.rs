@@ -41,6 +41,8 @@ const UPKEEP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one attempt at a fence may take, and the pause before the next.
 const FENCE_ATTEMPT: Duration = Duration::from_millis(500);
 const FENCE_PAUSE: Duration = Duration::from_millis(10);
+/// No slice is good for longer, whatever a server says.
+const SLICE_LIFE: Duration = Duration::from_micros(2 * tollgate_limits::EPOCH_US);
 /// How long a reset is remembered at least: longer than any node makes one good.
 const RESET_TTL_MIN: Duration = Duration::from_mins(45);
 
@@ -275,7 +277,7 @@ impl RedisBuckets {
         let told = self.run(&self.fence, keys, args, timeout).await?;
         let good_for_us = std::str::from_utf8(&told).ok().and_then(|told| told.strip_prefix('A')?.parse().ok());
         if let Some(good_for_us) = good_for_us {
-            return Ok(Duration::from_micros(good_for_us));
+            return Ok(Duration::from_micros(good_for_us).min(SLICE_LIFE));
         }
         if is_joined {
             self.desk.marks.forget(tag, &mark);

@@ -46,7 +46,8 @@ use crate::values::Bound;
 
 /// The range of every setting that is a number, a time or a size.
 pub(crate) fn bounds() -> impl Iterator<Item = &'static Bound> {
-    let sections: [&[Bound]; 19] = [
+    let sections: [&[Bound]; 20] = [
+        crate::settings::BOUNDS,
         redis::BOUNDS,
         postgres::BOUNDS,
         outage::BOUNDS,

@@ -3,9 +3,13 @@
 use crate::{
     Argon2Settings, BloomFilterSettings, CacheSettings, ChangeLogSettings, DenyMemorySettings, EventsSettings, ForwardAuthSettings,
     HttpSettings, KeysSettings, LeasesSettings, LogSettings, LookupSettings, Network, OutageSettings, PostgresSettings, PreauthSettings,
-    RedisSettings, Shown, ShutdownSettings, TelemetrySettings, TlsSettings, UsageSettings, load::Check,
+    RedisSettings, Shown, ShutdownSettings, TelemetrySettings, TlsSettings, UsageSettings,
+    load::Check,
+    values::{Bound, whole},
 };
 use std::{net::SocketAddr, path::PathBuf};
+
+pub(crate) const BOUNDS: &[Bound] = &[whole("worker_threads", 0, 1024)];
 
 /// The settings of one node, each checked. [`Settings::load`] makes them.
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -27,6 +31,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<Network>,
     /// Which rate-limit headers decisions carry.
     pub ratelimit_headers: RateLimitHeaders,
+    /// Threads that serve requests; 0 for one on each core that this process may use.
+    pub worker_threads: usize,
     /// Buckets of a cluster.
     pub redis: RedisSettings,
     /// Keys of a cluster.

@@ -73,15 +73,18 @@ impl Gate {
         shared.keys.owner(owner.clone()).await?.ok_or(ControlError::NotFound)?;
         let _turn = shared.revoking.take_turn(&owner)?;
         let begun_ms = shared.clock.unix_ms();
-        let mut told = RevokedKeys { owner: owner.to_string(), revoked: 0, propagated: true };
+        let (mut revoked, mut fenced) = (0, Fenced::begin());
         for _ in 0..=LOOKS_AGAIN_MAX {
-            if !shared.revoke_all(operator, (&owner, reason.as_deref()), &mut told).await? {
+            let more = shared.revoke_all(operator, (&owner, reason.as_deref()), &mut fenced).await?;
+            revoked += more;
+            if more == 0 {
                 break;
             }
         }
         // Whoever began this before may not have got to the fences.
-        told.propagated &= shared.fence_revoked(&owner, begun_ms).await?;
-        Ok(told)
+        let earlier = shared.fence_revoked(&owner, begun_ms).await?;
+        sleep_until(fenced.good_until.max(earlier.good_until)).await;
+        Ok(RevokedKeys { owner: owner.to_string(), revoked, propagated: fenced.are_raised && earlier.are_raised })
     }
 }
 
@@ -111,23 +114,36 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// What came of the fences of several keys.
+struct Fenced {
+    are_raised: bool,
+    /// Nobody spends after that what was taken ahead under the rules before.
+    good_until: Instant,
+}
+
+impl Fenced {
+    fn begin() -> Self {
+        Self { are_raised: true, good_until: Instant::now() }
+    }
+}
+
 impl GateShared {
-    /// Goes over an owner's keys once, in order of ids; whether there was any to revoke.
+    /// Goes over an owner's keys once, in order of ids; how many there were to revoke.
     async fn revoke_all(
         &self,
         operator: &Operator,
         (owner, reason): (&OwnerName, Option<&str>),
-        told: &mut RevokedKeys,
-    ) -> Result<bool, ControlError> {
-        let (before, mut after) = (told.revoked, None);
+        fenced: &mut Fenced,
+    ) -> Result<u64, ControlError> {
+        let (mut count, mut after) = (0, None);
         loop {
             let context = self.context(operator, "owners.revoke_keys");
             let revocation = Revocation { at_ms: context.now_ms, reason: reason.map(str::to_owned) };
             let next = OwnerRevocation { owner: owner.clone(), after, count_max: REVOKED_AT_ONCE, revocation };
             let revoked = self.keys.revoke_keys(next, context).await?;
-            told.revoked += u64::try_from(revoked.len()).unwrap_or(u64::MAX);
-            told.propagated &= self.fence_all(&revoked, told.propagated).await;
-            let Some(last) = revoked.last() else { return Ok(told.revoked > before) };
+            count += u64::try_from(revoked.len()).unwrap_or(u64::MAX);
+            self.fence_all(&revoked, fenced).await;
+            let Some(last) = revoked.last() else { return Ok(count) };
             // The last of them sends the others to the log for all.
             self.announce_key(ChangeKind::Revoked, last).await;
             after = Some(last.key_id.clone());
@@ -136,8 +152,8 @@ impl GateShared {
 
     /// Raises the fences of an owner's keys that were revoked no later than `before_ms`, as far as some node
     /// may still hold them.
-    async fn fence_revoked(&self, owner: &OwnerName, before_ms: u64) -> Result<bool, ControlError> {
-        let (mut raised, mut after, now_ms) = (true, None, self.clock.unix_ms());
+    async fn fence_revoked(&self, owner: &OwnerName, before_ms: u64) -> Result<Fenced, ControlError> {
+        let (mut fenced, mut after, now_ms) = (Fenced::begin(), None, self.clock.unix_ms());
         let held = self.options.cache.age_max + HELD_MARGIN;
         let since_ms = now_ms.saturating_sub(u64::try_from(held.as_millis()).unwrap_or(u64::MAX));
         loop {
@@ -147,22 +163,21 @@ impl GateShared {
             after = revoked.last().map(|last| last.key_id.clone());
             let is_earlier = |record: &KeyRecord| record.revoked.as_ref().is_some_and(|revoked| revoked.at_ms <= before_ms);
             let earlier: Vec<KeyRecord> = revoked.into_iter().filter(is_earlier).collect();
-            raised &= self.fence_all(&earlier, raised).await;
-            if after.is_none() || !raised {
-                return Ok(raised);
+            self.fence_all(&earlier, &mut fenced).await;
+            if after.is_none() || !fenced.are_raised {
+                return Ok(fenced);
             }
         }
     }
 
-    /// Raises the fences of keys just revoked, unless one of them could not be raised `so_far`:
+    /// Raises the fences of keys just revoked, unless one of them could not be raised so far:
     /// then the bucket store is not there, and the log makes the others good.
-    async fn fence_all(&self, revoked: &[KeyRecord], so_far: bool) -> bool {
-        let (mut raised, mut good_until) = (so_far, Instant::now());
+    async fn fence_all(&self, revoked: &[KeyRecord], fenced: &mut Fenced) {
         for records in revoked.chunks(FENCES_AT_ONCE) {
             for record in records {
                 self.cache.forget(&record.key_id);
             }
-            if !raised {
+            if !fenced.are_raised {
                 continue;
             }
             let mut raising = JoinSet::new();
@@ -172,12 +187,10 @@ impl GateShared {
                 raising.spawn(async move { buckets.raise_fence(fence, deadline).await });
             }
             for done in raising.join_all().await {
-                raised &= done.is_ok();
-                good_until = good_until.max(Instant::now() + done.unwrap_or_default());
+                fenced.are_raised &= done.is_ok();
+                fenced.good_until = fenced.good_until.max(Instant::now() + done.unwrap_or_default());
             }
         }
-        sleep_until(good_until).await;
-        raised
     }
 }
 

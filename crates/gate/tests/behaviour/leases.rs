@@ -230,6 +230,30 @@ async fn a_change_answers_once_no_slice_from_before_can_be_spent_though_nobody_h
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_keys_of_an_owner_are_revoked_once_no_slice_of_theirs_can_be_spent() {
+    let world = world().await;
+    let other = world.other_node_with(leasing).await;
+    let owner = OwnerName::parse("acme").expect("an owner");
+    world.keys.edit_owner(&owner, limits(1000, 86_400));
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        keys.push(world.used_key(KeyRules { owner: Some(owner.clone()), ..wide() }).await);
+    }
+    for key in &keys {
+        heat(&world.node, key).await;
+    }
+    let (admin, body) = (crate::support::operator(None, &["admin"]), tollgate_api::RevokeKeyBody { reason: None });
+    let begun = Instant::now();
+    let told = other.gate.revoke_keys_of(&admin, "acme", body).await.expect("revoked");
+    assert_eq!((told.revoked, told.propagated), (3, true));
+    let waited = begun.elapsed();
+    assert!((100..=400).contains(&waited.as_millis()), "once for all: {waited:?}");
+    for key in &keys {
+        world.node.check(key).await.unauthenticated();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_of_a_key_of_which_no_slice_is_out_answers_at_once() {
     let world = world().await;
     let key = world.used_key(wide()).await;

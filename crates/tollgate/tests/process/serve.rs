@@ -134,6 +134,18 @@ fn limited(command: &Command, limit: &str) -> Command {
 }
 
 #[test]
+fn requests_are_served_by_as_many_threads_as_the_setting_says() {
+    let threads = |count: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let node = Node::launch(tollgate(folder.path(), &["serve"]).env("TOLLGATE_WORKER_THREADS", count));
+        std::fs::read_dir(format!("/proc/{}/task", node.pid())).expect("the node runs").count()
+    };
+    // Beside them there are the first one and those that wait for files.
+    let (few, many) = (threads("1"), threads("65"));
+    assert!(few < 33 && many > 65, "{few} and {many}");
+}
+
+#[test]
 fn a_node_asks_for_as_many_open_files_as_it_may_need() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut serve = tollgate(folder.path(), &["serve"]);

@@ -6,8 +6,8 @@ use super::{
     answer, instant, instant_or_null, list, name, named, of, or_null, printable, sent, text, text_or_null, whole, word, yes_or_no,
 };
 
-pub(super) const PROPAGATED: &str =
-    "After a change: whether the fence was raised at once. False means that nodes learn of it from the change log, within seconds.";
+pub(super) const PROPAGATED: &str = "After a change: whether the fence was raised at once; of a new key, which needs none, whether the nodes were told. \
+     False means that nodes learn of it from the change log, within seconds.";
 
 pub(super) fn all() -> Map<String, Value> {
     named([

@@ -13,6 +13,7 @@ fn the_top_of_the_file_is_as_documented() {
     assert!(!settings.allow_plaintext);
     assert_eq!(settings.trusted_proxies, []);
     assert_eq!(settings.ratelimit_headers, RateLimitHeaders::Draft11);
+    assert_eq!(settings.worker_threads, 0);
 }
 
 #[test]
