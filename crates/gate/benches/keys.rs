@@ -37,7 +37,7 @@ async fn cost(count: usize) {
     let before = count / 4;
     let crowd = Crowd::new(before + count).await;
     crowd.use_each(0..before).await;
-    let bytes = crowd.bytes_each(before..crowd.len(), resident_bytes).await;
+    let bytes = crowd.bytes_each(count, crowd.use_each(before..crowd.len()), resident_bytes).await;
     let (all, few) = (nanoseconds(&crowd, crowd.len()).await, nanoseconds(&crowd, 100).await);
     assert_eq!(usize::try_from(crowd.hashes()).expect("few"), crowd.len(), "each was verified once");
     println!("{count:>9} {bytes:>12} {all:>18} {few:>18}");

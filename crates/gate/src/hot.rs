@@ -25,7 +25,8 @@ use self::denial::Denial;
 pub(crate) use self::held::{Held, HeldKeys};
 use crate::{cache::CachedKey, ports::SubjectStanding, standings::Standings};
 
-/// A bucket that refills fewer tokens in the time of [`HotOptions::refill_max`] can feed no key in steady use.
+/// From a bucket that refills fewer tokens in the time of [`HotOptions::refill_max`] none are taken: they would not pay
+/// for the call that takes them.
 const REFILL_MIN: u128 = 16;
 
 /// What nodes may hold of keys in much use.

@@ -258,8 +258,8 @@ impl GateShared {
 }
 
 impl crate::Gate {
-    /// Hands back all tokens that this node has taken ahead, before it ends. Waits for the store no
-    /// longer than a decision does.
+    /// Hands back all tokens that this node has taken ahead, before it ends, some hundreds at a time.
+    /// Waits for the store no longer each time than a decision does.
     pub async fn hand_back_leases(&self) {
         self.shared.hand_back(u64::MAX).await;
     }

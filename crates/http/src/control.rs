@@ -33,8 +33,8 @@ pub(crate) async fn create_key(State(front): State<Arc<Front>>, request: Request
     let (parts, body) = request.into_parts();
     Params::refuse(parts.uri.query())?;
     let idempotency_key = accept::idempotency_key(&parts.headers)?;
-    let permit = permit::enter(&front, &parts, Scope::KEYS_WRITE, Plane::Control).await?;
-    let body: CreateKeyBody = body::json(&front.options, &parts.headers, body).await?;
+    let reading = body::json(&front.options, &parts.headers, body);
+    let (permit, body): (_, CreateKeyBody) = permit::enter_with(&front, &parts, (Scope::KEYS_WRITE, Plane::Control), reading).await?;
     let created = front.gate.create_key(&permit.operator_once(idempotency_key), body).await?;
     respond::created(&permit, &created)
 }
@@ -78,8 +78,8 @@ pub(crate) async fn patch_key(State(front): State<Arc<Front>>, PathName(key_id):
     let (parts, body) = request.into_parts();
     Params::refuse(parts.uri.query())?;
     let if_generation = accept::if_match(&parts.headers)?;
-    let permit = permit::enter(&front, &parts, Scope::KEYS_WRITE, Plane::Control).await?;
-    let body: PatchKeyBody = body::json(&front.options, &parts.headers, body).await?;
+    let reading = body::json(&front.options, &parts.headers, body);
+    let (permit, body): (_, PatchKeyBody) = permit::enter_with(&front, &parts, (Scope::KEYS_WRITE, Plane::Control), reading).await?;
     let key = front.gate.patch_key(permit.operator(), &key_id, if_generation, body).await?;
     respond::key(&permit, &key)
 }
@@ -88,8 +88,8 @@ pub(crate) async fn patch_key(State(front): State<Arc<Front>>, PathName(key_id):
 pub(crate) async fn revoke_key(State(front): State<Arc<Front>>, PathName(key_id): PathName, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     Params::refuse(parts.uri.query())?;
-    let permit = permit::enter(&front, &parts, Scope::KEYS_WRITE, Plane::Control).await?;
-    let body: RevokeKeyBody = body::json_or_default(&front.options, &parts.headers, body).await?;
+    let reading = body::json_or_default(&front.options, &parts.headers, body);
+    let (permit, body): (_, RevokeKeyBody) = permit::enter_with(&front, &parts, (Scope::KEYS_WRITE, Plane::Control), reading).await?;
     let key = front.gate.revoke_key(permit.operator(), &key_id, body).await?;
     respond::key(&permit, &key)
 }
@@ -107,8 +107,8 @@ pub(crate) async fn owner(State(front): State<Arc<Front>>, PathName(owner): Path
 pub(crate) async fn put_owner(State(front): State<Arc<Front>>, PathName(owner): PathName, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     Params::refuse(parts.uri.query())?;
-    let permit = permit::enter(&front, &parts, Scope::OWNERS_WRITE, Plane::Control).await?;
-    let body: PutOwnerBody = body::json(&front.options, &parts.headers, body).await?;
+    let reading = body::json(&front.options, &parts.headers, body);
+    let (permit, body): (_, PutOwnerBody) = permit::enter_with(&front, &parts, (Scope::OWNERS_WRITE, Plane::Control), reading).await?;
     let owner = front.gate.put_owner(permit.operator(), &owner, body).await?;
     respond::permitted(&permit, StatusCode::OK, &owner)
 }

@@ -87,8 +87,8 @@ pub(crate) async fn check(State(front): State<Arc<Front>>, request: Request) -> 
 pub(crate) async fn limit(State(front): State<Arc<Front>>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     Params::refuse(parts.uri.query())?;
-    let permit = permit::enter(&front, &parts, Scope::LIMIT_WRITE, Plane::Data).await?;
-    let asked: LimitBody = body::json(&front.options, &parts.headers, body).await?;
+    let reading = body::json(&front.options, &parts.headers, body);
+    let (permit, asked): (_, LimitBody) = permit::enter_with(&front, &parts, (Scope::LIMIT_WRITE, Plane::Data), reading).await?;
     let named = front.gate.named_decision(asked)?;
     let verdict = front.gate.decide_named(permit.identity(), named).await?;
     respond::named(&permit, &Account::left_with(&parts.extensions), verdict)

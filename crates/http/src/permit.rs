@@ -1,16 +1,22 @@
 //! The way into calls on the caller's own account: the same gate as for everybody else.
 
+use std::time::Duration;
+
 use axum::http::{HeaderMap, StatusCode, request::Parts};
+use tokio::time::Instant;
 use tollgate_gate::{
     IdempotencyKey,
     control::Operator,
-    request::Plane,
-    verdict::{Identity, Passed},
+    request::{CheckRequest, Plane},
+    verdict::{Identity, Passed, Verdict},
 };
 use tollgate_keys::Scope;
 use tollgate_settings::RateLimitHeaders;
 
 use crate::{accept, front::Front, problem::Failure, ratelimit_headers, request_log::Account, warning};
+
+/// A body that takes no longer is part of the call that was let in.
+const BODY_WITHIN: Duration = Duration::from_millis(250);
 
 /// Proof that the gate let this call pass: its scope is held and its token charged. Only
 /// [`enter`] makes one, and whatever acts for a caller asks for one.
@@ -33,6 +39,28 @@ pub(crate) async fn enter(front: &Front, parts: &Parts, scope: Scope, plane: Pla
     let context = operator.auth_context();
     tollgate_telemetry::note_caller(&tracing::Span::current(), &context.key_id, context.owner.as_deref());
     Ok(Permit { operator, passed, headers })
+}
+
+/// The same for a call with a body, which may be long in coming: whoever has lost his right meanwhile is refused.
+pub(crate) async fn enter_with<T>(
+    front: &Front,
+    parts: &Parts,
+    (scope, plane): (Scope, Plane),
+    body: impl Future<Output = Result<T, Failure>>,
+) -> Result<(Permit, T), Failure> {
+    let permit = enter(front, parts, scope.clone(), plane).await?;
+    let begun = Instant::now();
+    let body = body.await?;
+    if begun.elapsed() > BODY_WITHIN {
+        let check = CheckRequest { peek: true, ..accept::call(front, parts, scope, plane)? };
+        let caller = front.gate.authenticate(check).await?;
+        let verdict = front.gate.decide(caller).await?;
+        // It is paid for already.
+        if let Verdict::Denied(_) = verdict {
+            Failure::unless_allowed(verdict, StatusCode::TOO_MANY_REQUESTS, front.options.ratelimit_headers)?;
+        }
+    }
+    Ok((permit, body))
 }
 
 impl Permit {

@@ -17,6 +17,8 @@ use crate::codec::Request;
 
 /// How long entries may wait for company while a call is on its way, about.
 const COMPANY_MAX: Duration = Duration::from_millis(1);
+/// An entry that has no more time than this left waits for nobody: the wait may take twice [`COMPANY_MAX`].
+const HURRY: Duration = Duration::from_millis(5);
 /// How often whoever takes lets others go first: once, and what can run now has run; twice, and so has
 /// what came over the network meanwhile.
 const TURNS: u8 = 2;
@@ -163,7 +165,7 @@ impl Queue {
             self.let_others_go_first(count_max).await;
             let now = Instant::now();
             let patience = COMPANY_MAX.saturating_sub(now.duration_since(*since.get_or_insert(now)));
-            if !patience.is_zero() && self.is_too_few(count_max) {
+            if !patience.is_zero() && self.is_too_few(count_max, now) {
                 // Over or not: the next turn looks.
                 drop(timeout(patience, self.more.notified()).await);
                 continue;
@@ -187,10 +189,11 @@ impl Queue {
         }
     }
 
-    /// Whether what waits is to wait for more.
-    fn is_too_few(&self, count_max: usize) -> bool {
+    /// Whether what waits is to wait for more, and has the time.
+    fn is_too_few(&self, count_max: usize, now: Instant) -> bool {
         let waiting = self.lock();
-        waiting.entries.len() < waiting.wanted().min(count_max)
+        let has_time = waiting.entries.front().is_some_and(|first| first.deadline.saturating_duration_since(now) > HURRY);
+        has_time && waiting.entries.len() < waiting.wanted().min(count_max)
     }
 
     /// True if entries are left over.

@@ -9,7 +9,7 @@ mod spans;
 
 pub(crate) use certificate::WatchedCertificate;
 
-use std::{net::SocketAddr, num::NonZeroUsize, thread, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use tollgate_settings::{LogFormat, Mode, Settings};
 use tollgate_telemetry::LogError;
@@ -30,9 +30,11 @@ pub(crate) fn run(args: &ServeArgs, output: Output) -> Result<Exit, Failure> {
     let settings = commands::serve_settings(args)?;
     let rules = store::rules(&settings)?;
     start_logs(&settings)?;
-    let threads = NonZeroUsize::new(settings.worker_threads).or_else(|| thread::available_parallelism().ok());
-    let threads = threads.map_or(1, NonZeroUsize::get);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if settings.worker_threads > 0 {
+        runtime.worker_threads(settings.worker_threads);
+    }
+    let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(|error| Failure::other(format!("the system gives no runtime: {error}"), "see the system's limits"))?;
     let result = runtime.block_on(serve(&settings, rules, output));
     // What still runs has no caller any more; a hash that is being computed need not be awaited.

@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tollgate_api::{Key, RevokeKeyBody, RevokedKeys};
-use tollgate_keys::{OwnerName, Status};
+use tollgate_keys::{KeyId, OwnerName, Status};
 
 use super::{ControlError, Operator, fence_of_key, known_id};
 use crate::{
@@ -72,19 +72,14 @@ impl Gate {
         }
         shared.keys.owner(owner.clone()).await?.ok_or(ControlError::NotFound)?;
         let _turn = shared.revoking.take_turn(&owner)?;
-        let begun_ms = shared.clock.unix_ms();
-        let (mut revoked, mut fenced) = (0, Fenced::begin());
-        for _ in 0..=LOOKS_AGAIN_MAX {
-            let more = shared.revoke_all(operator, (&owner, reason.as_deref()), &mut fenced).await?;
-            revoked += more;
-            if more == 0 {
-                break;
-            }
+        let (mut fenced, of) = (Fenced::begin(), (&owner, reason.as_deref()));
+        let mut revoked = shared.revoke_until_none(operator, of, &mut fenced).await?;
+        // Whoever began this before, or does it elsewhere, may not have got to the fences.
+        if shared.fence_revoked(&owner, &mut fenced).await? {
+            sleep_until(fenced.good_until).await;
+            revoked += shared.revoke_until_none(operator, of, &mut fenced).await?;
         }
-        // Whoever began this before may not have got to the fences.
-        let earlier = shared.fence_revoked(&owner, begun_ms).await?;
-        sleep_until(fenced.good_until.max(earlier.good_until)).await;
-        Ok(RevokedKeys { owner: owner.to_string(), revoked, propagated: fenced.are_raised && earlier.are_raised })
+        Ok(RevokedKeys { owner: owner.to_string(), revoked, propagated: fenced.are_raised })
     }
 }
 
@@ -119,15 +114,37 @@ struct Fenced {
     are_raised: bool,
     /// Nobody spends after that what was taken ahead under the rules before.
     good_until: Instant,
+    /// Whose were asked for.
+    keys: HashSet<KeyId>,
 }
 
 impl Fenced {
     fn begin() -> Self {
-        Self { are_raised: true, good_until: Instant::now() }
+        Self { are_raised: true, good_until: Instant::now(), keys: HashSet::new() }
     }
 }
 
 impl GateShared {
+    /// Revokes an owner's keys until there is none left, those too that are made meanwhile; how many.
+    async fn revoke_until_none(
+        &self,
+        operator: &Operator,
+        of: (&OwnerName, Option<&str>),
+        fenced: &mut Fenced,
+    ) -> Result<u64, ControlError> {
+        let mut revoked = 0;
+        for _ in 0..=LOOKS_AGAIN_MAX {
+            let more = self.revoke_all(operator, of, fenced).await?;
+            if more == 0 {
+                break;
+            }
+            revoked += more;
+            // Until then one of them may pay from a slice for making another.
+            sleep_until(fenced.good_until).await;
+        }
+        Ok(revoked)
+    }
+
     /// Goes over an owner's keys once, in order of ids; how many there were to revoke.
     async fn revoke_all(
         &self,
@@ -150,22 +167,22 @@ impl GateShared {
         }
     }
 
-    /// Raises the fences of an owner's keys that were revoked no later than `before_ms`, as far as some node
-    /// may still hold them.
-    async fn fence_revoked(&self, owner: &OwnerName, before_ms: u64) -> Result<Fenced, ControlError> {
-        let (mut fenced, mut after, now_ms) = (Fenced::begin(), None, self.clock.unix_ms());
+    /// Raises the fences of an owner's other revoked keys, as far as some node may still hold them; whether there
+    /// were any.
+    async fn fence_revoked(&self, owner: &OwnerName, fenced: &mut Fenced) -> Result<bool, ControlError> {
+        let (mut were_any, mut after, now_ms) = (false, None, self.clock.unix_ms());
         let held = self.options.cache.age_max + HELD_MARGIN;
         let since_ms = now_ms.saturating_sub(u64::try_from(held.as_millis()).unwrap_or(u64::MAX));
         loop {
             let (owner, status) = (Some(owner.clone()), Some(tollgate_api::KeyStatus::Revoked));
             let query = KeyListQuery { owner, status, revoked_since_ms: Some(since_ms), after, count_max: REVOKED_AT_ONCE, now_ms };
-            let revoked = self.keys.list(query).await?;
+            let mut revoked = self.keys.list(query).await?;
             after = revoked.last().map(|last| last.key_id.clone());
-            let is_earlier = |record: &KeyRecord| record.revoked.as_ref().is_some_and(|revoked| revoked.at_ms <= before_ms);
-            let earlier: Vec<KeyRecord> = revoked.into_iter().filter(is_earlier).collect();
-            self.fence_all(&earlier, &mut fenced).await;
+            revoked.retain(|record| !fenced.keys.contains(&record.key_id));
+            were_any |= !revoked.is_empty();
+            self.fence_all(&revoked, fenced).await;
             if after.is_none() || !fenced.are_raised {
-                return Ok(fenced);
+                return Ok(were_any);
             }
         }
     }
@@ -176,6 +193,7 @@ impl GateShared {
         for records in revoked.chunks(FENCES_AT_ONCE) {
             for record in records {
                 self.cache.forget(&record.key_id);
+                fenced.keys.insert(record.key_id.clone());
             }
             if !fenced.are_raised {
                 continue;

@@ -254,6 +254,24 @@ async fn all_keys_of_an_owner_are_revoked_once_no_slice_of_theirs_can_be_spent()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_is_made_while_slices_of_its_owners_keys_can_be_spent_is_revoked_with_them() {
+    let world = world().await;
+    let other = world.other_node_with(leasing).await;
+    let owner = OwnerName::parse("acme").expect("an owner");
+    let key = world.used_key(KeyRules { owner: Some(owner.clone()), ..wide() }).await;
+    heat(&world.node, &key).await;
+    let (admin, body) = (crate::support::operator(None, &["admin"]), tollgate_api::RevokeKeyBody { reason: None });
+    let made = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.node.check(&key).await.allowed();
+        world.used_key(KeyRules { owner: Some(owner), ..wide() }).await
+    };
+    let (told, made) = tokio::join!(other.gate.revoke_keys_of(&admin, "acme", body), made);
+    assert_eq!(told.expect("revoked").revoked, 2);
+    other.check(&made).await.unauthenticated();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_of_a_key_of_which_no_slice_is_out_answers_at_once() {
     let world = world().await;
     let key = world.used_key(wide()).await;

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tollgate_gate::{
+    Clock as _,
     config::KeyRules,
     control::{ControlError, Operator},
+    ports::ChangeKind,
+    record::Revocation,
     verdict::Unauthenticated,
 };
-use tollgate_keys::OwnerName;
+use tollgate_keys::{OwnerName, Status};
 
 use crate::support::{Outcomes, World, operator, rules};
 
@@ -110,6 +113,22 @@ async fn an_owners_keys_revoked_again_are_fenced_again() {
     let raised = world.buckets.fences().len();
     assert!(revoke().await.propagated);
     assert_eq!(world.buckets.fences().len(), raised);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_another_node_has_revoked_and_not_fenced_yet_are_fenced_whatever_its_clock_says() {
+    let world = World::new().await;
+    let key = world.used_key(of("a")).await;
+    world.node.check(&key).await.allowed();
+    let later_ms = world.clock.unix_ms() + 5_000;
+    world.keys.edit(&key.key_id, ChangeKind::Revoked, |record| {
+        record.lifecycle.status = Status::Revoked;
+        record.revoked = Some(Revocation { at_ms: later_ms, reason: None });
+    });
+    let told = world.node.gate.revoke_keys_of(&admin(), "a", body(json!({}))).await.expect("revoked");
+    assert_eq!((told.revoked, told.propagated), (0, true));
+    let fences = world.buckets.fences();
+    assert!(fences.iter().any(|fence| fence.revoked && *fence.id == *key.key_id.as_str()), "{fences:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -82,22 +82,32 @@ impl Crowd {
 
     /// Uses some keys once, each from a text of its own, as requests do.
     pub(crate) async fn use_each(&self, which: std::ops::Range<usize>) {
+        self.ask_each(which, Ask::default).await;
+    }
+
+    /// Asks how some keys stand. That is a use of them, and is counted nowhere.
+    #[allow(dead_code, reason = "the bench uses its part")]
+    pub(crate) async fn peek_at_each(&self, which: std::ops::Range<usize>) {
+        self.ask_each(which, Ask::peek).await;
+    }
+
+    async fn ask_each(&self, which: std::ops::Range<usize>, ask: fn() -> Ask) {
         for text in &self.keys[which] {
             let credential = Credential::Read(ApiKey::parse(text).expect("an api key"));
-            let verdict = self.node.request(Ask::default().with(credential)).await;
+            let verdict = self.node.request(ask().with(credential)).await;
             assert!(matches!(verdict, Ok(Verdict::Allowed(_))), "{verdict:?}");
         }
     }
 
-    /// Uses some keys, and tells by how much for each what `bytes` tells has grown.
-    pub(crate) async fn bytes_each(&self, which: std::ops::Range<usize>, bytes: impl Fn() -> usize) -> usize {
+    /// Tells by how much for each of `count` what `bytes` tells has grown by `what` is done.
+    pub(crate) async fn bytes_each(&self, count: usize, what: impl Future<Output = ()>, bytes: impl Fn() -> usize) -> usize {
         let bytes = || {
             // Figures wait in lists until somebody asks for them.
             self.hashes();
             bytes()
         };
-        let (count, before) = (which.len(), bytes());
-        self.use_each(which).await;
+        let before = bytes();
+        what.await;
         bytes().saturating_sub(before) / count
     }
 

@@ -64,6 +64,6 @@ pub(crate) async fn revoke_keys(State(front): State<Arc<Front>>, PathName(owner)
 async fn enter<T: DeserializeOwned + Default>(front: &Front, request: Request) -> Result<(Permit, T), Failure> {
     let (parts, body): (Parts, _) = request.into_parts();
     Params::refuse(parts.uri.query())?;
-    let permit = permit::enter(front, &parts, Scope::KEYS_WRITE, Plane::Control).await?;
-    Ok((permit, body::json_or_default(&front.options, &parts.headers, body).await?))
+    let reading = body::json_or_default(&front.options, &parts.headers, body);
+    permit::enter_with(front, &parts, (Scope::KEYS_WRITE, Plane::Control), reading).await
 }

@@ -62,6 +62,34 @@ async fn a_body_that_never_ends_is_408() {
     drop(sender);
 }
 
+/// Asks for a key, of which all but the first byte comes later: not before `meanwhile` is over.
+async fn asked_slowly(site: &Site, api_key: &str, meanwhile: impl Future<Output = ()>) -> u16 {
+    let (mut sender, body) = Channel::<Bytes, std::io::Error>::new(1);
+    sender.send_data(Bytes::from_static(b"{")).await.expect("room");
+    let call = site.post("/v1/keys").bearer(api_key).header("content-type", "application/json").body(Body::new(body)).send();
+    let rest = async {
+        // Nothing else is going on then: the call has been let in.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        meanwhile.await;
+        sender.send_data(Bytes::from_static(br#""name":"late"}"#)).await.expect("a reader");
+        drop(sender);
+    };
+    tokio::join!(call, rest).0.status
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_lost_while_the_body_is_on_its_way_is_lost() {
+    let site = Site::start().await;
+    let fields = json!({"scopes": ["keys:write"], "rate_limit": {"burst": 1, "per_seconds": 2_678_400}});
+    let (steady, stolen) = (site.key(fields.clone()).await, site.key(fields).await);
+    assert_eq!(asked_slowly(&site, &steady, async {}).await, 201, "its only token has paid for this");
+    let revoke = async {
+        let id = stolen.split(':').next().expect("an id");
+        assert_eq!(site.post(&format!("/v1/keys/{id}/revoke")).bearer(&site.admin).send().await.status, 200);
+    };
+    assert_eq!(asked_slowly(&site, &stolen, revoke).await, 401);
+}
+
 #[tokio::test]
 async fn what_is_not_json_is_400_and_wrong_fields_are_422() {
     let site = Site::start().await;

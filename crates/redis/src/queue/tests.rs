@@ -69,6 +69,15 @@ async fn with_no_call_on_its_way_one_is_taken_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_has_little_time_left_waits_for_nobody() {
+    let line = Line::new();
+    let _call = line.queue.on_its_way(20);
+    let (asker, _told) = oneshot::channel();
+    assert!(line.queue.push(entry_for(7, HURRY, asker)));
+    assert_eq!(line.take(8).await, (vec![7], Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
 async fn fewer_than_are_on_their_way_wait_for_more_but_not_for_long() {
     let mut line = Line::new();
     let calls = [line.queue.on_its_way(2), line.queue.on_its_way(4)];

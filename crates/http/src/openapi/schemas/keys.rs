@@ -6,7 +6,9 @@ use super::{
     answer, instant, instant_or_null, list, name, named, of, or_null, printable, sent, text, text_or_null, whole, word, yes_or_no,
 };
 
-pub(super) const PROPAGATED: &str = "After a change: whether the fence was raised at once; of a new key, which needs none, whether the nodes were told. \
+pub(super) const PROPAGATED: &str =
+    "After a change: whether the fence was raised at once. False means that nodes learn of it from the change log, within seconds.";
+const KEY_PROPAGATED: &str = "After a change: whether the fence was raised at once; of a new key, which needs none, whether the nodes were told. \
      False means that nodes learn of it from the change log, within seconds.";
 
 pub(super) fn all() -> Map<String, Value> {
@@ -118,7 +120,7 @@ fn key_fields() -> Value {
         "revoke_reason": text("Why it was revoked."),
         "metadata": metadata(),
         "outage_mode": of("OutageMode"),
-        "propagated": yes_or_no(PROPAGATED),
+        "propagated": yes_or_no(KEY_PROPAGATED),
     })
 }
 

@@ -27,7 +27,9 @@ fn revoked_keys() -> Value {
     let fields = json!({
         "owner": text("The owner."),
         "revoked": whole("Keys that this call revoked."),
-        "propagated": yes_or_no(PROPAGATED),
+        "propagated": yes_or_no(
+            "Whether every fence was raised at once. False means that nodes learn of the rest from the change log, within seconds.",
+        ),
     });
     answer("How many keys were revoked.", &["owner", "revoked", "propagated"], fields)
 }
