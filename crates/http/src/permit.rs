@@ -41,24 +41,27 @@ pub(crate) async fn enter(front: &Front, parts: &Parts, scope: Scope, plane: Pla
     Ok(Permit { operator, passed, headers })
 }
 
-/// The same for a call with a body, which may be long in coming: whoever has lost his right meanwhile is refused.
+/// The same for a call with a body, which may be long in coming: whoever has lost his right meanwhile is refused,
+/// and acts by the scopes that he has then.
 pub(crate) async fn enter_with<T>(
     front: &Front,
     parts: &Parts,
     (scope, plane): (Scope, Plane),
     body: impl Future<Output = Result<T, Failure>>,
 ) -> Result<(Permit, T), Failure> {
-    let permit = enter(front, parts, scope.clone(), plane).await?;
+    let mut permit = enter(front, parts, scope.clone(), plane).await?;
     let begun = Instant::now();
     let body = body.await?;
     if begun.elapsed() > BODY_WITHIN {
         let check = CheckRequest { peek: true, ..accept::call(front, parts, scope, plane)? };
         let caller = front.gate.authenticate(check).await?;
-        let verdict = front.gate.decide(caller).await?;
-        // It is paid for already.
-        if let Verdict::Denied(_) = verdict {
-            Failure::unless_allowed(verdict, StatusCode::TOO_MANY_REQUESTS, front.options.ratelimit_headers)?;
-        }
+        let identity = match front.gate.decide(caller).await? {
+            // It is paid for already.
+            Verdict::Allowed(passed) | Verdict::Limited(passed) => passed.identity,
+            denied @ Verdict::Denied(_) => Failure::unless_allowed(denied, StatusCode::TOO_MANY_REQUESTS, permit.headers)?.identity,
+        };
+        permit.operator.identity = identity.clone();
+        permit.passed.identity = identity;
     }
     Ok((permit, body))
 }

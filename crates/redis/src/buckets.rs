@@ -275,9 +275,8 @@ impl RedisBuckets {
         let numbers = [fence.generation, u64::from(fence.revoked), u64::from(fence.reset), ttl_ms];
         let args = std::iter::once(mark.clone()).chain(numbers.map(|number| number.to_string().into())).map(Value::Bytes).collect();
         let told = self.run(&self.fence, keys, args, timeout).await?;
-        let good_for_us = std::str::from_utf8(&told).ok().and_then(|told| told.strip_prefix('A')?.parse().ok());
-        if let Some(good_for_us) = good_for_us {
-            return Ok(Duration::from_micros(good_for_us).min(SLICE_LIFE));
+        if let Some(good_for) = good_for(&told) {
+            return Ok(good_for);
         }
         if is_joined {
             self.desk.marks.forget(tag, &mark);
@@ -439,6 +438,13 @@ fn left_out_now() -> BucketError {
     BucketError::Unreachable("its part of redis has not been joined".into())
 }
 
+/// How long slices from before a fence are good, as the script tells it (`A` and microseconds); `None` where it tells
+/// anything else.
+fn good_for(told: &[u8]) -> Option<Duration> {
+    let us = std::str::from_utf8(told).ok()?.strip_prefix('A')?.parse().ok()?;
+    Some(Duration::from_micros(us).min(SLICE_LIFE))
+}
+
 /// 128 random bits in hex.
 fn random_id() -> Result<String, BucketError> {
     let mut bytes = [0; 16];
@@ -449,6 +455,16 @@ fn random_id() -> Result<String, BucketError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_change_waits_for_longer_than_a_slice_lives_whatever_a_server_says() {
+        assert_eq!(good_for(b"A0"), Some(Duration::ZERO));
+        assert_eq!(good_for(b"A399999"), Some(Duration::from_micros(399_999)));
+        assert_eq!(good_for(b"A18446744073709551615"), Some(Duration::from_millis(400)));
+        for other in [&b"X"[..], b"A", b"A-1", b"A18446744073709551616", b"\xff"] {
+            assert_eq!(good_for(other), None, "{other:?}");
+        }
+    }
 
     #[test]
     fn of_several_errors_the_one_that_waiting_does_not_mend_is_told() {

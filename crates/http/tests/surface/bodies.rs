@@ -62,7 +62,7 @@ async fn a_body_that_never_ends_is_408() {
     drop(sender);
 }
 
-/// Asks for a key, of which all but the first byte comes later: not before `meanwhile` is over.
+/// Asks for a key with a scope, of which all but the first byte comes later: not before `meanwhile` is over.
 async fn asked_slowly(site: &Site, api_key: &str, meanwhile: impl Future<Output = ()>) -> u16 {
     let (mut sender, body) = Channel::<Bytes, std::io::Error>::new(1);
     sender.send_data(Bytes::from_static(b"{")).await.expect("room");
@@ -71,7 +71,7 @@ async fn asked_slowly(site: &Site, api_key: &str, meanwhile: impl Future<Output 
         // Nothing else is going on then: the call has been let in.
         tokio::time::sleep(Duration::from_millis(300)).await;
         meanwhile.await;
-        sender.send_data(Bytes::from_static(br#""name":"late"}"#)).await.expect("a reader");
+        sender.send_data(Bytes::from_static(br#""name":"late","scopes":["events:read"]}"#)).await.expect("a reader");
         drop(sender);
     };
     tokio::join!(call, rest).0.status
@@ -80,14 +80,21 @@ async fn asked_slowly(site: &Site, api_key: &str, meanwhile: impl Future<Output 
 #[tokio::test(start_paused = true)]
 async fn a_right_that_is_lost_while_the_body_is_on_its_way_is_lost() {
     let site = Site::start().await;
-    let fields = json!({"scopes": ["keys:write"], "rate_limit": {"burst": 1, "per_seconds": 2_678_400}});
-    let (steady, stolen) = (site.key(fields.clone()).await, site.key(fields).await);
-    assert_eq!(asked_slowly(&site, &steady, async {}).await, 201, "its only token has paid for this");
+    let fields = json!({"scopes": ["keys:write", "events:read"], "rate_limit": {"burst": 1, "per_seconds": 2_678_400}});
+    let key = async || site.key(fields.clone()).await;
+    let path = |api_key: &str| format!("/v1/keys/{}", api_key.split(':').next().expect("an id"));
+    assert_eq!(asked_slowly(&site, &key().await, async {}).await, 201, "its only token has paid for this");
+    let stolen = key().await;
     let revoke = async {
-        let id = stolen.split(':').next().expect("an id");
-        assert_eq!(site.post(&format!("/v1/keys/{id}/revoke")).bearer(&site.admin).send().await.status, 200);
+        assert_eq!(site.post(&format!("{}/revoke", path(&stolen))).bearer(&site.admin).send().await.status, 200);
     };
     assert_eq!(asked_slowly(&site, &stolen, revoke).await, 401);
+    let narrowed = key().await;
+    let narrow = async {
+        let call = site.call(Method::PATCH, &path(&narrowed)).bearer(&site.admin);
+        assert_eq!(call.json(&json!({"scopes": ["keys:write"]})).send().await.status, 200);
+    };
+    assert_eq!(asked_slowly(&site, &narrowed, narrow).await, 403, "nobody gives what he has no more");
 }
 
 #[tokio::test]
