@@ -13,7 +13,7 @@ mod tags;
 mod told;
 
 pub(crate) use answer::Answer;
-pub(crate) use api::Api;
+pub(crate) use api::{Api, Call, in_the_end};
 pub(crate) use cluster::{Cluster, NewKey, metric};
 pub(crate) use collector::{Collector, SentSpan};
 pub(crate) use load::{Load, Shot, admitted, costs_admitted};

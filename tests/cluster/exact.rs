@@ -6,11 +6,11 @@ use tollgate_limits::RateLimit;
 use crate::support::{Api, Cluster, Load, admitted, costs_admitted};
 
 /// So long that nothing refills within a test.
-const DAY: u64 = 86_400;
+const MONTH: u64 = RateLimit::PER_SECONDS_MAX as u64;
 
 /// Fires well over the burst at all nodes and expects exactly the burst.
 async fn expect_exactly(cluster: &Cluster, burst: u64) {
-    let key = cluster.limited_key(burst, DAY).await;
+    let key = cluster.limited_key(burst, MONTH).await;
     let requests = usize::try_from(burst + burst / 2).unwrap() + 130;
     let shots = Load::on(cluster.each(&key.api_key)).fire(requests).await;
     assert_eq!(shots.len(), requests);
@@ -36,7 +36,7 @@ async fn one_node_admits_exactly_the_burst() {
 #[tokio::test]
 async fn eight_nodes_admit_exactly_the_burst() {
     let cluster = Cluster::start(8).await;
-    let key = cluster.limited_key(100, DAY).await;
+    let key = cluster.limited_key(100, MONTH).await;
     let shots = Load::on(cluster.each(&key.api_key)).connections(256).fire(2000).await;
     assert_eq!((shots.len(), admitted(&shots)), (2000, 100));
 }
@@ -45,7 +45,7 @@ async fn eight_nodes_admit_exactly_the_burst() {
 async fn through_a_balancer_exactly_the_burst_is_admitted() {
     let cluster = Cluster::start(3).await;
     let balancer = cluster.fleet.balancer().await.unwrap();
-    let key = cluster.limited_key(100, DAY).await;
+    let key = cluster.limited_key(100, MONTH).await;
     let shots = Load::on(vec![Api::new(balancer.url()).with(&key.api_key)]).fire(300).await;
     assert_eq!(admitted(&shots), 100);
     for node in &cluster.fleet.nodes {
@@ -58,7 +58,7 @@ async fn through_a_balancer_exactly_the_burst_is_admitted() {
 async fn of_mixed_costs_the_sum_is_the_burst_and_none_that_fits_is_refused() {
     let cluster = Cluster::start(3).await;
     for burst in [10, 100, 500] {
-        let key = cluster.limited_key(burst, DAY).await;
+        let key = cluster.limited_key(burst, MONTH).await;
         let requests = usize::try_from(burst).unwrap() + 150;
         let shots = Load::on(cluster.each(&key.api_key)).costs(&[7, 1, 3]).fire(requests).await;
         // A cost of 1 fits as long as there is a token, and more of them than tokens were asked for.
@@ -74,10 +74,10 @@ async fn of_mixed_costs_the_sum_is_the_burst_and_none_that_fits_is_refused() {
 #[tokio::test]
 async fn a_flooded_key_leaves_its_neighbours_alone() {
     let cluster = Cluster::start(3).await;
-    let flooded = cluster.limited_key(5, DAY).await;
+    let flooded = cluster.limited_key(5, MONTH).await;
     let mut neighbours = Vec::new();
     for burst in 20..30 {
-        neighbours.push((burst, cluster.limited_key(burst, DAY).await));
+        neighbours.push((burst, cluster.limited_key(burst, MONTH).await));
     }
     let flood = Load::on(cluster.each(&flooded.api_key)).connections(48);
     let stop = std::sync::Arc::default();

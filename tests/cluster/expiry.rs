@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::support::{Cluster, Load, Shot};
 
-const LIFE: Duration = Duration::from_secs(4);
+/// Longer than it takes to make and to change keys under load.
+const LIFE: Duration = Duration::from_secs(10);
 /// How long it is asked for afterwards: longer than anything is good without a look at a clock.
 const AFTERLIFE: Duration = Duration::from_millis(1500);
 /// All nodes of these tests have one clock, and go by milliseconds.

@@ -76,6 +76,9 @@ async fn killing_every_listening_connection_makes_no_revocation_late() {
     assert!(killer.try_join_next().is_none(), "killed to the end");
 }
 
+/// Writers that are killed until three were killed in time.
+const ROUNDS_MAX: usize = 10;
+
 async fn is_revoked(database: &mut PgConnection, key: &NewKey) -> anyhow::Result<()> {
     let status: String = sqlx::query_scalar("select status from keys where key_id = $1").bind(&key.key_id).fetch_one(database).await?;
     anyhow::ensure!(status == "revoked", "{status}");
@@ -88,7 +91,8 @@ async fn a_writer_killed_between_commit_and_fence_is_made_good() {
     let cluster = Cluster::of(Fleet::builder(2).redis(redis.url())).await;
     let mut database = cluster.fleet.database.as_ref().unwrap().connection().await.unwrap();
     let proxy = Proxy::start(redis.address()).await.unwrap();
-    for round in 0..3 {
+    let mut rounds = 0;
+    for round in 0..ROUNDS_MAX {
         proxy.mend();
         let key = cluster.key(json!({"rate_limit": null})).await;
         let each = cluster.each(&key.api_key);
@@ -112,8 +116,11 @@ async fn a_writer_killed_between_commit_and_fence_is_made_good() {
         };
         let committed = tokio::time::timeout(SOON, commits).await.expect("committed");
         writer.kill().unwrap();
+        let killed = committed.elapsed();
         let answer = writing.join_next().await.unwrap().unwrap();
-        assert!(answer.is_err(), "round {round}: it answered before it died");
+        // It gives its fence up after a second: one that was killed too late for this proves nothing.
+        assert!(answer.is_err() || killed > Duration::from_millis(500), "round {round}: it answered before it died");
+        rounds += usize::from(answer.is_err());
         for api in &each {
             let refused = async || {
                 let status = api.authorize("").await.status;
@@ -123,7 +130,11 @@ async fn a_writer_killed_between_commit_and_fence_is_made_good() {
             eventually("the revocation holds", BY_THE_LOG, refused).await.unwrap();
         }
         assert!(committed.elapsed() <= BY_THE_LOG, "round {round}: {:?}", committed.elapsed());
+        if rounds == 3 {
+            return;
+        }
     }
+    panic!("of {ROUNDS_MAX} writers {rounds} were killed in time");
 }
 
 /// Keys of one owner, as they come from elsewhere, by one command.
@@ -143,7 +154,8 @@ async fn a_node_that_stood_still_catches_up_with_what_it_missed() {
     const ONE_BY_ONE: usize = 100;
     const AT_ONCE: usize = 2000;
     let redis = TestRedis::start().await.unwrap();
-    let cluster = Cluster::of(Fleet::builder(2).redis(redis.url())).await;
+    // How long it takes to revoke them is not what is asked here.
+    let cluster = Cluster::of(Fleet::builder(2).redis(redis.url()).env("TOLLGATE_HTTP__REQUEST_TIMEOUT", "2m")).await;
     bring(&cluster, AT_ONCE, "acme").await;
     let key = cluster.key(json!({"rate_limit": null})).await;
     cluster.node(1).with(&key.api_key).authorize("").await.expect(200);

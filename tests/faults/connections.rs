@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::interval;
+use tokio::time::{MissedTickBehavior, interval};
 use tollgate_testkit::{Fault, Fleet, Proxy, TestRedis, Way};
 
 use super::{
@@ -30,14 +30,19 @@ async fn killed_connections_charge_no_attempt_twice() {
     }
     let mut connection = redis.connection().await.unwrap();
     let mut ticks = interval(KILLS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut killed = 0;
-    for _ in 0..KILLS {
+    // A node takes its time to connect again, and then there is nothing to kill.
+    for tick in 0.. {
+        if tick >= KILLS && killed >= 2 * u64::from(KILLS) {
+            break;
+        }
+        assert!(tick < 10 * KILLS, "only {killed} connections were killed");
         ticks.tick().await;
         // Not the one that asks.
         let count: u64 = redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"]).query_async(&mut connection).await.unwrap();
         killed += count;
     }
-    assert!(killed >= 2 * u64::from(KILLS), "only {killed} connections were killed");
     for (burst, running, each) in loads {
         for api in &each {
             remaining(api, BACK_WITHIN).await;
@@ -73,13 +78,14 @@ async fn a_charge_whose_answer_was_lost_is_not_sent_again() {
     for _ in 0..3 {
         asker.authorize("").await.expect(200);
     }
-    let (mut left, mut lost) = (997, 0);
-    for round in 0..ROUNDS {
+    let (mut left, mut lost, mut rounds) = (997, 0, 0);
+    for round in 0..2 * ROUNDS {
         proxy.set_way(Way::Down, Fault::BlackHole);
         let load = Load::on(vec![asker.clone()]).connections(AT_ONCE);
         let firing = tokio::spawn(async move { load.fire(AT_ONCE).await });
         // A node that is slow to ask finds its connection given up, and those charges are not made.
-        until("half are charged", SOON, async || Ok(witness.peek().await.remaining <= Some(left - AT_ONCE as u64 / 2))).await;
+        let half = AT_ONCE as u64 / 2;
+        until("half are charged", SOON, async || Ok(firing.is_finished() || witness.peek().await.remaining <= Some(left - half))).await;
         proxy.cut();
         let tally = Tally::of(&firing.await.unwrap());
         assert_eq!(tally.unavailable, AT_ONCE as u64, "round {round}: {tally:?}");
@@ -88,7 +94,10 @@ async fn a_charge_whose_answer_was_lost_is_not_sent_again() {
         proxy.mend();
         assert_eq!(remaining(&asker, BACK_WITHIN).await, left - charged, "round {round}: charged again");
         asker.authorize("").await.expect(200);
-        (left, lost) = (left - charged - 1, lost + charged);
+        (left, lost, rounds) = (left - charged - 1, lost + charged, rounds + u64::from(charged >= half));
+        if rounds == ROUNDS {
+            return;
+        }
     }
-    assert!(lost >= ROUNDS * AT_ONCE as u64 / 2, "{lost} answers were lost");
+    panic!("{lost} answers were lost, half of all in {rounds} rounds");
 }

@@ -7,8 +7,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tollgate_testkit::{Fleet, TestRedis, eventually};
 
-use super::{BACK_WITHIN, PERIOD, SOON, remaining, tally::Running, until, until_counted};
-use crate::support::{Api, Cluster, Load, Stream, admitted, metric};
+use super::{BACK_WITHIN, PERIOD, SOON, each_counts_the_loss_once, remaining, tally::Running, until, until_counted};
+use crate::support::{Api, Cluster, Load, Stream, admitted};
 
 const FLUSHES_EVERY: Duration = Duration::from_millis(10);
 
@@ -69,9 +69,7 @@ async fn lost_state_gives_one_more_burst_and_takes_no_revocation_back() {
     until("the bucket is exhausted again", SOON, async || Ok(remaining(&cluster.each(&key.api_key)[0], BACK_WITHIN).await == 0)).await;
     let tally = running.stop().await;
     assert_eq!(tally.admitted, 600, "a burst for each state: {tally:?}");
-    for node in &cluster.fleet.nodes {
-        assert_eq!(metric(node, "tollgate_redis_state_lost_total").await, 1, "each node counts it once");
-    }
+    each_counts_the_loss_once(&cluster).await;
 }
 
 /// T31: the target is one second from the loss to the event.

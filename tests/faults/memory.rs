@@ -3,7 +3,7 @@
 
 use tollgate_testkit::{Fleet, RedisOptions, TestRedis};
 
-use super::{PERIOD, SOON, remaining, tally::Running, until, until_counted};
+use super::{LOST, PERIOD, SOON, remaining, tally::Running, until, until_counted};
 use crate::support::{Cluster, Load, metric};
 
 const BURST: u64 = 2000;
@@ -39,7 +39,7 @@ async fn a_full_redis_is_an_outage_and_admits_nobody() {
     let charged = BURST - remaining(&cluster.each(&key.api_key)[0], SOON).await;
     assert!(tally.unavailable > 0, "{tally:?}");
     assert!(tally.admitted <= charged && charged <= tally.attempts + full.len() as u64, "{charged} charged: {tally:?}");
-    assert_eq!(cluster.counted("tollgate_redis_state_lost_total").await, 0, "nothing was lost");
+    assert_eq!(cluster.counted(LOST).await, 0, "nothing was lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

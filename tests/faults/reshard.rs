@@ -6,7 +6,7 @@ use serde_json::json;
 use tollgate_testkit::{Fleet, TestRedisCluster};
 
 use super::{
-    PERIOD, SOON, remaining,
+    LOST, PERIOD, SOON, remaining,
     tally::{Running, back_since},
     until_counted,
 };
@@ -57,5 +57,5 @@ async fn every_slot_moves_under_load_and_no_bound_is_broken() {
         redirected += stats.lines().filter(|line| line.starts_with("errorstat_MOVED") || line.starts_with("errorstat_ASK")).count();
     }
     assert!(redirected > 0, "no call met a slot on its way");
-    assert_eq!(cluster.counted("tollgate_redis_state_lost_total").await, 0, "nothing was lost");
+    assert_eq!(cluster.counted(LOST).await, 0, "nothing was lost");
 }

@@ -2,13 +2,12 @@
 
 use tollgate_testkit::{Fleet, RedisOptions, TestRedis};
 
-use super::{BACK_WITHIN, PERIOD, remaining, tally::Running, tally::Tally, until_counted};
-use crate::support::{Cluster, Load, NewKey, metric};
+use super::{BACK_WITHIN, LOST, PERIOD, each_counts_the_loss_once, remaining, tally::Running, tally::Tally, until_counted};
+use crate::support::{Cluster, Load, NewKey};
 
 const BURST: u64 = 1000;
 const ALLOWED: &str = "tollgate_decisions_total{verdict=\"allowed\",source=\"redis\"}";
 const LIMITED: &str = "tollgate_decisions_total{verdict=\"limited\"";
-const LOST: &str = "tollgate_redis_state_lost_total";
 
 async fn nodes_on(redis: &TestRedis) -> (Cluster, NewKey) {
     let cluster = Cluster::of(Fleet::builder(3).redis(redis.url())).await;
@@ -49,7 +48,5 @@ async fn a_restart_that_loses_its_state_admits_two_bursts() {
     until_counted(&cluster, ALLOWED, BURST / 2).await;
     let tally = back_and_spent(&cluster, &key, running).await;
     assert_eq!(tally.admitted, 2 * BURST, "one for each state: {tally:?}");
-    for node in &cluster.fleet.nodes {
-        assert_eq!(metric(node, LOST).await, 1, "each node counts it once");
-    }
+    each_counts_the_loss_once(&cluster).await;
 }

@@ -15,11 +15,11 @@ use super::{BACK_WITHIN, PERIOD, SOON, until};
 use crate::support::{Answer, Api, Cluster, NewKey, metric};
 
 const DECISION_TIMEOUT: &str = "100ms";
-/// Twenty times the time-out (two busy cores, and a build that is not optimised), and less than any
-/// pause of these tests.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+/// Fifty times the time-out (two busy cores, and a build that is not optimised), and much less than any pause of these
+/// tests.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 /// The target is about a second for the fence.
-const CHANGED_WITHIN: Duration = Duration::from_secs(5);
+const CHANGED_WITHIN: Duration = Duration::from_secs(10);
 /// Of which each of the three nodes has a third.
 const BURST: u64 = 12;
 
@@ -59,7 +59,11 @@ impl Modes {
 
     /// A key that every node has in memory: a peek charges nothing.
     async fn key(&self) -> NewKey {
-        let key = self.cluster.limited_key(BURST, PERIOD).await;
+        self.key_of(BURST).await
+    }
+
+    async fn key_of(&self, burst: u64) -> NewKey {
+        let key = self.cluster.limited_key(burst, PERIOD).await;
         for node in self.nodes() {
             let api = Api::of(node).with(&key.api_key);
             until("decided by redis", BACK_WITHIN, async || Ok(api.post("/v1/check", &json!({"peek": true})).send().await.status == 200))
@@ -99,7 +103,7 @@ impl Modes {
 
     /// Every node decides by Redis again.
     async fn back(&self, round: &str) {
-        let key = self.key().await;
+        let key = self.key_of(1_000_000).await;
         for node in self.nodes() {
             let (before, api) = (metric(node, BY_REDIS).await, Api::of(node).with(&key.api_key));
             until(&format!("exact after {round}"), BACK_WITHIN, async || {
@@ -159,7 +163,7 @@ async fn a_redis_that_hangs_is_an_outage_and_is_left_alone() {
     let modes = Modes::start().await;
     let key = modes.key().await;
     // Longer than it takes to ask all nodes.
-    modes.redis.command(&["client", "pause", "10000", "all"]).await.unwrap();
+    modes.redis.command(&["client", "pause", "15000", "all"]).await.unwrap();
     assert_eq!(modes.statuses(&key).await, in_outage(), "paused");
     modes.redis.command(&["ping"]).await.unwrap();
     modes.back("a pause").await;
@@ -167,7 +171,7 @@ async fn a_redis_that_hangs_is_an_outage_and_is_left_alone() {
     // T34: as a script that takes seconds.
     let key = modes.key().await;
     let mut debugger = TcpStream::connect(modes.redis.address()).await.unwrap();
-    debugger.write_all(b"DEBUG SLEEP 10\r\n").await.unwrap();
+    debugger.write_all(b"DEBUG SLEEP 15\r\n").await.unwrap();
     until_asleep(&modes.redis).await;
     assert_eq!(modes.statuses(&key).await, in_outage(), "asleep");
     modes.redis.command(&["ping"]).await.unwrap();
@@ -181,10 +185,12 @@ async fn a_redis_that_hangs_is_an_outage_and_is_left_alone() {
         modes.statuses(&key).await;
     }
     modes.redis.cont().unwrap();
+    let woken = Instant::now();
     // When it wakes it finds the few calls that were on their way, not one for each request: two of
-    // each node, and those by which nodes take the buckets up again.
+    // each node, and those by which nodes take the buckets up again. And from then on nodes are about their business.
     let made = calls(&modes.redis).await - before;
-    assert!(made <= 3 * (2 + 2 * 16), "{made} calls for {} requests", 6 * 3 * 2 * BURST);
+    let most = 3 * (2 + 2 * 16) + 3 * 20 * woken.elapsed().as_secs();
+    assert!(made <= most, "{made} calls for {} requests", 6 * 3 * 2 * BURST);
     modes.back("a freeze").await;
 
     let key = modes.key().await;

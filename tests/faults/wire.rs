@@ -61,8 +61,8 @@ async fn a_broken_wire_to_postgres_stops_look_ups_and_changes_alone() {
     let (cached, unseen) = (cluster.limited_key(1000, PERIOD).await, cluster.limited_key(1000, PERIOD).await);
     let unsigned = cluster.key(json!({"kind": "unsigned"})).await;
     for node in 0..2 {
-        assert_eq!(asked(&cluster, node, &cached).await, 200);
-        cluster.admin_of(node).get("/v1/keys").send().await.expect(200);
+        until("it is looked up", SOON, async || Ok(asked(&cluster, node, &cached).await == 200)).await;
+        until("keys are told", SOON, async || Ok(cluster.admin_of(node).get("/v1/keys").send().await.status == 200)).await;
     }
     for fault in [Fault::Cut, Fault::BlackHole] {
         proxy.set(fault);

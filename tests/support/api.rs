@@ -1,8 +1,10 @@
 //! The client: one node or balancer, and whose key it shows.
 
+use std::time::Duration;
+
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
-use tollgate_testkit::Node;
+use tollgate_testkit::{Node, eventually};
 
 use super::answer::{Answer, Asked};
 
@@ -87,6 +89,17 @@ impl Api {
     pub(crate) async fn peek(&self) -> tollgate_api::CheckAnswer {
         self.post("/v1/check", &serde_json::json!({ "peek": true })).send().await.check()
     }
+}
+
+/// Asks until it is told more than that a store is slow: to open a connection, or to count, which is given up after a
+/// second.
+pub(crate) async fn in_the_end(call: impl Fn() -> Call) -> Answer {
+    let told = eventually("an answer", Duration::from_mins(1), async || {
+        let answer = call().send().await;
+        anyhow::ensure!(answer.status != 503, "{}", answer.text());
+        Ok(answer)
+    });
+    told.await.unwrap()
 }
 
 impl Call {

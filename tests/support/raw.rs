@@ -21,6 +21,13 @@ impl Wire {
         self.0.write_all(bytes.as_ref()).await.expect("written");
     }
 
+    /// Waits until it is told to go on with the body.
+    pub(crate) async fn continues(&mut self) {
+        let mut told = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+        self.0.read_exact(&mut told).await.expect("told to go on");
+        assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+
     /// Reads one answer, whose request was for `target`.
     pub(crate) async fn answer(&mut self, target: &str) -> Answer {
         let mut bytes = Vec::new();

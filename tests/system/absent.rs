@@ -26,7 +26,7 @@ async fn a_node_waits_for_redis() {
     redis.kill().unwrap();
     let node = builder.start_live().await.unwrap();
     let admin = Api::of(&node).with(&admin_key);
-    tollgate_testkit::eventually("Redis is reported", std::time::Duration::from_secs(10), async || {
+    tollgate_testkit::eventually("Redis is reported", std::time::Duration::from_mins(1), async || {
         let (_, body) = node.health("/health/ready").await?;
         anyhow::ensure!(body.contains("\"redis\",\"state\":\"down\""), "{body}");
         Ok(())

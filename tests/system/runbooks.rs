@@ -7,7 +7,7 @@ use tollgate_testkit::{Node, Scratch, eventually, repository, tollgate};
 
 use crate::support::{Api, NewKey};
 
-const WITHIN: Duration = Duration::from_mins(1);
+const WITHIN: Duration = Duration::from_mins(3);
 
 /// A node and its operator.
 struct Site {

@@ -42,7 +42,7 @@ async fn not_ready(node: &Node) {
 
 #[tokio::test]
 async fn a_stopped_node_fails_no_request_under_load() {
-    let cluster = cluster("3s").await;
+    let cluster = cluster("10s").await;
     let node = cluster.fleet.node(0).unwrap();
     let key = cluster.limited_key(1_000_000, 60).await;
     let (mut clients, running) = (JoinSet::new(), Arc::new(AtomicBool::new(false)));
@@ -72,13 +72,15 @@ async fn a_request_in_flight_is_answered_before_the_end() {
     let body = json!({"cost": 2}).to_string();
     let mut wire = Wire::open(node.address()).await;
     let head = format!(
-        "POST /v1/check HTTP/1.1\r\nhost: t\r\nx-api-key: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST /v1/check HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\nx-api-key: {}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
         key.api_key,
         body.len()
     );
-    wire.send(head + &body[..4]).await;
-    // The node has read the head when it has answered a later request.
-    cluster.admin().authorize("").await.expect(200);
+    wire.send(head).await;
+    // The node has read the head.
+    wire.continues().await;
+    wire.send(&body[..4]).await;
     node.process().signal("TERM").unwrap();
     let refused = eventually("no new connections", SOON, async || {
         anyhow::ensure!(tokio::net::TcpStream::connect(node.address()).await.is_err(), "still listens");

@@ -29,6 +29,8 @@ async fn run_on_a_terminal(builder: &NodeBuilder, arguments: &str, status: i32) 
             None => command.env_remove(name),
         };
     }
+    // On one that can do nothing, nothing is drawn.
+    command.env("TERM", "xterm");
     let output = command.output().await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(status), "{arguments}: {text}");

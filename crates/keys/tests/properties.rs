@@ -66,7 +66,10 @@ proptest! {
     }
 
     #[test]
-    fn a_digest_matches_the_same_pair_alone(a in "[a-z]{1,4}", b in "[a-z]{1,4}", x in "[!-~]{1,4}", y in "[!-~]{1,4}") {
+    fn a_digest_matches_the_same_pair_alone(
+        // What begins like a secret of ours must be one.
+        (a, b, x, y) in ("[a-z]{1,4}", "[a-z]{1,4}", "[!-su-~][!-~]{0,3}", "[!-su-~][!-~]{0,3}"),
+    ) {
         let process = ProcessKey::generate().expect("randomness");
         let digest = |id: &str, secret: &str| {
             process.digest(&KeyId::parse(id).expect("a good id"), &Secret::parse(secret).expect("a good secret"))
