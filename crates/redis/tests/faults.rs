@@ -50,6 +50,16 @@ impl Load {
         load
     }
 
+    /// Waits until more is admitted.
+    async fn admits_more(&self) {
+        let seen = self.admitted.load(Ordering::Relaxed);
+        let grown = async || {
+            anyhow::ensure!(self.admitted.load(Ordering::Relaxed) > seen, "nothing is admitted");
+            Ok(())
+        };
+        eventually("an admission", PATIENT, grown).await.expect("redis answers");
+    }
+
     async fn finish(mut self) -> (u64, u64) {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.tasks.join_next().await {
@@ -59,20 +69,51 @@ impl Load {
     }
 }
 
+/// Waits until so many connections were ever made.
+async fn connected(store: &RedisBuckets, count: u64) {
+    let made = async || {
+        anyhow::ensure!(store.connection_count() >= count, "{} of {count}", store.connection_count());
+        Ok(())
+    };
+    eventually("connections", PATIENT, made).await.expect("redis answers");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn script_flush_under_load_is_seen_by_nobody() {
+    // A Redis that the machine does not run for a second loses its connections, and that is seen: such a run says nothing.
+    for _ in 0..5 {
+        if flushed_under_load().await {
+            return;
+        }
+    }
+    unreachable!("connections were lost in every run");
+}
+
+/// Whether no connection was lost.
+async fn flushed_under_load() -> bool {
     let (redis, store) = started().await;
     let mut witness = redis.connection().await.expect("redis answers");
+    connected(&store, 2).await;
+    let before = store.connection_count();
     let counted = Charges::from_first(&mut witness, &store, "a").await;
-    let load = Load::start(&store, "a", PATIENT, |told| assert!(is_allowed(told), "{told:?}"));
+    let load = Load::start(&store, "a", PATIENT, |told| {
+        assert!(is_allowed(told) || matches!(told, Err(BucketError::Unreachable(_))), "{told:?}");
+    });
     let mut beat = tokio::time::interval(Duration::from_millis(10));
     for _ in 0..60 {
         beat.tick().await;
         redis::cmd("SCRIPT").arg("FLUSH").exec_async(&mut witness).await.expect("redis answers");
     }
     let (attempts, admitted) = load.finish().await;
-    assert_eq!(attempts, admitted);
-    assert_eq!(counted.count(&mut witness).await, admitted + 1, "each exactly once");
+    let charged = counted.count(&mut witness).await - 1;
+    if attempts == admitted {
+        assert_eq!(charged, admitted, "each exactly once");
+        return true;
+    }
+    assert!(admitted <= charged && charged <= attempts, "{admitted} admitted, {charged} charged, {attempts} attempts");
+    // Over connections that stand none may fail.
+    connected(&store, before + 1).await;
+    false
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,9 +127,14 @@ async fn a_lost_answer_is_never_sent_again() {
         other => unreachable!("{other:?}"),
     });
     let mut beat = tokio::time::interval(Duration::from_millis(3));
-    for _ in 0..400 {
+    for kill in 1..=400 {
         beat.tick().await;
         redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").exec_async(&mut witness).await.expect("redis answers");
+        // A slow machine may bring no answer before the next kill, and one that comes to nothing shows nothing.
+        if kill % 40 == 0 {
+            load.admits_more().await;
+            beat.reset();
+        }
     }
     let (attempts, admitted) = load.finish().await;
     let charged = counted.count(&mut witness).await - 1;
@@ -107,19 +153,25 @@ async fn a_frozen_redis_keeps_nobody_waiting_and_is_not_flooded() {
     let mut witness = redis.connection().await.expect("redis answers");
     let counted = Charges::from_first(&mut witness, &store, "a").await;
     redis.stop().expect("own process");
-    let start = Instant::now();
     let mut asked = JoinSet::new();
     // Some wait far less than those whose call hangs.
     for place in 0..600_u64 {
         let (store, time) = (Arc::clone(&store), Duration::from_millis(if place % 2 == 0 { 50 } else { 400 }));
         asked.spawn(async move {
-            let told = ask_within(&store, one("a"), time).await;
-            (told, time, start.elapsed())
+            let start = Instant::now();
+            let asking = async { (ask_within(&store, one("a"), time).await, start.elapsed()) };
+            // When this runtime gets to what is due at the same time.
+            let waiting = async {
+                tokio::time::sleep(time).await;
+                start.elapsed()
+            };
+            let ((told, took), late) = tokio::join!(asking, waiting);
+            (told, time, took, late)
         });
     }
-    for (told, time, took) in asked.join_all().await {
+    for (told, time, took, late) in asked.join_all().await {
         assert!(matches!(told, Err(BucketError::Deadline | BucketError::Unreachable(_))), "{told:?}");
-        assert!(took < time * 5 + Duration::from_millis(100), "{took:?} instead of {time:?}");
+        assert!(took < late + time * 4 + Duration::from_millis(100), "{took:?} instead of {time:?}, where a sleep took {late:?}");
     }
     redis.cont().expect("own process");
     let back = async || {
@@ -166,6 +218,7 @@ async fn an_empty_restart_is_lost_until_it_is_joined() {
     let load = Load::start(&store, "a", Duration::from_millis(200), |told| {
         assert!(!matches!(told, Ok(Outcome::Limited(_) | Outcome::Stale | Outcome::Revoked | Outcome::Broken)), "{told:?}");
     });
+    load.admits_more().await;
     redis.restart().await.expect("redis comes back");
     let lost = async || {
         let told = ask_within(&store, one("b"), Duration::from_millis(200)).await;
@@ -175,8 +228,8 @@ async fn an_empty_restart_is_lost_until_it_is_joined() {
     eventually("the loss is noticed", PATIENT, lost).await.expect("lost");
     rejoin(&store).await;
     assert!(is_allowed(&ask(&store, one("b")).await));
-    let (attempts, admitted) = load.finish().await;
-    assert!(admitted > 0 && admitted <= attempts);
+    load.admits_more().await;
+    load.finish().await;
 }
 
 #[tokio::test]
@@ -203,11 +256,16 @@ async fn a_distant_redis_is_joined_in_a_few_round_trips() {
     assert_eq!(options.tags, 16);
     let store = joined(&options).await;
     proxy.set(Fault::Delay(EACH_WAY));
-    let start = Instant::now();
-    store.join(store::log()).await.expect("redis answers");
-    let took = start.elapsed();
-    assert!(took >= 2 * EACH_WAY, "{took:?}: not by the proxy");
-    assert!(took < 16 * EACH_WAY, "{took:?}: half of what 16 round trips take");
+    // A busy machine makes some take longer; many round trips would make all.
+    let mut took = Vec::new();
+    while took.len() < 5 && took.iter().all(|took| *took >= 16 * EACH_WAY) {
+        let start = Instant::now();
+        let told = store.join(store::log()).await;
+        took.push(start.elapsed());
+        assert!(told.is_ok() || matches!(told, Err(BucketError::Deadline)) && took.last() > Some(&(16 * EACH_WAY)), "{told:?}");
+    }
+    assert!(took.iter().all(|took| *took >= 2 * EACH_WAY), "{took:?}: not by the proxy");
+    assert!(took.iter().any(|took| *took < 16 * EACH_WAY), "{took:?}: half of what 16 round trips take");
 }
 
 #[tokio::test]

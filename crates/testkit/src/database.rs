@@ -218,8 +218,14 @@ mod tests {
         let database = TestDatabase::empty().await.unwrap();
         let name = database.name().to_owned();
         drop(database);
-        let mut connection = TestPostgres::shared().await.unwrap().connection().await.unwrap();
-        let found = sqlx::query("select 1 from pg_database where datname = $1").bind(name).fetch_optional(&mut connection).await;
-        assert!(found.unwrap().is_none());
+        // Who drops it does not wait for a server that takes long.
+        eventually("gone", Duration::from_mins(1), async || {
+            let mut connection = TestPostgres::shared().await?.connection().await?;
+            let found = sqlx::query("select 1 from pg_database where datname = $1").bind(&name).fetch_optional(&mut connection).await?;
+            anyhow::ensure!(found.is_none(), "{name} is there");
+            Ok(connection.close().await?)
+        })
+        .await
+        .unwrap();
     }
 }

@@ -51,6 +51,16 @@ impl Reader {
         }
     }
 
+    /// The next event that is no word of health: a slow machine may have some at any time.
+    async fn next_change(&mut self) -> Block {
+        loop {
+            let block = self.next().await.expect("the stream goes on");
+            if !matches!(block.event.as_str(), "health" | "health_changed") {
+                return block;
+            }
+        }
+    }
+
     /// The next event of that name; others are passed over.
     async fn until(&mut self, event: &str) -> Block {
         loop {
@@ -98,10 +108,11 @@ async fn changes_are_told_with_who_asked_for_what() {
     assert_eq!(limited.status, 200, "{}", limited.body);
     let mut again = Reader::open(site.get("/v1/events").bearer(&site.admin).header("last-event-id", &place)).await;
     for reader in [&mut reader, &mut again] {
-        let created = reader.until("created").await;
+        let created = reader.next_change().await;
+        assert_eq!(created.event, "created");
         assert_eq!((created.data["key_id"].as_str(), created.data["owner"].as_str()), (Some(key_id), Some("acme")));
         for (call, event) in calls.into_iter().zip(["suspended", "resumed", "reset", "rotated", "revoked"]) {
-            let told = reader.next().await.expect("the stream goes on");
+            let told = reader.next_change().await;
             assert_eq!((told.event.as_str(), told.data["type"].as_str()), (event, Some(event)));
             assert_eq!(told.data["request_id"], format!("to-{call}"));
             assert_eq!(told.data["action"], format!("keys.{call}"));
@@ -109,7 +120,8 @@ async fn changes_are_told_with_who_asked_for_what() {
             assert_eq!(told.id, told.data["position"].as_u64().map(|position| format!("L{position}")));
             assert!(!told.data.to_string().contains("tks_"), "{told:?}");
         }
-        assert_eq!(reader.until("owner_updated").await.data["owner"], "acme");
+        let updated = reader.next_change().await;
+        assert_eq!((updated.event.as_str(), &updated.data["owner"]), ("owner_updated", &json!("acme")));
     }
 }
 

@@ -11,12 +11,12 @@ use axum::{body::Body, extract::Request, response::Response};
 use tollgate_layer::{Demand, GateOptions};
 use tower::{Layer, Service};
 
-use crate::stub::{StubNode, ask, gate};
+use crate::stub::{PATIENT, StubNode, ask, gate};
 
 #[tokio::test]
 async fn the_app_is_told_who_it_is_and_never_what_the_client_says_of_that() {
     let node = StubNode::allowing().await;
-    let layer = gate(&[&node.url], &GateOptions::default()).layer(Demand::default());
+    let layer = gate(&[&node.url], &PATIENT).layer(Demand::default());
     let spoofed = [
         ("authorization", "Bearer k:secret"),
         ("x-tollgate-key-id", "admin"),
@@ -36,6 +36,7 @@ async fn the_app_is_told_who_it_is_and_never_what_the_client_says_of_that() {
     assert_eq!(names, ["accept", "x-request-id", "x-tollgate-key-id", "x-tollgate-owner", "x-tollgate-scopes"]);
     let told = |name: &str| headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>();
     assert_eq!((told("x-tollgate-key-id"), told("x-tollgate-owner"), told("x-tollgate-scopes")), (vec!["k"], vec!["acme"], vec!["a b"]));
+    assert!(!GateOptions::default().keeps_credential, "the credential is kept from the app where nothing is chosen");
     let context = context.as_ref().expect("a context");
     assert_eq!((context.key_id.as_str(), context.owner.as_deref(), context.request_id.as_str()), ("k", Some("acme"), "mine-1"));
     assert_eq!(context.scopes, ["a", "b"]);
@@ -44,7 +45,7 @@ async fn the_app_is_told_who_it_is_and_never_what_the_client_says_of_that() {
 #[tokio::test]
 async fn the_client_is_told_how_its_limits_stand() {
     let node = StubNode::allowing().await;
-    let outcome = ask(&gate(&[&node.url], &GateOptions::default()).layer(Demand::default()), &[("x-request-id", "mine-1")]).await;
+    let outcome = ask(&gate(&[&node.url], &PATIENT).layer(Demand::default()), &[("x-request-id", "mine-1")]).await;
     assert_eq!((outcome.header("ratelimit"), outcome.header("ratelimit-policy")), ("\"key\";r=1;t=48", "\"key\";q=5;w=60"));
     assert_eq!(outcome.header("x-request-id"), "mine-1");
     // Neither the identity nor what the node says of itself is the client's.
@@ -54,7 +55,7 @@ async fn the_client_is_told_how_its_limits_stand() {
 #[tokio::test]
 async fn the_node_is_asked_for_what_the_route_demands_and_shown_all_credentials() {
     let node = StubNode::allowing().await;
-    let gate = gate(&[&node.url], &GateOptions::default()).with_address(|_| Some(Ipv4Addr::new(192, 0, 2, 7).into()));
+    let gate = gate(&[&node.url], &PATIENT).with_address(|_| Some(Ipv4Addr::new(192, 0, 2, 7).into()));
     let layer = gate.layer(Demand::tokens(7).unwrap().with_scope("orders:read").unwrap());
     let sent =
         [("authorization", "Bearer a:b"), ("x-api-key", "c:d"), ("x-api-key", "e:f"), ("x-forwarded-for", "10.0.0.1"), ("cookie", "c")];
@@ -70,7 +71,7 @@ async fn the_node_is_asked_for_what_the_route_demands_and_shown_all_credentials(
 #[tokio::test]
 async fn a_good_trace_of_the_client_goes_on_as_it_is() {
     let node = StubNode::allowing().await;
-    let layer = gate(&[&node.url], &GateOptions::default()).layer(Demand::default());
+    let layer = gate(&[&node.url], &PATIENT).layer(Demand::default());
     let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     for traces in [&[given][..], &["00-x"], &[given, given], &[]] {
         let headers: Vec<_> = traces.iter().map(|trace| ("traceparent", *trace)).collect();
@@ -84,7 +85,7 @@ async fn a_good_trace_of_the_client_goes_on_as_it_is() {
 #[tokio::test]
 async fn an_insane_or_doubled_request_id_is_replaced() {
     let node = StubNode::allowing().await;
-    let layer = gate(&[&node.url], &GateOptions::default()).layer(Demand::default());
+    let layer = gate(&[&node.url], &PATIENT).layer(Demand::default());
     for ids in [&["a b"][..], &["a", "b"], &[]] {
         let headers: Vec<_> = ids.iter().map(|id| ("x-request-id", *id)).collect();
         let outcome = ask(&layer, &headers).await;
@@ -99,7 +100,7 @@ async fn an_insane_or_doubled_request_id_is_replaced() {
 #[tokio::test]
 async fn a_route_of_which_nothing_is_demanded_is_asked_nothing() {
     let node = StubNode::allowing().await;
-    let layer = gate(&[&node.url], &GateOptions::default()).layer_by(|parts| (parts.uri.path() != "/orders").then(Demand::default));
+    let layer = gate(&[&node.url], &PATIENT).layer_by(|parts| (parts.uri.path() != "/orders").then(Demand::default));
     let outcome = ask(&layer, &[("x-tollgate-owner", "other"), ("authorization", "Basic its-own")]).await;
     assert_eq!((outcome.status, node.asked().len()), (200, 0));
     let (headers, context) = outcome.app.expect("the app was asked");
@@ -111,7 +112,7 @@ async fn a_route_of_which_nothing_is_demanded_is_asked_nothing() {
 async fn the_credential_is_kept_where_that_is_asked_for_and_inner_figures_win() {
     let (outer, inner) =
         (StubNode::allowing().await, StubNode::start(200, &[("x-tollgate-key-id", "k"), ("ratelimit", "\"key\";r=0;t=60")], "").await);
-    let keeping = GateOptions { keeps_credential: true, ..GateOptions::default() };
+    let keeping = GateOptions { keeps_credential: true, ..PATIENT };
     let inner = gate(&[&inner.url], &keeping).layer(Demand::default());
     let outer = gate(&[&outer.url], &keeping).layer(Demand::default());
     let app = tower::service_fn(|request: Request| async move {
@@ -157,7 +158,7 @@ impl Service<Request> for Strict {
 #[tokio::test]
 async fn the_service_that_was_ready_is_the_one_that_is_called() {
     let node = StubNode::allowing().await;
-    let mut service = gate(&[&node.url], &GateOptions::default()).layer(Demand::default()).layer(Strict::default());
+    let mut service = gate(&[&node.url], &PATIENT).layer(Demand::default()).layer(Strict::default());
     for _ in 0..3 {
         std::future::poll_fn(|cx| service.poll_ready(cx)).await.unwrap();
         let response = service.call(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();

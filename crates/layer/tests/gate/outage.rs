@@ -6,19 +6,8 @@ use axum::{Router, http::StatusCode};
 use tokio::sync::{Notify, Semaphore};
 use tollgate_layer::{Demand, GateLayer, GateOptions, OutageMode};
 
-use crate::stub::{Outcome, StubNode, ask, breaking, gate, gone, serve, silent};
+use crate::stub::{Outcome, PATIENT, StubNode, ask, breaking, gate, gone, serve, silent};
 
-/// Longer than anything here takes, so that only silence runs into it.
-const PATIENT: GateOptions = GateOptions {
-    timeout: Duration::from_mins(1),
-    deadline: Duration::from_mins(2),
-    calls_max: 10,
-    outage: OutageMode::FailClosed,
-    resend_unanswered: false,
-    keeps_credential: false,
-    idle_connections_max: 1,
-    ca_pem: None,
-};
 const OPEN: GateOptions = GateOptions { outage: OutageMode::FailOpen, ..PATIENT };
 
 fn layer(urls: &[&str], options: &GateOptions) -> GateLayer {

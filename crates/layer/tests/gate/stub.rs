@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -13,8 +14,20 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
-use tollgate_layer::{AuthContext, GateLayer, GateOptions, RemoteGate};
+use tollgate_layer::{AuthContext, GateLayer, GateOptions, OutageMode, RemoteGate};
 use tower::{Layer, Service, ServiceExt, service_fn};
+
+/// Waits longer than any answer takes on a slow machine, so that only silence runs into it.
+pub(crate) const PATIENT: GateOptions = GateOptions {
+    timeout: Duration::from_mins(1),
+    deadline: Duration::from_mins(2),
+    calls_max: 10,
+    outage: OutageMode::FailClosed,
+    resend_unanswered: false,
+    keeps_credential: false,
+    idle_connections_max: 1,
+    ca_pem: None,
+};
 
 /// A node that gives the same answer to everybody, and remembers what it was asked.
 pub(crate) struct StubNode {

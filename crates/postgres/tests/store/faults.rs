@@ -13,19 +13,28 @@ use tollgate_gate::{
 use tollgate_postgres::{Options, PostgresKeys, migrate};
 use tollgate_testkit::{Port, TestPostgres, eventually};
 
-use crate::support::{change, context, create, draft, fixture, position, rename};
+use crate::support::{change, context, create, draft, fixture, patient, position, rename};
 
 const FAR: Duration = Duration::from_mins(1);
 
-/// Short time-outs, so that they pass within a test.
+/// Short time-outs, so that they pass within a test. On a slow machine calls that ought to succeed may not, at first.
 fn hasty(url: &str) -> Options {
     Options {
         acquire_timeout: Duration::from_millis(500),
         statement_timeout: Duration::from_secs(2),
         lock_timeout: Duration::from_millis(200),
-        idle_in_transaction_timeout: Duration::from_millis(200),
         ..Options::new(url)
     }
+}
+
+fn store_of(options: &Options) -> PostgresKeys {
+    PostgresKeys::connect(options).expect("a store")
+}
+
+/// Makes a key over a hasty store, as soon as that comes to it.
+async fn made(store: &PostgresKeys) -> KeyRecord {
+    let made = eventually("a key is made", FAR, async || Ok(store.create(draft(None), CreateGuard::None, context()).await?)).await;
+    made.expect("in time").expect("no guard")
 }
 
 fn assert_unreachable<T>(result: Result<T, KeyStoreError>) -> String {
@@ -39,7 +48,7 @@ fn assert_unreachable<T>(result: Result<T, KeyStoreError>) -> String {
 async fn an_absent_server_fails_calls_in_time_and_not_the_start() {
     let port = Port::take().expect("a port");
     let url = format!("postgres://postgres:open-sesame@{}/tollgate", port.address());
-    let store = PostgresKeys::connect(&hasty(&url)).expect("a store");
+    let store = store_of(&hasty(&url));
     let start = Instant::now();
     let reason = assert_unreachable(store.head().await);
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
@@ -50,34 +59,37 @@ async fn an_absent_server_fails_calls_in_time_and_not_the_start() {
 async fn a_server_that_comes_back_is_used_again() {
     let postgres = TestPostgres::start().await.expect("a server");
     migrate(&postgres.url()).await.expect("migrated");
-    let store = PostgresKeys::connect(&hasty(&postgres.url())).expect("a store");
-    create(&store, draft(None)).await;
+    let store = store_of(&hasty(&postgres.url()));
+    let first = made(&store).await;
     postgres.kill().expect("killed");
     assert_unreachable(store.head().await);
     postgres.start_again().await.expect("a server");
-    assert_eq!(create(&store, draft(None)).await.generation, 2);
+    let second = made(&store).await;
+    assert!(second.generation > first.generation, "what was made before is still there");
+    assert_eq!(position(&store_of(&patient(postgres.url()))).await, second.generation);
 }
 
 #[tokio::test]
 async fn a_frozen_server_holds_no_call_beyond_its_bound() {
     let postgres = TestPostgres::start().await.expect("a server");
     migrate(&postgres.url()).await.expect("migrated");
-    let store = PostgresKeys::connect(&hasty(&postgres.url())).expect("a store");
-    create(&store, draft(None)).await;
+    let store = store_of(&hasty(&postgres.url()));
+    made(&store).await;
     postgres.stop().expect("frozen");
     let start = Instant::now();
     assert_unreachable(store.create(draft(None), CreateGuard::None, context()).await);
     assert!(start.elapsed() < 5 * Duration::from_millis(500 + 2 * 200 + 2000), "{:?}", start.elapsed());
     postgres.cont().expect("goes on");
-    let made = eventually("a key is made", FAR, async || Ok(store.create(draft(None), CreateGuard::None, context()).await?)).await;
-    let made = made.expect("in time").expect("no guard");
-    assert_eq!(store.changes(0, 10).await.expect("changes").len() as u64, made.generation, "no hole");
+    let made = made(&store).await;
+    let witness = store_of(&patient(postgres.url()));
+    assert_eq!(position(&witness).await, made.generation);
+    assert_eq!(witness.changes(0, 1000).await.expect("changes").len() as u64, made.generation, "no hole");
 }
 
 #[tokio::test]
 async fn a_held_head_is_waited_for_no_longer_than_the_lock_timeout() {
     let fixture = fixture().await;
-    let store = PostgresKeys::connect(&hasty(fixture.database.url())).expect("a store");
+    let store = store_of(&Options { lock_timeout: Duration::from_millis(200), ..patient(fixture.database.url()) });
     let key = create(&store, draft(None)).await;
     let mut holder = fixture.database.connection().await.expect("a connection");
     let mut held = holder.begin().await.expect("begun");
@@ -95,8 +107,9 @@ async fn a_held_head_is_waited_for_no_longer_than_the_lock_timeout() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_writer_that_stops_in_the_middle_is_ended_and_leaves_nothing() {
     let fixture = fixture().await;
-    let store = Arc::new(PostgresKeys::connect(&hasty(fixture.database.url())).expect("a store"));
-    let key = create(&store, draft(None)).await;
+    let options = Options { idle_in_transaction_timeout: Duration::from_secs(1), ..patient(fixture.database.url()) };
+    let store = Arc::new(store_of(&options));
+    let key = create(&fixture.store, draft(None)).await;
     let (started, has_started) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let stuck = tokio::spawn({
@@ -127,7 +140,7 @@ async fn a_writer_that_stops_in_the_middle_is_ended_and_leaves_nothing() {
 async fn a_database_that_is_not_there_is_nothing_to_wait_for() {
     let fixture = fixture().await;
     let url = fixture.database.url().replace(fixture.database.name(), "no_such_database");
-    let store = PostgresKeys::connect(&Options::new(url)).expect("a store");
+    let store = store_of(&patient(url));
     let error = store.head().await.expect_err("no database");
     assert!(matches!(error, KeyStoreError::Unusable(_)) && error.to_string().contains("no_such_database"), "{error}");
 }
@@ -135,7 +148,7 @@ async fn a_database_that_is_not_there_is_nothing_to_wait_for() {
 #[tokio::test]
 async fn connections_open_when_first_used_and_close_for_good() {
     let fixture = fixture().await;
-    let store = PostgresKeys::connect(&hasty(fixture.database.url())).expect("a store");
+    let store = store_of(&patient(fixture.database.url()));
     assert_eq!(store.pool_status().used + store.pool_status().idle, 0, "nothing is opened ahead");
     create(&store, draft(None)).await;
     let status = store.pool_status();

@@ -8,7 +8,7 @@ use tollgate_limits::RateLimits;
 use tollgate_postgres::{Options, PostgresKeys};
 use tollgate_testkit::TestDatabase;
 
-use crate::support::{NOW_MS, change, context, context_at, create, draft, fixture, limits, owner, position, rename, revoke};
+use crate::support::{NOW_MS, change, context, context_at, create, draft, fixture, limits, owner, patient, position, rename, revoke};
 
 const FAR: Duration = Duration::from_mins(1);
 
@@ -201,6 +201,10 @@ async fn a_held_writer_and_a_silent_transaction_hide_nothing_and_hold_no_reader(
     let mut stranger = fixture.database.connection().await.expect("a connection");
     let _idle = old_transaction(&mut stranger).await;
     create(&fixture.store, draft(None)).await;
+    let witness = fixture.database.connection().await.expect("a connection").into();
+    // It may wait for the head as long as it takes to see it waiting.
+    let options = Options { lock_timeout: FAR, statement_timeout: FAR, ..patient(fixture.database.url()) };
+    let waiting_store = PostgresKeys::connect(&options).expect("a store");
     // A writer that has drawn position 3 and hesitates.
     let mut writer = fixture.database.connection().await.expect("a connection");
     let mut held = writer.begin().await.expect("begun");
@@ -215,11 +219,8 @@ async fn a_held_writer_and_a_silent_transaction_hide_nothing_and_hold_no_reader(
     assert_eq!(position(&fixture.store).await, 2);
     assert_eq!(fixture.store.changes(0, 10).await.expect("changes").len(), 2);
     // The next writer waits its turn, and nobody can see it before the one ahead of it.
-    let next = tokio::spawn({
-        let store = Arc::clone(&fixture.store);
-        async move { create(&store, draft(None)).await }
-    });
-    wait_for_a_waiter(&fixture.database.connection().await.expect("a connection").into()).await;
+    let next = tokio::spawn(async move { create(&waiting_store, draft(None)).await });
+    wait_for_a_waiter(&witness).await;
     assert_eq!(fixture.store.changes(2, 10).await.expect("changes"), []);
     held.commit().await.expect("committed");
     assert_eq!(next.await.expect("a writer").generation, 4);

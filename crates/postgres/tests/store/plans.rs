@@ -1,5 +1,7 @@
 //! The statements that the store really sends use indexes, on tables large enough to tell.
 
+use std::time::Duration;
+
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tollgate_api::KeyStatus;
 use tollgate_gate::ports::{KeyListQuery, KeyStore, StreamTurn};
@@ -7,7 +9,7 @@ use tollgate_keys::KeyId;
 use tollgate_postgres::{Options, PostgresKeys};
 use tollgate_testkit::TestDatabase;
 
-use crate::support::{Fixture, NOW_MS, PHC, fixture, owner};
+use crate::support::{Fixture, NOW_MS, PHC, fixture, owner, patient};
 
 /// Keys and changes.
 const ROWS: u64 = 1_000_000;
@@ -39,9 +41,9 @@ async fn fill(database: &TestDatabase) {
     connection.execute(AssertSqlSafe(sql)).await.expect("filled");
 }
 
-/// A store of one connection, whose last statement can be asked for.
+/// A store of one connection, whose last statement can be asked for. To read a table of this size may take a slow machine long.
 fn store(database: &TestDatabase) -> PostgresKeys {
-    let options = Options { pool_size: 1, ..Options::new(database.url()) };
+    let options = Options { pool_size: 1, statement_timeout: Duration::from_mins(1), ..patient(database.url()) };
     PostgresKeys::connect(&options).expect("a store")
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, raw_sql};
 use tollgate_gate::ports::{ChangeKind, KeyStore};
-use tollgate_postgres::{Options, PostgresKeys, SchemaState, schema_state};
+use tollgate_postgres::{PostgresKeys, SchemaState, schema_state};
 use tollgate_testkit::{conformance, repository, unique};
 
-use crate::support::{Fixture, change, create, draft, fixture, rename};
+use crate::support::{Fixture, change, create, draft, fixture, patient, rename};
 
 /// Insufficient privilege, as Postgres says it.
 const DENIED: &str = "42501";
@@ -29,7 +29,7 @@ async fn the_least_rights_are_enough_for_all_that_a_node_does() {
     let fixture = fixture().await;
     let url = node_of(&fixture).await;
     assert_eq!(schema_state(&url).await.expect("readable"), SchemaState::Current);
-    let store: Arc<dyn KeyStore> = Arc::new(PostgresKeys::connect(&Options::new(&url)).expect("a store"));
+    let store: Arc<dyn KeyStore> = Arc::new(PostgresKeys::connect(&patient(&url)).expect("a store"));
     conformance::keys::all(&store).await;
 }
 

@@ -7,7 +7,7 @@ use tollgate_gate::ports::{KeyStore, KeyStoreError};
 use tollgate_postgres::{Options, PostgresError, PostgresKeys, SchemaState, give_node_rights, migrate, migrate_down, schema_state};
 use tollgate_testkit::{TestDatabase, conformance};
 
-use crate::support::{create, draft, fixture};
+use crate::support::{create, draft, fixture, patient};
 
 /// All that a schema consists of, as text.
 const SHAPE: &str = "select string_agg(line, e'\n' order by line) from ( \
@@ -131,7 +131,7 @@ async fn a_node_of_this_version_starts_and_does_all_it_does_on_what_a_later_one_
     assert_eq!(schema_state(database.url()).await.expect("a state"), SchemaState::Ahead(9999));
     assert_eq!(migrate(database.url()).await.expect("nothing to do"), 9999);
     assert!(!give_node_rights(database.url()).await.expect("nothing to do"), "nodes of the later version keep theirs");
-    let store: Arc<dyn KeyStore> = Arc::new(PostgresKeys::connect(&Options::new(database.url())).expect("a store"));
+    let store: Arc<dyn KeyStore> = Arc::new(PostgresKeys::connect(&patient(database.url())).expect("a store"));
     conformance::keys::all(&store).await;
 }
 

@@ -1,6 +1,6 @@
 //! A store on a database of its own, and records to put in it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Map;
 use tollgate_gate::{
@@ -26,10 +26,24 @@ pub(crate) struct Fixture {
     pub(crate) database: TestDatabase,
 }
 
-/// A store on a migrated database.
+/// Time-outs for tests of anything else: a slow machine is no reason to fail.
+const PATIENT: Duration = Duration::from_secs(30);
+
+/// Options of a store that must not be in a hurry.
+pub(crate) fn patient(url: impl Into<String>) -> Options {
+    Options {
+        acquire_timeout: PATIENT,
+        statement_timeout: PATIENT,
+        lock_timeout: PATIENT,
+        idle_in_transaction_timeout: PATIENT,
+        ..Options::new(url)
+    }
+}
+
+/// A patient store on a migrated database.
 pub(crate) async fn fixture() -> Fixture {
     let database = TestDatabase::create(async |url| Ok(migrate(&url).await.map(|_| ())?)).await.expect("a database");
-    let store = Arc::new(PostgresKeys::connect(&Options::new(database.url())).expect("a store"));
+    let store = Arc::new(PostgresKeys::connect(&patient(database.url())).expect("a store"));
     Fixture { store, database }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tollgate_testkit::Port;
 
 use crate::node::{Node, Ran, ran, tollgate};
 
@@ -178,8 +179,10 @@ fn a_request_id_joins_the_command_and_the_log() {
 #[test]
 fn no_node_is_8_and_no_tollgate_is_1() {
     let folder = tempfile::tempdir().expect("a folder");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    // Held to the end, so that nobody else is there when nobody is to be.
+    let port = Port::take().expect("a port");
+    let listener = TcpListener::bind(port.address()).expect("a listener");
+    let url = format!("http://{}", port.address());
     let other = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a caller");
         let mut request = [0; 4096];

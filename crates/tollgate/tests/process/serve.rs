@@ -5,6 +5,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use tollgate_testkit::Port;
+
 use crate::node::{Node, ran, tollgate};
 
 #[test]
@@ -109,9 +111,8 @@ fn metrics_are_on_their_own_listener_alone() {
 #[test]
 fn the_metrics_page_is_where_the_log_says() {
     let folder = tempfile::tempdir().expect("a folder");
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("an address").to_string();
-    drop(taken);
+    let port = Port::take().expect("a port");
+    let address = port.address().to_string();
     let _node = Node::launch(&mut tollgate(folder.path(), &["serve", "--metrics-listen", &address]));
     let page = ran(Command::new("curl").args(["-s", &format!("http://{address}/metrics")]));
     assert!(page.out.contains("tollgate_build_info{version="), "{}", page.out);
