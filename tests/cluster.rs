@@ -15,3 +15,8 @@ mod rewound;
 mod rotation;
 mod usage;
 mod wrong_keys;
+
+use tollgate_limits::RateLimit;
+
+/// The longest period there is: next to nothing refills within a test.
+const MONTH: u64 = RateLimit::PER_SECONDS_MAX as u64;

@@ -1,12 +1,9 @@
 //! Exactly the burst is admitted, every other answer is 429.
 
 use serde_json::json;
-use tollgate_limits::RateLimit;
 
+use super::MONTH;
 use crate::support::{Api, Cluster, Load, admitted, costs_admitted};
-
-/// So long that nothing refills within a test.
-const MONTH: u64 = RateLimit::PER_SECONDS_MAX as u64;
 
 /// Fires well over the burst at all nodes and expects exactly the burst.
 async fn expect_exactly(cluster: &Cluster, burst: u64) {
@@ -96,7 +93,7 @@ async fn a_flooded_key_leaves_its_neighbours_alone() {
 async fn things_that_a_back_end_names_are_limited_exactly() {
     let cluster = Cluster::start(3).await;
     let key = cluster.key(json!({"scopes": ["limit:write"], "rate_limit": {"burst": 1_000_000, "per_seconds": 1}})).await;
-    let body = json!({"namespace": "users", "id": "ä/7", "rate_limit": {"burst": 40, "per_seconds": RateLimit::PER_SECONDS_MAX}});
+    let body = json!({"namespace": "users", "id": "ä/7", "rate_limit": {"burst": 40, "per_seconds": MONTH}});
     let mut calls = tokio::task::JoinSet::new();
     for number in 0..120 {
         let call = cluster.node(number).with(&key.api_key).post("/v1/limit", &body);

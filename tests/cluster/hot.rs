@@ -35,8 +35,9 @@ async fn nodes_with_slices_keep_a_refilling_limit_in_every_interval() {
         let load = Load::on(cluster.each(&key.api_key)).connections(12).costs(&[1, 1, 3]);
         let shots = load.fire_until(Instant::now() + Duration::from_secs(3)).await;
         expect_bounded(&shots, 400.0, 200.0);
-        assert!(admitted(&shots) > 200, "{} of {}", admitted(&shots), shots.len());
+        let admitted = admitted(&shots);
         if cluster.counted(BY_LEASE).await > 0 {
+            assert!(admitted > 200, "{admitted} of {}", shots.len());
             return;
         }
     }

@@ -3,11 +3,9 @@
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use tollgate_limits::RateLimit;
 
+use super::MONTH;
 use crate::support::{Cluster, NewKey};
-
-const MONTH: u64 = RateLimit::PER_SECONDS_MAX as u64;
 
 fn limit(burst: u64, per_seconds: u64) -> Value {
     json!({"burst": burst, "per_seconds": per_seconds})

@@ -76,7 +76,7 @@ async fn killing_every_listening_connection_makes_no_revocation_late() {
     assert!(killer.try_join_next().is_none(), "killed to the end");
 }
 
-/// Writers that are killed until three were killed in time.
+/// At most so many writers are killed until three were killed in time.
 const ROUNDS_MAX: usize = 10;
 
 async fn is_revoked(database: &mut PgConnection, key: &NewKey) -> anyhow::Result<()> {
@@ -105,7 +105,7 @@ async fn a_writer_killed_between_commit_and_fence_is_made_good() {
         // Its fence has no answer, and it does not live to give it up.
         proxy.set(Fault::BlackHole);
         let call = admin.post(&format!("{}/revoke", key.path()), &json!({}));
-        let mut writing = JoinSet::new();
+        let (mut writing, asked) = (JoinSet::new(), Instant::now());
         writing.spawn(call.try_send());
         let commits = async {
             loop {
@@ -116,10 +116,10 @@ async fn a_writer_killed_between_commit_and_fence_is_made_good() {
         };
         let committed = tokio::time::timeout(SOON, commits).await.expect("committed");
         writer.kill().unwrap();
-        let killed = committed.elapsed();
+        let killed = asked.elapsed();
         let answer = writing.join_next().await.unwrap().unwrap();
-        // It gives its fence up after a second: one that was killed too late for this proves nothing.
-        assert!(answer.is_err() || killed > Duration::from_millis(500), "round {round}: it answered before it died");
+        // It gives its fence up after a second and says so: one that was killed too late for this proves nothing.
+        assert!(answer.is_err() || killed > Duration::from_millis(900), "round {round}: it answered before it died");
         rounds += usize::from(answer.is_err());
         for api in &each {
             let refused = async || {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tollgate_testkit::{Fleet, eventually};
 
+use super::MONTH;
 use crate::support::{Api, Cluster, Load, NewKey, Shot, admitted};
 
 const DAY: u64 = 86_400;
@@ -25,7 +26,7 @@ async fn a_rotation_under_load_fails_no_request_and_gives_no_second_budget() {
     let cluster = Cluster::of(Fleet::builder(2).env("TOLLGATE_CHANGE_LOG__POLL_INTERVAL", "1m")).await;
     let burst = 3000;
     // A month of 3000 gives one back every fifteen minutes.
-    let old = cluster.limited_key(burst, 31 * DAY).await;
+    let old = cluster.limited_key(burst, MONTH).await;
     let stop = Arc::new(AtomicBool::new(false));
     let by_old = Load::on(cluster.each(&old.api_key)).connections(8);
     let rotating = async {

@@ -133,7 +133,7 @@ async fn with_both_stores_gone_cached_keys_go_on_for_the_grace_and_then_nobody()
     }
     to_redis.mend();
     for api in cluster.each(&key.api_key) {
-        until("exact again", BACK_WITHIN * 2, async || {
+        until("exact again", BACK_WITHIN, async || {
             let answer = api.post("/v1/check", &json!({"peek": true})).send().await;
             // A node that decides by itself has half of it, and what it admits is in no bucket of Redis.
             Ok(answer.status == 200 && answer.check().remaining.is_some_and(|left| left > 1_000_000 - 100))

@@ -7,8 +7,8 @@ use tollgate_testkit::{Fleet, FleetBuilder, Node};
 
 use super::{Api, Call};
 
-/// How long a node waits for the fence of a change.
-const FENCED_WITHIN: Duration = Duration::from_secs(1);
+/// How long a node tries to fence a change: a second, less what it pauses between attempts.
+const FENCED_WITHIN: Duration = Duration::from_millis(900);
 
 /// Running nodes, one [`Api`] each.
 #[derive(Debug)]
@@ -92,8 +92,8 @@ pub(crate) async fn metric(node: &Node, name: &str) -> u64 {
     samples.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok()).expect("a whole number")).sum()
 }
 
-/// Makes a change, which must be fenced by the time it is answered. A node waits a second for the fence and then says that
-/// it could not be told: then, and not sooner, the same call is made once more, which makes it good.
+/// Makes a change, which must be fenced by the time it is answered. A node that has tried for long enough says that it could
+/// not: then, and not sooner, the same call is made once more, which makes it good.
 async fn fenced(call: impl Fn() -> Call) -> Value {
     let asked = Instant::now();
     let record = call().send().await.expect(200).json();

@@ -53,7 +53,7 @@ async fn the_counter_moves_by_the_number_of_429s() {
 #[tokio::test]
 async fn who_waits_as_told_is_allowed_and_nobody_earlier() {
     let cluster = Cluster::start(3).await;
-    // One token each five seconds: time enough for every node to look the key up.
+    // One token each five seconds: time enough to be refused before one is back.
     let key = cluster.limited_key(2, 10).await;
     let each = cluster.each(&key.api_key);
     for api in &each {

@@ -1,7 +1,8 @@
 //! Each right of one tenant against each thing of another, and of the operators.
 
-use crate::support::{Api, Cluster, NewKey, in_the_end};
 use serde_json::{Value, json};
+
+use crate::support::{Api, Cluster, NewKey, in_the_end};
 
 /// A key as operators see it, but for its last use, which is told when it is.
 async fn shown(cluster: &Cluster, key: &NewKey) -> Value {
@@ -149,8 +150,13 @@ async fn each_call_demands_its_scope() {
             }
         }
         for target in [format!("{}/usage", key.path()), "/v1/usage/top".to_owned()] {
-            let status = in_the_end(|| api.get(&target)).await.status;
-            assert_eq!(status, if scope == "usage:read" { 200 } else { 403 }, "{scope}: {target}");
+            let answer = in_the_end(|| api.get(&target)).await;
+            if scope == "usage:read" {
+                assert_eq!(answer.status, 200, "{scope}: {}", answer.text());
+            } else {
+                assert_eq!(answer.refusal(), (403, "scope-missing".into()), "{scope} for {target}");
+                assert!(answer.problem().detail.contains("usage:read"), "{}", answer.text());
+            }
         }
     }
 }

@@ -53,9 +53,11 @@ impl ContainerLaunch {
 }
 
 impl Container {
-    /// Freezes every process in it.
+    /// Freezes every process in it. The engine gives up, and lets all go on, where a busy machine does not come to that in
+    /// moments: it is told so again, for a while.
     pub(crate) fn pause(&self) -> Result<()> {
-        docker(&["pause", &self.id])
+        const ATTEMPTS: usize = 10;
+        (1..ATTEMPTS).find_map(|_| docker(&["pause", &self.id]).ok()).map_or_else(|| docker(&["pause", &self.id]), Ok)
     }
 
     /// Lets them go on.

@@ -236,9 +236,9 @@ async fn a_reset_begins_again_where_it_must_give_way_to_a_change() {
     let key = create(&fixture.store, draft(None)).await;
     let (mut connection, witness) = (fixture.database.connection().await.expect("a connection"), fixture.database.connection().await);
     let witness = tokio::sync::Mutex::new(witness.expect("a connection"));
-    let patient = "do $$ begin execute format('alter database %I set deadlock_timeout = ''5s''', current_database()); end $$";
-    sqlx::query(patient).execute(&mut connection).await.expect("set for new sessions");
-    let options = Options { lock_timeout: FAR, statement_timeout: FAR, ..Options::new(fixture.database.url()) };
+    let slow_deadlock = "do $$ begin execute format('alter database %I set deadlock_timeout = ''5s''', current_database()); end $$";
+    sqlx::query(slow_deadlock).execute(&mut connection).await.expect("set for new sessions");
+    let options = Options { lock_timeout: FAR, statement_timeout: FAR, ..patient(fixture.database.url()) };
     let store = PostgresKeys::connect(&options).expect("a store");
     let mut change = connection.begin().await.expect("begun");
     sqlx::query("set local deadlock_timeout = '10min'").execute(&mut *change).await.expect("set");
