@@ -138,7 +138,9 @@ async fn around_bodies(api: &Api, text: &str) {
     ] {
         // A target that is longer than a header may be is refused by HTTP itself.
         if target.len() < 4096 {
-            expect_judged(&in_the_end(|| api.get(&target)).await, &target, text);
+            let is_counted = target.contains("/usage");
+            let answer = if is_counted { in_the_end(|| api.get(&target)).await } else { api.get(&target).send().await };
+            expect_judged(&answer, &target, text);
         }
     }
     let limit = json!({"burst": 5, "per_seconds": 60});
