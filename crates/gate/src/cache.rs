@@ -114,29 +114,31 @@ impl KeyCache {
         ReadMark { restarts: recent.restarts, position: recent.position, started: Instant::now() }
     }
 
-    /// Makes an entry of what was read after `mark`, and keeps it unless a change of the key or
-    /// its owner came in between, another read has begun later, or there is no room. What was
-    /// verified for `known` or for the entry that is held stays verified where the hash is the same.
+    /// Makes an entry of what was read after `mark`, and keeps it unless another read has begun later
+    /// or there is no room; for its proofs alone where a change of the key or its owner came in
+    /// between. What was verified for `known` or for the entry that is held stays verified where the
+    /// hash is the same.
     pub(crate) fn insert(&self, found: FoundKey, mark: ReadMark, known: Option<&CachedKey>) -> Arc<CachedKey> {
         let (mut recent, entries) = (self.recent(), self.entries().pin());
         recent.note(&found, mark);
-        let may_keep = recent.may_keep(&found, mark);
+        let is_current = recent.has_seen_all_of(&found, mark);
         let held = entries.get(&AskedId::of(&found.key.key_id)).map(|ById(held)| &**held);
         let earlier: Vec<&CachedKey> = known.into_iter().chain(held).collect();
         let entry = Arc::new(CachedKey::new(found, mark.started, &earlier, &self.shared));
-        let is_newest = held.is_none_or(|held| held.is_outdated() || held.read_ns() <= entry.read_ns());
+        let is_newest = held.is_none_or(|held| held.is_outdated() || (is_current && held.read_ns() <= entry.read_ns()));
         let has_room = held.is_some() || entries.len() < self.options.count_max;
-        if may_keep && is_newest && has_room {
-            // A set keeps what is there. Whoever looks in between reads the key once more.
+        let is_kept = is_newest && has_room;
+        if !(is_kept && is_current) {
+            entry.outdate();
+        }
+        if is_kept {
+            self.step.take();
+            // In the place of what is held, in one step: whoever looks meanwhile finds one of the two.
+            entries.insert(ById(entry.clone()));
             self.step.take();
             if let Some(held) = held {
                 held.outdate();
-                entries.remove(&entry.id().asked());
             }
-            self.step.take();
-            entries.insert(ById(entry.clone()));
-        } else {
-            entry.outdate();
         }
         entry
     }
@@ -269,15 +271,18 @@ impl RecentChanges {
         }
     }
 
-    /// Whether a read that began at `mark` cannot have missed a change that was applied since.
-    fn may_keep(&self, found: &FoundKey, mark: ReadMark) -> bool {
+    /// Whether a read that began at `mark` cannot have missed a change that was applied since: its
+    /// generations tell of those that it has seen, as of that which made the key.
+    fn has_seen_all_of(&self, found: &FoundKey, mark: ReadMark) -> bool {
         let position = mark.position;
         let complete = self.position == position || self.changes.front().is_some_and(|(oldest, ..)| *oldest <= position + 1);
-        let concerns = |key_id: &Option<KeyId>, owner: &Option<OwnerName>| {
-            key_id.as_ref() == Some(&found.key.key_id) || (owner.is_some() && *owner == found.key.owner)
+        let of_owner = found.owner.as_ref().map_or(0, |owner| owner.generation);
+        let is_missed = |at: u64, key_id: &Option<KeyId>, owner: &Option<OwnerName>| {
+            (key_id.as_ref() == Some(&found.key.key_id) && found.key.generation < at)
+                || (owner.is_some() && *owner == found.key.owner && of_owner < at)
         };
         let since = self.changes.iter().rev().take_while(|(at, ..)| *at > position);
-        mark.restarts == self.restarts && complete && !since.into_iter().any(|(_, key_id, owner)| concerns(key_id, owner))
+        mark.restarts == self.restarts && complete && !since.into_iter().any(|(at, key_id, owner)| is_missed(*at, key_id, owner))
     }
 }
 

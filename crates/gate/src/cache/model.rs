@@ -6,7 +6,7 @@ use loom::{
     thread,
 };
 use serde_json::Map;
-use tollgate_keys::{Lifecycle, Scopes, SecretHash, SecretHashes, SecretKind};
+use tollgate_keys::{ApiKey, Lifecycle, Scopes, SecretHash, SecretHashes, SecretKind, Slot};
 use tollgate_limits::RateLimits;
 
 use super::*;
@@ -152,4 +152,30 @@ fn an_insert_and_what_makes_room_against_a_revocation() {
 #[test]
 fn an_insert_and_a_writer_of_this_node_against_a_revocation() {
     never_holds_what_is_stale(&[look_up, |cache, _| cache.forget(&key_id())], revoke);
+}
+
+/// It is read again, and may miss a change, while its holder shows the secret that was right before.
+#[test]
+fn a_proof_outlives_every_reading() {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(|| {
+        let work = || {
+            let (cache, store) = (cache(), Arc::new(Mutex::new((1, 1))));
+            let first = cache.insert(find(&store), cache.mark(), None);
+            let digest = cache.digest(&ApiKey::from_parts("key", "swordfish").expect("an api key"));
+            first.set_verified(&first.proofs.secrets().expect("nothing is known"), digest, Slot::Current);
+            let again = spawn({
+                let (cache, store) = (Arc::clone(&cache), Arc::clone(&store));
+                move || look_up(&cache, &store)
+            });
+            revoke(&cache, &store);
+            assert!(cache.was_verified(&key_id(), &digest, 0));
+            again.join().expect("no panic");
+            look_up(&cache, &store);
+            assert!(cache.was_verified(&key_id(), &digest, 0));
+            assert_eq!(cache.get(&key_id()).map(|held| held.generations().0), Some(2), "what is new takes the place of what was held");
+        };
+        spawn(work).join().expect("no panic");
+    });
 }

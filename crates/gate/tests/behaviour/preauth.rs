@@ -133,6 +133,37 @@ async fn a_good_tag_and_a_verified_secret_pass_an_address_over_its_budget() {
     world.node.ask(&fresh, Ask::client(1)).await.allowed();
 }
 
+/// A key's first use is on its way while this node hears that it was made, or changed.
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_was_verified_while_word_of_its_key_came_passes_too() {
+    let world = World::with(of_address(3)).await;
+    let (made, changed) = (unsigned_key(&world).await, unsigned_key(&world).await);
+    use_while(&world, &made, || ()).await;
+    use_while(&world, &changed, || world.keys.edit(&changed.key_id, ChangeKind::Updated, |record| record.limits = limits(7, 60))).await;
+    for _ in 0..100 {
+        world.node.check(&unknown()).await.denied();
+    }
+    world.node.check(&made).await.allowed();
+    assert_eq!(world.node.check(&changed).await.allowed().standings[0].named.limit.burst(), 7);
+}
+
+/// Shows the key; before it is verified something is `done`, which this node reads in the log and no
+/// fence tells.
+async fn use_while(world: &World, key: &SharedKey, done: impl FnOnce()) {
+    let mut held = world.keys.hold_find();
+    let first_use = tokio::spawn({
+        let (node, key) = (world.node.clone(), key.clone());
+        async move { node.check(&key).await }
+    });
+    held.reached().await;
+    done();
+    world.buckets.go_down();
+    world.node.turn().await;
+    world.buckets.set_down(None);
+    held.release();
+    first_use.await.expect("no panic").allowed();
+}
+
 #[tokio::test(start_paused = true)]
 async fn first_uses_are_never_charged() {
     let world = World::with(|options| options.preauth = preauth(1)).await;

@@ -69,6 +69,20 @@ async fn a_change_of_another_key_or_owner_is_none_of_its_business() {
     assert_eq!(again.await, 0, "kept");
 }
 
+/// As that which made the key: its holder's first use may be on its way while other nodes hear of it.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_the_read_has_seen_is_no_news() {
+    let world = World::new().await;
+    let owner = OwnerName::parse("acme").expect("an owner");
+    let (first, key) = (world.key(rules()).await, world.key(KeyRules { owner: Some(owner.clone()), ..rules() }).await);
+    assert_eq!(reads_while(&world, &first, async || follow(&world.node, &world).await).await, 0, "made");
+    world.keys.edit(&key.key_id, ChangeKind::Updated, |record| record.limits = limits(7, 60));
+    world.keys.edit_owner(&owner, limits(5, 60));
+    assert_eq!(reads_while(&world, &key, async || follow(&world.node, &world).await).await, 0, "changed, and its owner");
+    let bursts: Vec<_> = world.node.check(&key).await.allowed().standings.iter().map(|standing| standing.named.limit.burst()).collect();
+    assert_eq!(bursts, [7, 5]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn more_changes_than_are_remembered() {
     let world = World::with(|options| options.follow.page_size = 1000).await;
