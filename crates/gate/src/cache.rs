@@ -125,7 +125,10 @@ impl KeyCache {
         let held = entries.get(&AskedId::of(&found.key.key_id)).map(|ById(held)| &**held);
         let earlier: Vec<&CachedKey> = known.into_iter().chain(held).collect();
         let entry = Arc::new(CachedKey::new(found, mark.started, &earlier, &self.shared));
-        let is_newest = held.is_none_or(|held| held.is_outdated() || (is_current && held.read_ns() <= entry.read_ns()));
+        let is_newest = held.is_none_or(|held| {
+            let is_later = held.read_ns() <= entry.read_ns();
+            if held.is_outdated() { is_current || is_later } else { is_current && is_later }
+        });
         let has_room = held.is_some() || entries.len() < self.options.count_max;
         let is_kept = is_newest && has_room;
         if !(is_kept && is_current) {

@@ -16,6 +16,8 @@ use crate::{
 };
 
 const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODw";
+/// Of another secret.
+const NEW_HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$DwECAwQFBgcICQoLDA0ODw";
 /// Threads of a model get small stacks unless told otherwise.
 const STACK_BYTES: usize = 1 << 20;
 
@@ -31,13 +33,16 @@ fn owner() -> OwnerName {
 type Store = Arc<Mutex<(u64, u64)>>;
 
 fn find(store: &Store) -> FoundKey {
-    let (key, of_owner) = *store.lock().expect("no panic");
+    found(*store.lock().expect("no panic"), HASH)
+}
+
+fn found((key, of_owner): (u64, u64), hash: &str) -> FoundKey {
     let record = KeyRecord {
         key_id: key_id(),
         owner: Some(owner()),
         name: "key".to_owned(),
         kind: SecretKind::Imported,
-        secrets: SecretHashes::only(SecretHash::parse(HASH).expect("a hash")),
+        secrets: SecretHashes::only(SecretHash::parse(hash).expect("a hash")),
         scopes: Scopes::none(),
         limits: RateLimits::unlimited(),
         lifecycle: Lifecycle::active(None),
@@ -154,6 +159,13 @@ fn an_insert_and_a_writer_of_this_node_against_a_revocation() {
     never_holds_what_is_stale(&[look_up, |cache, _| cache.forget(&key_id())], revoke);
 }
 
+/// A secret turns out to be the entry's.
+fn prove(cache: &KeyCache, entry: &CachedKey) -> SecretDigest {
+    let digest = cache.digest(&ApiKey::from_parts("key", "swordfish").expect("an api key"));
+    entry.set_verified(&entry.proofs.secrets().expect("nothing is known"), digest, Slot::Current);
+    digest
+}
+
 /// It is read again, and may miss a change, while its holder shows the secret that was right before.
 #[test]
 fn a_proof_outlives_every_reading() {
@@ -163,8 +175,7 @@ fn a_proof_outlives_every_reading() {
         let work = || {
             let (cache, store) = (cache(), Arc::new(Mutex::new((1, 1))));
             let first = cache.insert(find(&store), cache.mark(), None);
-            let digest = cache.digest(&ApiKey::from_parts("key", "swordfish").expect("an api key"));
-            first.set_verified(&first.proofs.secrets().expect("nothing is known"), digest, Slot::Current);
+            let digest = prove(&cache, &first);
             let again = spawn({
                 let (cache, store) = (Arc::clone(&cache), Arc::clone(&store));
                 move || look_up(&cache, &store)
@@ -175,6 +186,22 @@ fn a_proof_outlives_every_reading() {
             look_up(&cache, &store);
             assert!(cache.was_verified(&key_id(), &digest, 0));
             assert_eq!(cache.get(&key_id()).map(|held| held.generations().0), Some(2), "what is new takes the place of what was held");
+        };
+        spawn(work).join().expect("no panic");
+    });
+}
+
+#[test]
+fn a_reading_that_missed_a_rotation_does_not_cost_the_new_secret_its_proof() {
+    loom::model(|| {
+        let work = || {
+            let cache = cache();
+            let before = cache.mark();
+            let digest = prove(&cache, &cache.insert(found((2, 1), NEW_HASH), cache.mark(), None));
+            cache.apply(&[change(2, false)]);
+            cache.forget(&key_id());
+            drop(cache.insert(found((1, 1), HASH), before, None));
+            assert!(cache.was_verified(&key_id(), &digest, 0));
         };
         spawn(work).join().expect("no panic");
     });
