@@ -267,8 +267,7 @@ impl RecentChanges {
     /// Takes down how new a record is that was read after `mark`.
     fn note(&mut self, found: &FoundKey, mark: ReadMark) {
         if mark.restarts == self.restarts {
-            let of_owner = found.owner.as_ref().map_or(0, |owner| owner.generation);
-            self.read_up_to = self.read_up_to.max(found.key.generation).max(of_owner);
+            self.read_up_to = self.read_up_to.max(found.key.generation).max(generation_of_owner(found));
         }
     }
 
@@ -277,7 +276,7 @@ impl RecentChanges {
     fn has_seen_all_of(&self, found: &FoundKey, mark: ReadMark) -> bool {
         let position = mark.position;
         let complete = self.position == position || self.changes.front().is_some_and(|(oldest, ..)| *oldest <= position + 1);
-        let of_owner = found.owner.as_ref().map_or(0, |owner| owner.generation);
+        let of_owner = generation_of_owner(found);
         let is_missed = |at: u64, key_id: &Option<KeyId>, owner: &Option<OwnerName>| {
             (key_id.as_ref() == Some(&found.key.key_id) && found.key.generation < at)
                 || (owner.is_some() && *owner == found.key.owner && of_owner < at)
@@ -285,6 +284,11 @@ impl RecentChanges {
         let since = self.changes.iter().rev().take_while(|(at, ..)| *at > position);
         mark.restarts == self.restarts && complete && !since.into_iter().any(|(at, key_id, owner)| is_missed(*at, key_id, owner))
     }
+}
+
+/// Zero where nothing was ever set for the owner, or there is none.
+fn generation_of_owner(found: &FoundKey) -> u64 {
+    found.owner.as_ref().map_or(0, |owner| owner.generation)
 }
 
 #[cfg(test)]
